@@ -1,0 +1,5 @@
+"""`python -m wavewright`, which `accelerate launch -m wavewright` and torchrun call."""
+
+from wavewright.cli import main
+
+main()

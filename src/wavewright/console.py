@@ -1,0 +1,82 @@
+"""What a person sees: progress as a rich bar on a terminal and as plain lines elsewhere, tables, one-line notes.
+
+Everything goes to standard error but results, which `--json` prints alone on standard output.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+PLAIN_INTERVAL = 10.0  # seconds between plain progress lines
+
+
+class Advance(Protocol):
+    """Call with the amount done since the last call and, where it changed, a new description."""
+
+    def __call__(self, amount: float = 1, text: str | None = None) -> None: ...
+
+
+def say(text: str) -> None:
+    """One line for the person, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(text: str, total: float | None) -> Iterator[Advance]:
+    """Show the progress of `total` units of work; `None` where the end is not known."""
+    with _bar(text, total) if sys.stderr.isatty() else _lines(text, total) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(text: str, total: float | None) -> Iterator[Advance]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=total)
+
+        def advance(amount: float = 1, text: str | None = None) -> None:
+            bar.update(task, advance=amount, description=text)
+
+        yield advance
+
+
+@contextmanager
+def _lines(text: str, total: float | None) -> Iterator[Advance]:
+    done, shown, start = 0.0, time.monotonic(), time.monotonic()
+
+    def advance(amount: float = 1, new_text: str | None = None) -> None:
+        nonlocal done, shown, text
+        done, text = done + amount, new_text or text
+        now = time.monotonic()
+        if now - shown >= PLAIN_INTERVAL:
+            shown = now
+            share = f"{100 * done / total:.0f}%" if total else f"{done:.0f}"
+            say(f"{text}: {share} after {now - start:.0f} s")
+
+    yield lambda amount=1, text=None: advance(amount, text)
+
+
+def table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table on standard output: drawn by rich on a terminal, tab-separated elsewhere."""
+    if not sys.stdout.isatty():
+        print("\t".join(header))
+        for row in rows:
+            print("\t".join(str(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(*header, title=title)
+    for row in rows:
+        drawn.add_row(*(str(cell) for cell in row))
+    Console().print(drawn)
