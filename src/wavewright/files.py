@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -59,8 +60,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success flush it and put it in the place of `path`.
 
-    A rename cannot replace a folder that holds files, so the old one first steps aside; a kill between the two
-    renames leaves it as `.NAME.old`, which `recover_folder` puts back.
+    A rename cannot replace a folder that holds files, so the old one first steps aside; a kill between the
+    two renames leaves it as `.NAME.old`, which `recover_folder` puts back.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,26 +70,44 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         temporary.mkdir()
         try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    sync_file(file)
-            sync_folder(temporary)
-            if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            with _held(temporary):
+                yield temporary
+                for file in temporary.rglob("*"):
+                    if file.is_file():
+                        sync_file(file)
+                sync_folder(temporary)
+                if path.exists():
+                    os.replace(path, old)
+                os.replace(temporary, path)
+                sync_folder(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(path: Path) -> None:
-    """Put back what `atomic_folder` had set aside when it was killed between its two renames."""
+    """Put back what a killed `atomic_folder` had set aside between its renames, and drop its leftovers."""
+    try:
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp/"):
+            with _held(leftover):
+                shutil.rmtree(leftover, ignore_errors=True)
+    except BlockingIOError:  # another process is writing there
+        return
     old = _old(path)
     if old.exists() and not path.exists():
         os.replace(old, path)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a lock on `folder` that ends with this process, so that others can tell a dead run's leftovers."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _old(path: Path) -> Path:

@@ -1,0 +1,243 @@
+"""Audio files as blocks of float32 samples, read to their true end in constant memory; resampling.
+
+libsndfile decodes, but its frame counts are not trusted: see `Recording`. Hostile files belong in `isolate`.
+"""
+
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Literal, Self
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from wavewright.errors import AudioError
+
+Channel = Literal["mix", "left", "right"]
+Samples = NDArray[np.float32]
+
+BLOCK = 1 << 18  # samples per block, all channels together: 1 MB
+CONVERT = "convert it to WAV or FLAC, or leave it out"
+# Read by people as "this is audio": refused with the reason where it cannot be read, never passed over.
+EXTENSIONS = frozenset(
+    f".{name}"
+    for name in (
+        *(
+            "wav",
+            "wave",
+            "w64",
+            "rf64",
+            "bwf",
+            "aif",
+            "aiff",
+            "aifc",
+            "flac",
+            "ogg",
+            "oga",
+            "opus",
+            "mp1",
+            "mp2",
+        ),
+        *(
+            "mp3",
+            "caf",
+            "au",
+            "snd",
+            "raw",
+            "voc",
+            "m4a",
+            "mp4",
+            "aac",
+            "wma",
+            "ape",
+            "wv",
+            "mpc",
+            "ac3",
+            "dsf",
+        ),
+        *("dff", "alac", "amr"),
+    )
+)
+
+
+EMPTY_ID3 = b"ID3\x04" + bytes(5) + b"\x10" + bytes(16)
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+    """A SoundFile read straight on; seekable ones seek after each read, and stop where the header says."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Recording:
+    """An audio file, open for reading; a context manager.
+
+    Attributes: `path`; `rate` in Hz; `channels`; `format`, such as "FLAC/PCM_16"; `notes`, oddities that left
+    the audio readable, complete once `blocks` has ended.
+
+    Raises:
+        AudioError: on opening, and from `blocks`, where the file cannot be read whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        if not path.is_file():  # a pipe or device would block for ever
+            raise AudioError(path, "not a file" if path.exists() else "no such file")
+        self._file = self._open()
+        self.rate = int(self._file.samplerate)
+        self.channels = int(self._file.channels)
+        self.format = f"{self._file.format}/{self._file.subtype}"
+        self._note_truncation()
+        if self._file.format == "OGG":
+            self._check_ogg()
+
+    def _open(self) -> Any:
+        try:
+            path_size = self.path.stat().st_size
+            if path_size == 0:
+                raise AudioError(self.path, "an empty file; leave it out")
+            file = _Stream(os.fsencode(self.path))
+            if file.format == "MP3":
+                file.close()
+                file = _Stream(_mp3_pipe(self.path))
+            return file
+        except (OSError, TypeError, ValueError, soundfile.SoundFileRuntimeError) as error:
+            raise AudioError(self.path, f"not readable ({_cause(error)}); {CONVERT}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def blocks(self) -> Iterator[Samples]:
+        """All its frames, (n, channels) at a time, finite; amplitudes beyond [-1, 1] stay as they are."""
+        size, frames = max(1, BLOCK // self.channels), 0
+        while len(block := self._read(size)):
+            if not np.isfinite(block).all():
+                at = (frames + int(np.argmin(np.isfinite(block).all(axis=1)))) / self.rate
+                raise AudioError(self.path, f"NaN or infinite samples, the first at {at:.3f} s; {CONVERT}")
+            frames += len(block)
+            yield block
+        if frames == 0:
+            raise AudioError(self.path, "holds no samples, or its header says so; repair it or leave it out")
+        promised = self._file.frames  # FLAC's is exact or absent, other formats often guess
+        if self._file.format == "FLAC" and frames < promised < 1 << 40:
+            self.notes.append(f"truncated: {frames} of {promised} frames are there")
+
+    def _read(self, frames: int) -> Samples:
+        try:
+            block: Samples = self._file.read(frames, dtype="float32", always_2d=True)
+            return block
+        except (soundfile.SoundFileRuntimeError, OSError, ValueError) as error:
+            raise AudioError(self.path, f"damaged ({_cause(error)}); {CONVERT}") from None
+
+    def _note_truncation(self) -> None:
+        """libsndfile logs a chunk size that points beyond the file's end; in streamed files it is endless."""
+        sizes = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", self._file.extra_info)
+        if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFFF000:
+            self.notes.append(f"truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
+
+    def _check_ogg(self) -> None:
+        """libsndfile stops after the first link of a chain; a file whose last page lacks its mark was cut."""
+        with self.path.open("rb") as file:
+            links, ended = _ogg_links(file)
+        if links > 1:
+            reason = f"{links} Ogg streams joined in one file, of which only the first can be read; {CONVERT}"
+            raise AudioError(self.path, reason)
+        if not ended:
+            self.notes.append("truncated: no end-of-stream page")
+
+
+def _cause(error: Exception) -> str:
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).strip().rstrip(".:")
+
+
+def _mp3_pipe(path: Path) -> int:
+    """A descriptor that reads the MP3 at `path` from a pipe.
+
+    Of a file whose first frame has no Xing header libsndfile guesses the length, and stops there; from a
+    pipe it reads to the end. There it cannot pass over a long ID3 tag, so an empty one takes its place, which
+    also makes it take the rest for an MP3.
+    """
+    reader, writer = os.pipe()
+
+    def feed() -> None:
+        try:
+            with path.open("rb") as source, os.fdopen(writer, "wb") as sink:
+                source.seek(_id3_end(source))
+                sink.write(EMPTY_ID3)
+                shutil.copyfileobj(source, sink)
+        except OSError:  # the reader was closed
+            pass
+
+    threading.Thread(target=feed, daemon=True).start()
+    return reader
+
+
+def _id3_end(file: BinaryIO) -> int:
+    """Where the ID3v2 tags at the start of `file` end, in bytes."""
+    end = 0
+    while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
+        size = int.from_bytes(bytes(head[6:]), "big")
+        size = (size & 0x7F) | (size >> 1 & 0x3F80) | (size >> 2 & 0x1FC000) | (size >> 3 & 0xFE00000)
+        end += 10 + size + (10 if head[5] & 0x10 else 0)
+        file.seek(end)
+    return end
+
+
+def _ogg_links(file: BinaryIO) -> tuple[int, bool]:
+    """How many streams follow one another in an Ogg file, and whether its last page says it is the last."""
+    links, heads, flags, position = 0, False, 4, 0
+    while (position := _find_page(file, position)) >= 0:
+        file.seek(position)
+        header = file.read(27)
+        sizes = file.read(header[26])
+        flags = header[5]
+        links += bool(flags & 2) and not heads
+        heads = bool(flags & 2)  # streams played together begin with their first pages side by side: one link
+        position += 27 + len(sizes) + sum(sizes)
+    return links, bool(flags & 4)
+
+
+def _find_page(file: BinaryIO, position: int) -> int:
+    """Where the next Ogg page at or after `position` begins; -1 where none does."""
+    while True:
+        file.seek(position)
+        chunk = file.read(27)
+        if len(chunk) < 27:
+            return -1
+        if chunk[:5] == b"OggS\0":
+            return position
+        chunk += file.read(1 << 16)  # junk between pages
+        found = chunk.find(b"OggS\0", 1)
+        position += found if found > 0 else len(chunk) - 4
+
+
+def mono(block: Samples, channel: Channel) -> Samples:
+    """One channel (n,) of a block (n, channels); of a mono file the only one, whatever is asked."""
+    if channel == "mix":
+        return np.asarray(block.mean(axis=1), np.float32)
+    return block[:, min(channel == "right", block.shape[1] - 1)]
+
+
+def resample(blocks: Iterable[Samples], source: int, target: int) -> Iterator[Samples]:
+    """Blocks (n,) at `source` Hz as blocks at `target` Hz, band-limited (soxr VHQ), however they are cut."""
+    if source == target:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="VHQ")
+    for block in blocks:
+        yield stream.resample_chunk(np.ascontiguousarray(block))
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
