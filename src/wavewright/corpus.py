@@ -162,7 +162,7 @@ class Corpus:
         return np.memmap(samples_file(self.path, split), "<i2", "r")
 
     def sections(self, split: SplitName) -> NDArray[np.int64]:
-        """Start and stop (S, 2) of every section: a track is cut from its start, its last piece is shorter."""
+        """Start and stop (S, 2) of every section: a track is cut from its start, its last piece shorter."""
         edges = [
             (start, min(start + self.section, track.start + track.frames))
             for track in self.tracks_of(split)

@@ -114,7 +114,7 @@ def _sha256(path: Path) -> Generator[None, None, str]:
 
 
 def prepare(paths: Sequence[Path], out: Path, settings: PrepareSettings, workers: int = 1) -> Corpus:
-    """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes; replaces an older one.
+    """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes, over any older one.
 
     The same recordings and settings give the same bytes. Stopped anywhere, it leaves what was there before.
 

@@ -1,0 +1,1 @@
+"""The sub-commands, as plain functions that `cli` registers."""

@@ -1,0 +1,251 @@
+"""`wavewright inspect` and `wavewright prepare`: parse, one library call, print."""
+
+import json
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from wavewright.console import say, table
+from wavewright.errors import ConfigError, WavewrightError, printable
+
+if TYPE_CHECKING:
+    from wavewright.corpus import Corpus
+    from wavewright.doctor import Health, Report
+
+Flag = Annotated[bool, Parameter(negative="")]
+HEADER = (
+    "file",
+    "format",
+    "rate",
+    "channels",
+    "seconds",
+    "peak",
+    "RMS dBFS",
+    "DC",
+    "clipped",
+    "silence s",
+    "notes",
+)
+
+
+def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
+    """Examine audio files: format, length, levels, clipping, silence, and why some cannot be read.
+
+    Parameters
+    ----------
+    paths
+        Audio files, or folders that are searched for them.
+    workers
+        Processes that decode; as many as there are processors unless given.
+    json
+        Print the report as JSON.
+    """
+    from wavewright import doctor
+
+    report = doctor.inspect(_some(paths), _workers(workers))
+    if json:
+        _print_json(asdict(report))
+    else:
+        _print_report(report)
+    if not report.files:
+        where = ", ".join(printable(path) for path in paths)
+        why = (
+            f"; {len(report.refused)} refused, the first: {report.refused[0].reason}"
+            if report.refused
+            else ""
+        )
+        raise WavewrightError(f"{where}: no readable audio{why}")
+
+
+def _print_report(report: "Report") -> None:
+    if report.files:
+        table("audio files", HEADER, map(_row, report.files))
+    if report.refused:
+        table("refused", ("refused file", "reason"), ((one.name, one.reason) for one in report.refused))
+    print(
+        f"{len(report.files)} files, {_duration(report.seconds)}, {report.clipped} clipped samples;"
+        f" {len(report.refused)} refused; {report.passed_over} hidden or of other kinds passed over"
+    )
+
+
+def _row(one: "Health") -> tuple[str, ...]:
+    rms = "-inf" if one.rms_dbfs is None else f"{one.rms_dbfs:.1f}"
+    numbers = (f"{one.seconds:.3f}", f"{one.peak:.4f}", rms, f"{one.dc:+.5f}", f"{one.clipped}")
+    notes = "; ".join(one.notes)
+    return (
+        one.name,
+        one.format,
+        f"{one.rate}",
+        f"{one.channels}",
+        *numbers,
+        f"{one.silence_seconds:.2f}",
+        notes,
+    )
+
+
+def prepare(
+    *paths: Path,
+    out: Path,
+    preset: Literal["default", "thesis"] = "default",
+    rate: int | None = None,
+    section_seconds: float | None = None,
+    levels: Literal["section", "track", "corpus", "none"] | None = None,
+    resample: Literal["band-limited", "decimate"] | None = None,
+    remove_dc: bool | None = None,
+    limiter: float | None = None,
+    channel: Literal["mix", "left", "right"] | None = None,
+    split: str | None = None,
+    splits: Path | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    json: Flag = False,
+) -> None:
+    """Make a corpus of audio files: resampled, levelled, split for training, validation and test.
+
+    Options given beside a preset take the place of what it says.
+
+    Parameters
+    ----------
+    paths
+        Audio files, or folders that are searched for them.
+    out
+        The folder to make; a corpus that is there is replaced.
+    preset
+        `default`: 14700 Hz, band-limited, DC removed, each track brought to full scale. `thesis`: every third
+        sample of 44100 Hz with no filter, each section scaled min-max to [-1, 1].
+    rate
+        Sample rate in Hz; 14700.
+    section_seconds
+        Length of a section in seconds; 4.
+    levels
+        What is brought to full scale by a gain of its own: each section, each track (the default), the whole
+        corpus, or nothing.
+    resample
+        `band-limited` (the default), or `decimate`: keep every k-th sample, which aliases.
+    remove_dc
+        Subtract the mean of each track, or of each section for `--levels section`; on by default.
+    limiter
+        Hold peaks down to so many dB below full scale, such as -6, then raise all by as much; off by default.
+    channel
+        What to take of several channels: their `mix` (the default), `left` or `right`.
+    split
+        Shares of the duration for train, valid and test; 0.88,0.06,0.06. Tracks stay whole; fewer tracks than
+        splits are each cut into contiguous stretches.
+    splits
+        A JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH.
+    seed
+        Deals the tracks to the splits; 0.
+    workers
+        Processes that decode; as many as there are processors unless given.
+    json
+        Print a summary as JSON.
+    """
+    from wavewright.prepare import prepare as make
+    from wavewright.settings import prepare_settings
+
+    if split is not None and splits is not None:
+        raise ConfigError("--split and --splits contradict each other; give one of them")
+    settings = prepare_settings(
+        preset,
+        rate=rate,
+        section_seconds=section_seconds,
+        levels=levels,
+        resample=resample,
+        remove_dc=remove_dc,
+        limiter=limiter,
+        channel=channel,
+        split=None if split is None else _fractions(split),
+        splits=None if splits is None else _read_splits(splits),
+        seed=seed,
+    )
+    corpus = make(_some(paths), out, settings, _workers(workers))
+    if json:
+        _print_json(_summary(corpus))
+    else:
+        _print_summary(corpus)
+
+
+def _summary(corpus: "Corpus") -> dict[str, Any]:
+    frames = corpus.contents.frames
+    return {
+        "corpus": str(corpus.path),
+        "rate": corpus.rate,
+        "section": corpus.section,
+        "splits": {
+            split: {
+                "tracks": len(corpus.tracks_of(split)),
+                "sections": len(corpus.sections(split)),
+                "frames": frames[split],
+                "seconds": frames[split] / corpus.rate,
+            }
+            for split in frames
+        },
+        "clipped": sum(track.clipped for track in corpus.tracks),
+        "refused": [asdict(one) for one in corpus.refused],
+        "left_out": list(corpus.contents.left_out),
+    }
+
+
+def _print_summary(corpus: "Corpus") -> None:
+    summary = _summary(corpus)
+    rows = [
+        (split, part["tracks"], part["sections"], part["frames"], _duration(part["seconds"]))
+        for split, part in summary["splits"].items()
+    ]
+    table(f"{corpus.path}, {corpus.rate} Hz", ("split", "tracks", "sections", "samples", "duration"), rows)
+    for track in corpus.tracks:
+        for note in track.source.notes:
+            say(f"{track.name}: {note}")
+    for count, what in (
+        (summary["clipped"], "samples were beyond full scale and are clipped; use --levels track"),
+        (len(corpus.refused), f"files were refused; the reasons are in {corpus.path / 'corpus.json'}"),
+        (len(corpus.contents.left_out), "files are in no split and were left out"),
+    ):
+        if count:
+            say(f"{count} {what}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def _some(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    if not paths:
+        raise ConfigError("no PATH given; name audio files or a folder of them")
+    return paths
+
+
+def _workers(workers: int | None) -> int:
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers {workers}: must be 1 or more")
+    return workers or os.cpu_count() or 1
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        fractions = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        fractions = ()
+    if len(fractions) != 3 or not all(math.isfinite(part) for part in fractions):
+        raise ConfigError(f"--split {text}: must be three fractions, as 0.88,0.06,0.06")
+    return fractions
+
+
+def _read_splits(path: Path) -> dict[str, list[str]]:
+    from wavewright.files import read_json
+    from wavewright.settings import SPLITS
+
+    listed = read_json(path)
+    if not isinstance(listed, dict) or not all(isinstance(names, list) for names in listed.values()):
+        raise ConfigError(f"{path}: must be lists of file names under {', '.join(SPLITS)}")
+    if unknown := sorted(set(listed) - set(SPLITS)):
+        raise ConfigError(f"{path}: unknown split {unknown[0]!r}; there are {', '.join(SPLITS)}")
+    return listed
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
