@@ -36,9 +36,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WavewrightError(
-            f"{path}: cannot write: {error.strerror or error}; nothing was changed"
-        ) from error
+        raise WavewrightError(f"{path}: cannot write: {error.strerror or error}; nothing was changed") from error
 
 
 @contextlib.contextmanager
@@ -117,9 +115,7 @@ def _old(path: Path) -> Path:
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON (no NaN), sorted by insertion, atomically."""
     with atomic_file(path) as temporary:
-        temporary.write_text(
-            json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

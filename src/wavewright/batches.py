@@ -1,0 +1,131 @@
+"""Lanes for truncated back-propagation: B sections side by side, cut into subsequences of `length` samples.
+
+Lane b of a group reads one section from start to end while its state is carried; all lanes start their next section
+together, so the models share one clock. A section of S samples is S predictions: the inputs are the silence code and
+all samples but the last, the targets all samples. Shorter sections, and lanes without one, are padded with IGNORED
+targets. The order of sections is a permutation drawn from (seed, epoch, order), so a position is three numbers.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.quantize import Encoding, encode_table, silence
+
+IGNORED = -1  # the target of a place where there is no sample
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training step's data.
+
+    inputs: (B, T) codes; targets: (B, T) the codes that follow them, or IGNORED.
+    reset: these are the first samples of their sections: start from the initial state.
+    count: targets that are not ignored, over the lanes of all processes.
+    """
+
+    inputs: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    reset: bool
+    count: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the next batch is: `offset` samples into the sections of `group` in `epoch`, under the given order."""
+
+    epoch: int = 0
+    group: int = 0
+    offset: int = 0
+    order: int = 0
+
+
+class Batches:
+    """An endless iterator of batches over sections of 16-bit samples.
+
+    Args:
+        samples: (N,) int16, all tracks of a split; a memory map is read a batch at a time.
+        sections: (S, 2) starts and ends in `samples`.
+        batch_size: lanes over all processes; fewer where there are fewer sections.
+        length: T, samples in a subsequence.
+        levels, encoding: how amplitudes become codes.
+        seed: decides the order; None keeps the sections as they come.
+        rank, world: this process's number and how many there are; each reads its share of the lanes.
+    """
+
+    def __init__(
+        self,
+        samples: NDArray[np.int16],
+        sections: NDArray[np.int64],
+        *,
+        batch_size: int,
+        length: int,
+        levels: int,
+        encoding: Encoding,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.samples = samples
+        self.sections = sections
+        lanes = -(-min(batch_size, len(sections)) // world) * world
+        self.lanes = lanes
+        self.own_lanes = slice(rank * lanes // world, (rank + 1) * lanes // world)
+        self.length = length
+        self.silence = silence(levels)
+        self.table = encode_table(levels, encoding)
+        self.seed = seed
+        self.position = Position()
+        self._permuted: tuple[tuple[int, int], NDArray[np.int64]] | None = None
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        position = self.position
+        group = self._group(position)
+        sizes = group[:, 1] - group[:, 0]
+        longest = int(sizes.max())
+        width = min(self.length, longest - position.offset)
+        inputs = np.full((self.lanes, width), self.silence)
+        targets = np.full((self.lanes, width), IGNORED)
+        for lane in range(*self.own_lanes.indices(len(group))):
+            self._read(group[lane], position.offset, inputs[lane], targets[lane])
+        count = int(np.clip(sizes - position.offset, 0, width).sum())
+        self.position = self._after(position, position.offset + width >= longest)
+        return Batch(inputs[self.own_lanes], targets[self.own_lanes], position.offset == 0, count)
+
+    def reorder(self) -> None:
+        """Go on from the next group, in an order not yet seen."""
+        self.position = replace(self.position, offset=0, order=self.position.order + 1)
+
+    def _read(
+        self, section: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
+    ) -> None:
+        start, stop = int(section[0]) + offset, int(section[1])
+        codes = self.table[self.samples[max(start - 1, 0) : min(start + len(targets), stop)].view(np.uint16)]
+        own = codes if start == 0 else codes[1:]
+        targets[: len(own)] = own
+        inputs[1 : len(own)] = own[:-1]
+        if offset and len(own):
+            inputs[0] = codes[0]
+
+    def _group(self, position: Position) -> NDArray[np.int64]:
+        """(up to B, 2): the sections that the lanes read side by side."""
+        key = (position.epoch, position.order)
+        if self._permuted is None or self._permuted[0] != key:
+            order = np.arange(len(self.sections))
+            if self.seed is not None:
+                bits = np.random.Philox(np.random.SeedSequence([self.seed, *key]))
+                order = np.random.Generator(bits).permutation(order)
+            self._permuted = key, order
+        start = position.group * self.lanes
+        return self.sections[self._permuted[1][start : start + self.lanes]]
+
+    def _after(self, position: Position, group_done: bool) -> Position:
+        if not group_done:
+            return replace(position, offset=position.offset + self.length)
+        if (position.group + 1) * self.lanes < len(self.sections):
+            return replace(position, group=position.group + 1, offset=0)
+        return replace(position, epoch=position.epoch + 1, group=0, offset=0)

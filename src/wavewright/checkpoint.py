@@ -1,0 +1,117 @@
+"""Checkpoints: `checkpoints/step-00000120/{model.safetensors, training.safetensors, training.json}` in a run folder.
+
+model.safetensors holds the weights to play, training.safetensors what else training needs (moments, lanes), and
+training.json the numbers, with the SHA-256 of the two. A checkpoint is written beside its place and renamed; older ones
+are removed only after it has been read back.
+"""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from wavewright.errors import WavewrightError
+from wavewright.files import atomic_folder, read_json, sha256, write_json
+
+FILES = ("model.safetensors", "training.safetensors")
+REMEDY = "the checkpoint is damaged; remove its folder to go on from the one before"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What one holds; tensors are on the CPU. `facts` are the contents of training.json."""
+
+    folder: Path
+    model: dict[str, Tensor]
+    training: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save(run: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint to its folder, and read it back to be sure."""
+    with atomic_folder(checkpoint.folder) as folder:
+        save_file(checkpoint.model, folder / FILES[0])
+        save_file(checkpoint.training, folder / FILES[1])
+        hashes = {name: sha256(folder / name) for name in FILES}
+        write_json(folder / "training.json", {**checkpoint.facts, "sha256": hashes})
+    load(checkpoint.folder)
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        WavewrightError: it is incomplete or damaged; the line names the file.
+    """
+    facts = read_facts(folder)
+    tensors = []
+    for name in FILES:
+        path = folder / name
+        try:
+            if sha256(path) != facts["sha256"].get(name):
+                raise WavewrightError(f"{path}: its SHA-256 is not the one in training.json; {REMEDY}")
+            tensors.append(load_file(path))
+        except (OSError, SafetensorError) as error:
+            raise WavewrightError(f"{path}: not readable ({error}); {REMEDY}") from None
+    return Checkpoint(folder, tensors[0], tensors[1], facts)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """The contents of a checkpoint's training.json.
+
+    Raises:
+        WavewrightError: it is damaged.
+    """
+    facts = read_json(folder / "training.json")
+    if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
+        raise WavewrightError(f"{folder / 'training.json'}: no sha256 field; {REMEDY}")
+    return facts
+
+
+def path(run: Path, step: int) -> Path:
+    """The folder of a step's checkpoint."""
+    return run / "checkpoints" / f"step-{step:08d}"
+
+
+def steps(run: Path) -> list[int]:
+    """The steps that have a checkpoint, oldest first."""
+    found = (re.fullmatch(r"step-(\d{8,})", folder.name) for folder in (run / "checkpoints").glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def find(run: Path, which: str) -> Path:
+    """The folder of `best`, `last` or a step number; best is last where nothing was validated.
+
+    Raises:
+        WavewrightError: there is no such checkpoint.
+    """
+    there = steps(run)
+    if not there:
+        raise WavewrightError(f"{run}: holds no checkpoint; train it first: wavewright train CORPUS --out {run}")
+    step = there[-1]
+    if which == "best":
+        best = read_facts(path(run, step)).get("best") or {}
+        step = best.get("step", step)
+    elif which != "last":
+        if not which.isdigit():
+            raise WavewrightError(f"--checkpoint {which}: give best, last or a step number")
+        step = int(which)
+    if step not in there:
+        raise WavewrightError(
+            f"--checkpoint {which}: {run} has no checkpoint of step {step}; it has {', '.join(map(str, there))}"
+        )
+    return path(run, step)
+
+
+def prune(run: Path, keep: set[int]) -> None:
+    """Remove the checkpoints of all steps but `keep`, and what a killed run left behind."""
+    for step in steps(run):
+        if step not in keep:
+            shutil.rmtree(path(run, step))
+    for leftover in (run / "checkpoints").glob(".step-*"):
+        shutil.rmtree(leftover)

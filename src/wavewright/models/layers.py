@@ -1,0 +1,102 @@
+"""What the models are built from: a linear layer as TensorFlow starts it, and a recurrent layer with explicit state."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+Cell = Literal["lstm", "gru"]
+
+
+def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
+    """A linear layer with Glorot's uniform weights (the thesis's `xavier_initializer`) and a bias of zero."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.xavier_uniform_(layer.weight, gain)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Recurrent(nn.Module):
+    """One LSTM or GRU layer on torch's fused kernels, its state an argument.
+
+    State: (B, S, H), where S is 2 for an LSTM (hidden, cell) and 1 for a GRU. An LSTM has one bias, as TensorFlow's;
+    a GRU needs two, since its reset gate acts on the second (Cho et al., arXiv:1406.1078, as cuDNN computes it).
+    """
+
+    def __init__(
+        self, cell: Cell, inputs: int, units: int, *, forget_bias: float = 1.0, learned_state: bool = False
+    ) -> None:
+        super().__init__()
+        self.cell = cell
+        self.units = units
+        gates = 4 if cell == "lstm" else 3
+        self.input_weight = nn.Parameter(torch.empty(gates * units, inputs))
+        self.hidden_weight = nn.Parameter(torch.empty(gates * units, units))
+        self.input_bias = nn.Parameter(torch.zeros(gates * units))
+        self.hidden_bias: nn.Parameter | Tensor
+        if cell == "gru":
+            self.hidden_bias = nn.Parameter(torch.zeros(gates * units))
+        else:
+            self.register_buffer("hidden_bias", torch.zeros(gates * units), persistent=False)
+            with torch.no_grad():
+                self.input_bias[units : 2 * units] = forget_bias  # gates are in torch's order: i, f, g, o
+        for gate in range(gates):
+            nn.init.xavier_uniform_(self.input_weight[gate * units : (gate + 1) * units])
+            nn.init.orthogonal_(self.hidden_weight[gate * units : (gate + 1) * units])
+        shape = (2 if cell == "lstm" else 1, units)
+        if learned_state:
+            self.start = nn.Parameter(torch.zeros(shape))
+        else:
+            self.register_buffer("start", torch.zeros(shape), persistent=False)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(B, S, H): zeros, or what was learned."""
+        return self.start.expand(batch, *self.start.shape)
+
+    def forward(self, x: Tensor, state: Tensor, through: nn.Linear | None = None) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` where it is given.
+
+        A whole sequence folds `through` into the input matrix: W (P x + p) + b = (W P) x + (W p + b), which for a
+        narrow x saves the widest product.
+        """
+        if x.shape[1] == 1:
+            return self._step(x if through is None else through(x), state)
+        weight, bias = self.input_weight, self.input_bias
+        if through is not None:
+            weight, bias = weight @ through.weight, weight @ through.bias + bias
+        weights = (weight, self.hidden_weight, bias, self.hidden_bias)
+        options = (
+            True,
+            1,
+            0.0,
+            self.training,
+            False,
+            True,
+        )  # biases, layers, dropout, train, both ways, batch first
+        if self.cell == "gru":
+            y, h = torch.gru(x, state[:, 0].unsqueeze(0).contiguous(), weights, *options)
+            return y, h.transpose(0, 1)
+        hidden = tuple(part.unsqueeze(0).contiguous() for part in state.unbind(1))
+        y, h, c = torch.lstm(x, hidden, weights, *options)
+        return y, torch.stack((h[0], c[0]), 1)
+
+    def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """One sample by plain matrix-vector products: the sequence kernels repack their weights at every call."""
+        weights = (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias)
+        if self.cell == "gru":
+            h = torch.gru_cell(x[:, 0], state[:, 0], *weights)
+            return h[:, None], h[:, None]
+        h, c = torch.lstm_cell(x[:, 0], state.unbind(1), *weights)
+        return h[:, None], torch.stack((h, c), 1)
+
+
+def normalise_weights(module: nn.Module) -> None:
+    """Split every matrix below `module`, embeddings apart, into length and direction, by rows (arXiv:1602.07868)."""
+    for layer in list(module.modules()):
+        if isinstance(layer, nn.Linear):
+            weight_norm(layer, "weight")
+        elif isinstance(layer, Recurrent):
+            weight_norm(layer, "input_weight")
+            weight_norm(layer, "hidden_weight")

@@ -1,0 +1,183 @@
+"""WaveNet: dilated causal convolutions, and queues that make a step cost one column (thesis 3.3; arXiv:1609.03499).
+
+Two forms. `plain` is what the thesis trained (the fast-wavenet code): ReLU after every convolution, no gate, residual,
+skip or bias but at the output. `gated` is the paper's: tanh times sigmoid, residual and skip paths.
+"""
+
+from dataclasses import dataclass
+from itertools import cycle, islice
+from typing import Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavewright.models.base import Model, State
+from wavewright.models.layers import linear
+from wavewright.quantize import silence
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid"))
+class WaveNetConfig:
+    """The fields of a WaveNet.
+
+    Attributes:
+        blocks: how often the dilations 1, 2, 4 ... are gone through.
+        layers: dilated layers in a block; dilation filter_width ** i.
+        channels: width of every layer.
+        skip_channels: width of the gated form's skip path and output network; none means `channels`.
+        filter_width: taps of each convolution.
+        form: `plain` (the thesis's) or `gated` (the paper's).
+        input: `scalar`, one real channel, or `embedded`, a learned vector for each code (gated form only).
+        gain: standard deviation of the plain form's weights over He's sqrt(2 / fan_in); fast-wavenet had sqrt(1/2), by
+            which 40 layers shrink the signal 2^-20 times and do not learn (docs/models.md).
+        q_levels: Q, the number of codes.
+    """
+
+    blocks: int = Field(2, ge=1)
+    layers: int = Field(10, ge=1)
+    channels: int = Field(128, ge=1)
+    skip_channels: int | None = Field(None, ge=1)
+    filter_width: int = Field(2, ge=2)
+    form: Literal["plain", "gated"] = "gated"
+    input: Literal["scalar", "embedded"] = "embedded"
+    gain: float = Field(1.0, gt=0)
+    q_levels: int = Field(256, ge=2, le=65536)
+
+    def __post_init__(self) -> None:
+        if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
+            raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Of every layer, from the input on."""
+        block = [self.filter_width**i for i in range(self.layers)]
+        return tuple(islice(cycle(block), self.blocks * self.layers))
+
+
+@dataclass(frozen=True)
+class WaveNetState(State):
+    """queues: for each layer (B, its input channels, (filter_width - 1) * dilation), its past inputs, a ring.
+
+    clock: () int64, how many columns have been written since the oldest was at index 0.
+    """
+
+    queues: tuple[Tensor, ...]
+    clock: Tensor
+
+
+class PlainLayer(nn.Module):
+    """ReLU of a dilated causal convolution without bias."""
+
+    def __init__(self, inputs: int, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.weight = nn.Parameter(torch.empty(config.channels, inputs, config.filter_width))
+        nn.init.kaiming_normal_(self.weight)
+        with torch.no_grad():
+            self.weight.mul_(config.gain)
+
+    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, None]:
+        """taps (B, I, T + (filter_width - 1) * dilation), what the filter slides over -> (B, C, T)."""
+        return functional.relu(functional.conv1d(taps, self.weight, dilation=dilation)), None
+
+
+class GatedLayer(nn.Module):
+    """tanh(filter) * sigmoid(gate), added to its input through one matrix and to the output through another."""
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.inputs = width = config.channels
+        self.weight = nn.Parameter(torch.empty(2 * width, width, config.filter_width))
+        self.bias = nn.Parameter(torch.zeros(2 * width))
+        skip = config.skip_channels or width
+        self.out_weight = nn.Parameter(torch.empty(width + skip, width, 1))
+        self.out_bias = nn.Parameter(torch.zeros(width + skip))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
+        nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
+
+    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+        """As PlainLayer, and the layer's share of the skip path (B, skip, T)."""
+        filtered, gate = functional.conv1d(taps, self.weight, self.bias, dilation=dilation).chunk(2, 1)
+        z = functional.conv1d(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias)
+        return x + z[:, : self.inputs], z[:, self.inputs :]
+
+
+class WaveNet(Model[WaveNetState]):
+    """A stack of dilated causal convolutions over the last `receptive_field` samples."""
+
+    name = "wavenet"
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, skip = config.channels, config.skip_channels or config.channels
+        count = len(config.dilations)
+        self.input: nn.Module | None = None
+        if config.form == "plain":
+            self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
+            self.output: nn.Module = linear(width, config.q_levels)
+        else:
+            self.input = nn.Embedding(config.q_levels, width) if config.input == "embedded" else linear(1, width)
+            self.layers = nn.ModuleList(GatedLayer(config) for _ in range(count))
+            hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
+            self.output = nn.Sequential(*hidden, linear(skip, config.q_levels))
+
+    @property
+    def receptive_field(self) -> float:
+        """1 + (filter_width - 1) * the sum of the dilations, in samples."""
+        return 1 + (self.config.filter_width - 1) * sum(self.config.dilations)
+
+    def initial_state(self, batch: int) -> WaveNetState:
+        """The queues as endless silence leaves them: every layer's response to a constant silent input."""
+        x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
+        queues = []
+        for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
+            length = (self.config.filter_width - 1) * dilation
+            queues.append(x.expand(batch, -1, length))
+            x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1)
+        return WaveNetState(tuple(queues), torch.tensor(0))
+
+    def predict(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+        """See Model.forward."""
+        clock = int(state.clock)
+        x, total, queues = self._input(codes), None, []
+        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+            size = queue.shape[2]
+            taps = torch.cat((queue.roll(-clock % size, 2) if clock else queue, x), 2)
+            queues.append(taps[:, :, -size:])
+            x, skip = layer(x, taps, dilation)
+            total = skip if total is None else total + skip
+        return self._logits(x, total), WaveNetState(tuple(queues), torch.tensor(0))
+
+    @torch.no_grad()
+    def step(self, codes: Tensor, state: WaveNetState, condition: Tensor | None = None) -> tuple[Tensor, WaveNetState]:
+        """One column (arXiv:1611.09482): the queues are rings that are written in place, so `state` is consumed.
+
+        See Model.step.
+        """
+        clock = int(state.clock)
+        if not clock:  # initial queues are views of one column, and a window's are views of its activations
+            state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))
+        x, total = self._input(codes[:, None]), None
+        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+            size = queue.shape[2]
+            now = clock % size
+            taps = torch.cat([*(queue[:, :, (now + i * dilation) % size, None] for i in range(size // dilation)), x], 2)
+            queue[:, :, now] = x[:, :, 0]
+            x, skip = layer(x, taps, 1)
+            total = skip if total is None else total + skip
+        return self._logits(x, total)[:, 0], WaveNetState(state.queues, torch.tensor(clock + 1))
+
+    def _input(self, codes: Tensor) -> Tensor:
+        """(B, T) codes -> (B, C, T), or (B, 1, T) in the plain form."""
+        if isinstance(self.input, nn.Embedding):
+            return self.input(codes).transpose(1, 2)
+        x = self.scalars(codes)[..., None]
+        return (x if self.input is None else self.input(x)).transpose(1, 2)
+
+    def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """The last layer's output, or the sum of the skip paths, (B, C, T) -> logits (B, T, Q)."""
+        return self.output((x if skip is None else skip).transpose(1, 2))
