@@ -3,6 +3,7 @@
 libsndfile decodes, but its frame counts are not trusted: see `Recording`. Hostile files belong in `isolate`.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -66,6 +67,7 @@ EXTENSIONS = frozenset(
 )
 
 
+PAGE, FIRST_PAGE, LAST_PAGE = b"OggS\0", 2, 4  # an Ogg page: capture pattern and version, flags
 EMPTY_ID3 = b"ID3\x04" + bytes(5) + b"\x10" + bytes(16)
 
 
@@ -96,8 +98,6 @@ class Recording:
         self.channels = int(self._file.channels)
         self.format = f"{self._file.format}/{self._file.subtype}"
         self._note_truncation()
-        if self._file.format == "OGG":
-            self._check_ogg()
 
     def _open(self) -> Any:
         try:
@@ -123,12 +123,17 @@ class Recording:
     def blocks(self) -> Iterator[Samples]:
         """All its frames, (n, channels) at a time, finite; amplitudes beyond [-1, 1] stay as they are."""
         size, frames = max(1, BLOCK // self.channels), 0
+        pages = self._check_ogg() if self._file.format == "OGG" else iter(())
         while len(block := self._read(size)):
             if not np.isfinite(block).all():
                 at = (frames + int(np.argmin(np.isfinite(block).all(axis=1)))) / self.rate
                 raise AudioError(self.path, f"NaN or infinite samples, the first at {at:.3f} s; {CONVERT}")
             frames += len(block)
             yield block
+            for _ in itertools.islice(pages, 1000):  # ahead of the decoder, yet never long without a block
+                pass
+        for _ in pages:
+            pass
         if frames == 0:
             raise AudioError(self.path, "holds no samples, or its header says so; repair it or leave it out")
         promised = self._file.frames  # FLAC's is exact or absent, other formats often guess
@@ -148,14 +153,27 @@ class Recording:
         if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFFF000:
             self.notes.append(f"truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
 
-    def _check_ogg(self) -> None:
-        """libsndfile stops after the first link of a chain; a file whose last page lacks its mark was cut."""
+    def _check_ogg(self) -> Iterator[None]:
+        """Walk its pages, one a step: libsndfile stops after the first of several streams joined in one file.
+
+        Raises:
+            AudioError: there are several; at the last step.
+        """
+        links, heads, flags, position = 0, False, 0, 0
         with self.path.open("rb") as file:
-            links, ended = _ogg_links(file)
+            while (position := _find_page(file, position)) >= 0:
+                header = file.read(27)
+                sizes = file.read(header[26])
+                flags = header[5]
+                first = bool(flags & FIRST_PAGE)
+                links += first and not heads  # streams that play together have their first pages side by side
+                heads = first
+                position += len(header) + len(sizes) + sum(sizes)
+                yield
         if links > 1:
             reason = f"{links} Ogg streams joined in one file, of which only the first can be read; {CONVERT}"
             raise AudioError(self.path, reason)
-        if not ended:
+        if not flags & LAST_PAGE:
             self.notes.append("truncated: no end-of-stream page")
 
 
@@ -197,39 +215,26 @@ def _id3_end(file: BinaryIO) -> int:
     return end
 
 
-def _ogg_links(file: BinaryIO) -> tuple[int, bool]:
-    """How many streams follow one another in an Ogg file, and whether its last page says it is the last."""
-    links, heads, flags, position = 0, False, 4, 0
-    while (position := _find_page(file, position)) >= 0:
-        file.seek(position)
-        header = file.read(27)
-        sizes = file.read(header[26])
-        flags = header[5]
-        links += bool(flags & 2) and not heads
-        heads = bool(flags & 2)  # streams played together begin with their first pages side by side: one link
-        position += 27 + len(sizes) + sum(sizes)
-    return links, bool(flags & 4)
-
-
 def _find_page(file: BinaryIO, position: int) -> int:
-    """Where the next Ogg page at or after `position` begins; -1 where none does."""
+    """Where the next Ogg page at or after `position` begins, and leave `file` there; -1 where none does."""
     while True:
         file.seek(position)
         chunk = file.read(27)
         if len(chunk) < 27:
             return -1
-        if chunk[:5] == b"OggS\0":
+        if chunk.startswith(PAGE):
+            file.seek(position)
             return position
         chunk += file.read(1 << 16)  # junk between pages
-        found = chunk.find(b"OggS\0", 1)
-        position += found if found > 0 else len(chunk) - 4
+        found = chunk.find(PAGE, 1)
+        position += found if found > 0 else len(chunk) - len(PAGE) + 1
 
 
 def mono(block: Samples, channel: Channel) -> Samples:
     """One channel (n,) of a block (n, channels); of a mono file the only one, whatever is asked."""
     if channel == "mix":
         return np.asarray(block.mean(axis=1), np.float32)
-    return block[:, min(channel == "right", block.shape[1] - 1)]
+    return block[:, 1 if channel == "right" and block.shape[1] > 1 else 0]
 
 
 def resample(blocks: Iterable[Samples], source: int, target: int) -> Iterator[Samples]:

@@ -96,7 +96,8 @@ class Corpus:
         Raises:
             WavewrightError: no corpus, a damaged one, or one that a later version wrote.
         """
-        files.recover_folder(path)
+        if not path.exists():
+            files.recover_folder(path)
         if not (path / INDEX).is_file():
             raise WavewrightError(f"{path}: not a corpus (no {INDEX}); make one with `wavewright prepare`")
         found = files.read_json(path / INDEX)

@@ -58,8 +58,6 @@ def _below(folder: Path, exclude: Path | None) -> list[Path]:
     files = []
     excluded = exclude.resolve() if exclude else None
     for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [
-            f for f in folders if not f.startswith(".") and (Path(parent) / f).resolve() != excluded
-        ]
+        folders[:] = [f for f in folders if not f.startswith(".") and (Path(parent) / f).resolve() != excluded]
         files += [Path(parent) / name for name in names]
     return files

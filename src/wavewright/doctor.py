@@ -14,9 +14,7 @@ from wavewright.corpus import Refused
 from wavewright.discovery import find
 from wavewright.errors import AudioError
 
-FULL_SCALE = (
-    32767 / 32768
-)  # the greatest 16-bit sample; 24-bit and float samples count as clipped from here, too
+FULL_SCALE = 32767 / 32768  # the greatest 16-bit sample; 24-bit and float samples count as clipped from here, too
 SILENCE = 1e-3  # -60 dBFS
 SILENCE_SECONDS = 0.05
 

@@ -65,12 +65,16 @@ class Decoder:
         ours, theirs = socket.socketpair()
         # Not multiprocessing's spawn: it runs the caller's main script again, which not every script bears.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from wavewright.isolate import serve; serve({theirs.fileno()})"],
+            [sys.executable, "-P", "-c", f"from wavewright.isolate import serve; serve({theirs.fileno()})"],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,  # the codecs' own warnings
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OPENBLAS_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(part or "." for part in sys.path),
+                "OPENBLAS_NUM_THREADS": "1",
+            },
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
@@ -82,9 +86,7 @@ class Decoder:
         self._process = self._pipe = None
         if process is None or pipe is None:
             return "never started"
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.2)  # a process that died by itself ends with its own status, not with our signal
-        process.kill()
+        process.kill()  # one that died by itself keeps its own status
         status = process.wait()
         pipe.close()
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -14,6 +14,7 @@ Levels = Literal["section", "track", "corpus", "none"]
 Signal = NDArray[np.float64]
 
 FULL_SCALE = 32767
+SILENT = 1e-6  # -120 dBFS, far below one step of 16 bits
 LOOKAHEAD_SECONDS = 0.02
 
 
@@ -70,13 +71,11 @@ def peaks(meter: Meter, levels: Levels, offset: Signal) -> Signal:
 
 
 def gains(peak: Signal) -> Signal:
-    """Gains that bring `peak` just to full scale; 1 where all is silent."""
-    return np.asarray(1.0 / np.where(peak > 0, peak, 1.0))
+    """Gains that bring `peak` just to full scale; 1 for silence, lest rounding errors be raised to a roar."""
+    return np.asarray(1.0 / np.where(peak > SILENT, peak, 1.0))
 
 
-def level(
-    blocks: Iterable[NDArray[np.float32]], gain: Signal, offset: Signal, section: int
-) -> Iterator[Signal]:
+def level(blocks: Iterable[NDArray[np.float32]], gain: Signal, offset: Signal, section: int) -> Iterator[Signal]:
     """(block - offset) * gain, with a gain and offset for all or for each stretch of `section` samples."""
     start = 0
     for block in blocks:

@@ -204,10 +204,7 @@ def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings)
 def _common_gain(decoded: dict[str, Decoded], settings: PrepareSettings) -> float | None:
     if settings.levels != "corpus":
         return None
-    loudest = [
-        peaks(one.meter, "corpus", offsets(one.meter, "corpus", settings.remove_dc))
-        for one in decoded.values()
-    ]
+    loudest = [peaks(one.meter, "corpus", offsets(one.meter, "corpus", settings.remove_dc)) for one in decoded.values()]
     return float(gains(np.max(loudest, axis=0))[0])
 
 

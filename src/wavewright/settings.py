@@ -39,9 +39,7 @@ class PrepareSettings(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
-            raise ValueError(
-                "split: the three fractions must be 0 or more and add up to 1, as 0.88,0.06,0.06"
-            )
+            raise ValueError("split: the three fractions must be 0 or more and add up to 1, as 0.88,0.06,0.06")
         if self.section < 1:
             raise ValueError(f"section_seconds: {self.section_seconds} s is less than one sample")
         names = [name for names in (self.splits or {}).values() for name in names]

@@ -53,11 +53,7 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
         _print_report(report)
     if not report.files:
         where = ", ".join(printable(path) for path in paths)
-        why = (
-            f"; {len(report.refused)} refused, the first: {report.refused[0].reason}"
-            if report.refused
-            else ""
-        )
+        why = f"; {len(report.refused)} refused, the first: {report.refused[0].reason}" if report.refused else ""
         raise WavewrightError(f"{where}: no readable audio{why}")
 
 

@@ -1,0 +1,81 @@
+"""What the tests share: the data folder, small recordings, the command line as a user calls it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The shared recordings; WAVEWRIGHT_DATA names them where they are not in their usual place."""
+    folder = Path(os.environ.get("WAVEWRIGHT_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data at {folder}; set WAVEWRIGHT_DATA")
+    return folder
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Callable[..., Path]:
+    """`record(name, samples, rate=44100, subtype=None)` writes a sound file below `tmp_path`."""
+
+    def write(name: str, samples: NDArray[np.floating], rate: int = 44100, subtype: str | None = None) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, samples, rate, subtype=subtype)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def album(record: Callable[..., Path], tmp_path: Path) -> Path:
+    """Ten recordings of several rates, of 1.2 to 6 s."""
+    for i in range(10):
+        record(
+            f"album/{i % 3}/{i}.flac", melody(1.2 + i * i * 0.06, 8000 * (1 + i % 2), 200 + 30 * i), 8000 * (1 + i % 2)
+        )
+    return tmp_path / "album"
+
+
+@pytest.fixture
+def wavewright() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`wavewright("prepare", folder, ...)` runs the command line as a user would."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "wavewright", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    return run
+
+
+def refusal(result: subprocess.CompletedProcess[str]) -> str:
+    """The one line with which a command refused: exit status 2, no traceback."""
+    assert result.returncode == 2, (result.returncode, result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("wavewright: ")
+    return last
+
+
+def melody(seconds: float, rate: int = 44100, pitch: float = 220.0, peak: float = 0.5) -> NDArray[np.float64]:
+    """A decaying tone that repeats twice a second, with a little DC."""
+    t = np.arange(round(seconds * rate)) / rate
+    return peak * np.sin(2 * np.pi * pitch * t) * np.exp(-3 * (t % 0.5)) + 0.01
+
+
+FAST = {"rate": 4000, "section_seconds": 0.5}  # settings for small recordings
+
+
+def fingerprint(folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a folder, by name."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}

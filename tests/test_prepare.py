@@ -1,0 +1,255 @@
+"""Making a corpus safely: the same bytes twice, kills, full disks, refusals; the commands as a user calls them."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import FAST, fingerprint, melody, refusal
+from wavewright.corpus import Corpus
+from wavewright.errors import WavewrightError
+from wavewright.prepare import prepare
+from wavewright.settings import SPLITS, PrepareSettings, prepare_settings
+
+Record = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+# The same bytes, and nothing half
+
+
+def test_the_same_recordings_give_the_same_bytes(album: Path, tmp_path: Path) -> None:
+    (album / "notes.txt").write_text("not audio")
+    (album / "broken.flac").write_bytes(b"not audio either")
+    settings = PrepareSettings(**FAST)
+    prints = [
+        fingerprint(prepare([album], album / name, settings, workers).path)
+        for name, workers in (("corpus", 1), ("corpus", 2), ("../other", 2))
+    ]
+    assert prints[0] == prints[1] == prints[2]
+    assert sorted(prints[0]) == ["corpus.json", "test.i16", "train.i16", "valid.i16"]
+    text = (tmp_path / "other/corpus.json").read_text()
+    assert str(tmp_path) not in text
+    assert [one["name"] for one in json.loads(text)["refused"]] == ["broken.flac"]
+
+
+RUN = """if True:
+    import sys
+    from pathlib import Path
+    from wavewright.prepare import prepare
+    from wavewright.settings import PrepareSettings
+    settings = PrepareSettings(rate=16000, section_seconds=0.5, seed=int(sys.argv[3]))
+    prepare([Path(sys.argv[1])], Path(sys.argv[2]), settings, workers=2)
+"""
+
+
+def test_killed_at_any_moment_it_leaves_the_old_corpus_or_the_new(record: Record, tmp_path: Path) -> None:
+    for i in range(8):
+        record(f"a/{i}.flac", melody(40, 16000, 200 + 20 * i), 16000)
+    out = tmp_path / "out"
+    versions = []
+    start = time.monotonic()
+    for seed in (1, 2):
+        subprocess.run([sys.executable, "-c", RUN, tmp_path / "a", out, str(seed)], check=True, stderr=-3)
+        versions.append(fingerprint(out))
+    duration = (time.monotonic() - start) / 2
+    assert versions[0] != versions[1]
+    rng = random.Random(0)
+    killed = 0
+    for i in range(8):
+        before = fingerprint(out)
+        command = [sys.executable, "-c", RUN, tmp_path / "a", out, str(1 + i % 2)]
+        run = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.2, 1.0) * duration)
+        run.send_signal(signal.SIGKILL if i % 3 else signal.SIGINT)
+        killed += run.wait() != 0
+        Corpus.open(out)
+        assert fingerprint(out) in (before, versions[i % 2])
+    assert killed >= 4
+    subprocess.run([sys.executable, "-c", RUN, tmp_path / "a", out, "1"], check=True, stderr=-3)
+    assert fingerprint(out) == versions[0]
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".out")] == []
+
+
+def test_a_kill_between_the_two_renames_is_mended(album: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c"
+    before = fingerprint(prepare([album], out, PrepareSettings(**FAST)).path)
+    out.rename(tmp_path / ".c.old")
+    assert fingerprint(Corpus.open(out).path) == before
+
+
+@pytest.mark.parametrize("limit", [1_000, 500_000])
+def test_a_full_disk_leaves_the_old_corpus(album: Path, tmp_path: Path, limit: int) -> None:
+    """A limit on the size of any file stands for the full disk: in decoding, and in writing the splits."""
+    out = tmp_path / "c"
+    before = fingerprint(prepare([album], out, PrepareSettings(**FAST)).path)
+    run = subprocess.run(
+        [sys.executable, "-c", RUN, album, out, "0"],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "cannot write: File too large; nothing was changed" in run.stderr.splitlines()[-1]
+    assert fingerprint(out) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"album", "c"}
+
+
+def test_a_really_full_disk_leaves_the_old_corpus(record: Record, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        path = record("a.wav", melody(10, 4000), 4000)
+        before = fingerprint(prepare([path], disk / "c", PrepareSettings(**FAST)).path)
+        record("a.wav", melody(100, 4000), 4000)
+        with pytest.raises(WavewrightError, match="No space left on device; nothing was changed"):
+            prepare([path], disk / "c", PrepareSettings(**FAST))
+        assert fingerprint(disk / "c") == before
+        assert [p.name for p in disk.iterdir()] == ["c"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"split": (0.5, 0.6, -0.1)}, "add up to 1"),
+        ({"split": (0.5, 0.1, 0.1)}, "add up to 1"),
+        ({"split": (float("nan"), 0.5, 0.5)}, "finite"),
+        ({"rate": 10}, "rate: .*1000"),
+        ({"rate": 200000}, "rate: .*192000"),
+        ({"limiter": 0.0}, "limiter: .*less than 0"),
+        ({"section_seconds": -1}, "section_seconds"),
+        ({"section_seconds": 1e-9}, "less than one sample"),
+        ({"splits": {"train": ("a",), "valid": ("a",)}}, "a is listed twice"),
+        ({"splits": {"training": ("a",)}}, "splits"),
+        ({"preset": "paper"}, "unknown"),
+    ],
+)
+def test_settings_that_contradict_are_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(WavewrightError, match=reason) as caught:
+        prepare_settings(**fields)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_makes_no_corpus_is_refused(record: Record, tmp_path: Path) -> None:
+    out, settings = tmp_path / "out", PrepareSettings()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(WavewrightError, match="empty: no readable audio"):
+        prepare([empty], out, settings)
+    with pytest.raises(WavewrightError, match="absent: no such file"):
+        prepare([tmp_path / "absent"], out, settings)
+    short = record("short.wav", melody(0.8, 8000), 8000)
+    with pytest.raises(WavewrightError, match=r"0\.8 s, a section is 4 s: use --section-seconds 0\.4"):
+        prepare([short], out, settings)
+    with pytest.raises(WavewrightError, match="8000 Hz is no multiple of 14700 Hz"):
+        prepare([short], out, prepare_settings("thesis"))
+    (out / "kept").mkdir(parents=True)
+    with pytest.raises(WavewrightError, match=r"out: holds other files \(kept\)"):
+        prepare([short], out, settings)
+    assert (out / "kept").is_dir()
+
+
+def test_a_damaged_corpus_is_refused_in_one_line(album: Path, tmp_path: Path) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    index = tmp_path / "c/corpus.json"
+    whole = index.read_text()
+    parsed = json.loads(whole)
+    for text in (
+        "{",
+        "[]",
+        "{}",
+        whole.replace('"format": 1', '"format": 2', 1),
+        whole.replace('"rate": 4000', '"rate": "fast"'),
+        json.dumps({**parsed, "tracks": parsed["tracks"][1:]}),
+    ):
+        index.write_text(text)
+        with pytest.raises(WavewrightError) as caught:
+            Corpus.open(tmp_path / "c")
+        assert "\n" not in str(caught.value)
+    index.write_text(whole)
+    Corpus.open(corpus.path)
+    with (tmp_path / "c/train.i16").open("ab") as file:
+        file.write(b"\0\0")
+    with pytest.raises(WavewrightError, match=r"train\.i16: .* bytes instead of"):
+        Corpus.open(tmp_path / "c")
+    with pytest.raises(WavewrightError, match="not a corpus"):
+        Corpus.open(album)
+
+
+# The commands, as a user calls them
+
+
+def test_prepare_as_a_command(wavewright: Command, album: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({"train": ["0/3.flac", "0/9.flac"], "valid": ["2/8.flac"]}))
+    out = tmp_path / "c"
+    fast = ("--rate", 4000, "--section-seconds", 0.5)
+    result = wavewright("prepare", album, "--out", out, "--splits", listed, "--limiter", -6, *fast, "--json")
+    assert result.returncode == 0, result.stderr
+    summary = json.loads(result.stdout)
+    assert [summary["splits"][split]["tracks"] for split in SPLITS] == [2, 1, 0]
+    assert Corpus.open(out).settings.limiter == -6
+    result = wavewright("prepare", album, "--out", out, "--preset", "thesis", *fast, "--levels", "track")
+    assert result.returncode == 0, result.stderr
+    settings = Corpus.open(out).settings
+    assert (settings.levels, settings.resample, settings.remove_dc) == ("track", "decimate", False)
+
+
+def test_prepare_refuses_in_one_line(wavewright: Command, album: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "splits.json"
+    listed.write_text(json.dumps({"training": ["0/3.flac"]}))
+    out = tmp_path / "c"
+    for arguments, reason in (
+        (("--split", "0.5,0.5,0", "--splits", listed), "contradict"),
+        (("--splits", listed), "unknown split 'training'"),
+        (("--split", "nan,0,1"), "--split nan,0,1"),
+        (("--split", "1,2"), "--split 1,2"),
+        (("--limiter", "3"), "limiter"),
+        (("--rate", "fast"), "rate"),
+        (("--levels", "loud"), "levels"),
+        (("--workers", "0"), "--workers 0"),
+        ((tmp_path / "absent",), "absent: no such file"),
+    ):
+        assert reason in refusal(wavewright("prepare", album, "--out", out, *arguments)).lower()
+        assert not out.exists()
+
+
+def test_inspect_as_a_command(wavewright: Command, album: Path, record: Record, tmp_path: Path) -> None:
+    record("album/quiet.wav", np.concatenate([np.zeros(8000), np.ones(8000)]), 8000)
+    (album / "broken.flac").write_bytes(b"not audio")
+    (album / "notes.txt").write_text("not audio")
+    result = wavewright("inspect", album, "--json")
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    files = {file["name"]: file for file in report["files"]}
+    assert len(files) == 11
+    assert report["passed_over"] == 1
+    assert [one["name"] for one in report["refused"]] == ["broken.flac"]
+    quiet = files["quiet.wav"]
+    assert (quiet["seconds"], quiet["silence_seconds"], quiet["clipped"]) == (2.0, 1.0, 8000)
+    assert quiet["rms_dbfs"] == pytest.approx(-3.01, abs=0.01)
+    assert quiet["dc"] == pytest.approx(0.5, abs=1e-4)
+    plain = wavewright("inspect", album)
+    assert plain.returncode == 0
+    assert "broken.flac\tnot readable" in plain.stdout
+    assert "no readable audio; 1 refused" in refusal(wavewright("inspect", album / "broken.flac"))
+    assert "no such file" in refusal(wavewright("inspect", tmp_path / "absent"))
