@@ -1,7 +1,6 @@
 """From recordings to a corpus: golden computations, levels, sections, splits, names."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
