@@ -166,6 +166,10 @@ def test_what_makes_no_corpus_is_refused(record: Record, tmp_path: Path) -> None
     with pytest.raises(WavewrightError, match=r"out: holds other files \(kept\)"):
         prepare([short], out, settings)
     assert (out / "kept").is_dir()
+    corpus = prepare([short], tmp_path / "corpus", PrepareSettings(**FAST))
+    (corpus.path / "notes.txt").write_text("mine")
+    with pytest.raises(WavewrightError, match=r"corpus: holds other files \(notes\.txt\)"):
+        prepare([short], corpus.path, PrepareSettings(**FAST))
 
 
 def test_a_damaged_corpus_is_refused_in_one_line(album: Path, tmp_path: Path) -> None:

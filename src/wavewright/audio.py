@@ -91,8 +91,8 @@ class Recording:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
-        if not path.is_file():  # a pipe or device would block for ever
-            raise AudioError(path, "not a file" if path.exists() else "no such file")
+        if not os.path.isfile(path):  # a pipe or device would block for ever
+            raise AudioError(path, "not a file" if os.path.lexists(path) else "no such file")
         self._file = self._open()
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
