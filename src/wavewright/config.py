@@ -42,26 +42,26 @@ class TrainingConfig:
         seed: of the weights, the order of sections and the listening samples.
     """
 
-    batch_size: int = Field(16, ge=1)
-    length: int = Field(512, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.999, ge=0, lt=1)
-    epsilon: float = Field(1e-8, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    length: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    schedule_steps: int | None = Field(None, ge=1)
-    minimum_rate: float = Field(0.05, ge=0, le=1)
-    plateau_patience: int = Field(5, ge=1)
-    plateau_factor: float = Field(0.5, gt=0, lt=1)
+    warmup_steps: int = Field(default=0, ge=0)
+    schedule_steps: int | None = Field(default=None, ge=1)
+    minimum_rate: float = Field(default=0.05, ge=0, le=1)
+    plateau_patience: int = Field(default=5, ge=1)
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
     clip: Literal["none", "value", "norm"] = "norm"
-    clip_limit: float = Field(1.0, gt=0)
-    ema: float = Field(0.0, ge=0, lt=1)
-    checkpoint_every: int = Field(1000, ge=1)
-    validation_seconds: float = Field(20.0, gt=0)
-    sample_seconds: float = Field(1.0, ge=0)
+    clip_limit: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    checkpoint_every: int = Field(default=1000, ge=1)
+    validation_seconds: float = Field(default=20.0, gt=0)
+    sample_seconds: float = Field(default=1.0, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.schedule_steps is None:

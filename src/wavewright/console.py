@@ -3,6 +3,7 @@
 Everything goes to standard error but results, which `--json` prints alone on standard output.
 """
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,11 @@ class Advance(Protocol):
 def say(text: str) -> None:
     """One line for the person, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """A result on standard output, as strict JSON."""
+    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ def score(
     samples: NDArray[np.int16],
     sections: NDArray[np.int64],
     encoding: Encoding,
+    *,
     rank: int = 0,
     world: int = 1,
 ) -> NDArray[np.float64]:

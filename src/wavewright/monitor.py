@@ -30,7 +30,7 @@ class Monitor:
             if resume_at:
                 self.file.truncate(resume_at[0])
                 self.file.seek(0, 2)
-            self.board = SummaryWriter(str(run), purge_step=resume_at[1] if resume_at else None)  # type: ignore[no-untyped-call]
+            self.board = SummaryWriter(str(run), purge_step=resume_at[1] if resume_at else None)
 
     def step(self, step: int, record: dict[str, Any]) -> None:
         """A training step: its loss, gradient norm, rate and times."""
@@ -54,12 +54,12 @@ class Monitor:
         with atomic_file(self.run / "samples" / f"step-{step:08d}.wav") as path:
             soundfile.write(path, amplitude, self.rate, "PCM_16", format="WAV")
         with disk_errors(self.run):
-            self.board.add_audio("generated/sample", amplitude[None], step, self.rate)  # type: ignore[no-untyped-call]
+            self.board.add_audio("generated/sample", amplitude[None], step, self.rate)
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """A TensorBoard scalar."""
         with disk_errors(self.run):
-            self.board.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+            self.board.add_scalar(tag, value, step)
 
     def write(self, record: dict[str, Any]) -> None:
         """A line of metrics.jsonl."""
@@ -75,4 +75,4 @@ class Monitor:
         """Flush and close all."""
         with disk_errors(self.run):
             self.file.close()
-            self.board.close()  # type: ignore[no-untyped-call]
+            self.board.close()

@@ -5,6 +5,7 @@
 from typing import Any
 
 _THESIS = {"batch_size": 128, "clip": "none"}
+_SMALL = {"batch_size": 16, "learning_rate": 2e-3, "ema": 0.998}
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "naive-rnn": {
@@ -15,13 +16,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "small": {
             "model": {"layers": 2, "units": 192},
-            "training": {
-                "batch_size": 32,
-                "length": 256,
-                "learning_rate": 2e-3,
-                "ema": 0.998,
-                "checkpoint_every": 400,
-            },
+            "training": {**_SMALL, "length": 256},
         },
         "tiny": {
             "model": {"layers": 1, "units": 64},
@@ -54,13 +49,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "small": {
             "model": {"frame_sizes": [16, 4], "units": 256},
-            "training": {
-                "batch_size": 32,
-                "length": 1024,
-                "learning_rate": 2e-3,
-                "ema": 0.998,
-                "checkpoint_every": 400,
-            },
+            "training": {**_SMALL, "length": 512},
         },
         "tiny": {
             "model": {"frame_sizes": [8, 2], "units": 64, "embedding": 32},
@@ -78,14 +67,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "training": {"batch_size": 8, "length": 14700, "clip": "none"},
         },
         "small": {
-            "model": {"blocks": 2, "layers": 10, "channels": 48},
-            "training": {
-                "batch_size": 8,
-                "length": 4096,
-                "learning_rate": 2e-3,
-                "ema": 0.998,
-                "checkpoint_every": 400,
-            },
+            "model": {"blocks": 2, "layers": 10, "channels": 32, "skip_channels": 64},
+            "training": {**_SMALL, "batch_size": 4, "length": 2048},
         },
         "tiny": {
             "model": {"blocks": 1, "layers": 8, "channels": 24},

@@ -153,8 +153,8 @@ class Trainer:
                 self.corpus.samples("valid"),
                 chosen,
                 self.config.encoding,
-                processes.rank(),
-                processes.world(),
+                rank=processes.rank(),
+                world=processes.world(),
             )
         return bits(float(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum()))
 

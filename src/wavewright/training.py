@@ -19,7 +19,7 @@ from wavewright.config import RunConfig, differences
 from wavewright.corpus import INDEX, Corpus
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.files import locked, read_json, sha256, write_json
-from wavewright.generate import stream
+from wavewright.generate import one_thread, stream
 from wavewright.metrics import bits, level, zero_order_entropy
 from wavewright.monitor import Monitor
 from wavewright.quantize import decode
@@ -261,7 +261,7 @@ class Session:
 
     def _sample(self, samples: int) -> Any:
         config = self.trainer.config
-        with self.trainer.playing() as model:
+        with self.trainer.playing() as model, one_thread():
             blocks = list(stream(model, samples=samples, seed=config.training.seed))
         return decode(np.concatenate(blocks, 1)[0], config.model.q_levels, config.encoding)
 

@@ -56,7 +56,7 @@ class State:
 
     def unflatten(self, named: dict[str, Tensor]) -> Self:
         """The state of this one's structure with the tensors of `named`, as `flat` gave them."""
-        values = []
+        values: list[Tensor | tuple[Tensor, ...]] = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, tuple):

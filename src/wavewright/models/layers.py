@@ -47,7 +47,7 @@ class Recurrent(nn.Module):
             nn.init.orthogonal_(self.hidden_weight[gate * units : (gate + 1) * units])
         shape = (2 if cell == "lstm" else 1, units)
         if learned_state:
-            self.start = nn.Parameter(torch.zeros(shape))
+            self.start: Tensor = nn.Parameter(torch.zeros(shape))
         else:
             self.register_buffer("start", torch.zeros(shape), persistent=False)
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
@@ -24,11 +23,11 @@ class NaiveRNNConfig:
         q_levels: Q, the number of codes.
     """
 
-    layers: int = Field(2, ge=1)
-    units: int = Field(512, ge=1)
+    layers: int = Field(default=2, ge=1)
+    units: int = Field(default=512, ge=1)
     input: Literal["scalar", "embedded"] = "embedded"
     forget_bias: float = 1.0
-    q_levels: int = Field(256, ge=2, le=65536)
+    q_levels: int = Field(default=256, ge=2, le=65536)
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class NaiveRNN(Model[NaiveRNNState]):
 
     def initial_state(self, batch: int) -> NaiveRNNState:
         """Zeros."""
-        return NaiveRNNState(tuple(layer.initial_state(batch) for layer in self.layers))
+        return NaiveRNNState(tuple(layer.initial_state(batch) for layer in self.layers))  # type: ignore[operator]
 
     def predict(self, codes: Tensor, state: NaiveRNNState) -> tuple[Tensor, NaiveRNNState]:
         """See Model.forward."""

@@ -5,7 +5,6 @@ multiple of f. The input at position t is sample t - 1, and a tier steps at the 
 then complete, and its output conditions the f predictions from there on. At position 0 the frames hold silence.
 """
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -43,17 +42,17 @@ class SampleRNNConfig:
     """
 
     frame_sizes: tuple[int, ...] = (8, 2)
-    window: int | None = Field(None, ge=1)
-    units: int = Field(512, ge=1)
-    n_rnn: int = Field(1, ge=1)
+    window: int | None = Field(default=None, ge=1)
+    units: int = Field(default=512, ge=1)
+    n_rnn: int = Field(default=1, ge=1)
     cell: Cell = "lstm"
     input: Literal["scalar", "embedded"] = "embedded"
-    embedding: int = Field(256, ge=1)
-    frame_scale: float = Field(2.0, gt=0)
+    embedding: int = Field(default=256, ge=1)
+    frame_scale: float = Field(default=2.0, gt=0)
     learned_state: bool = False
     weight_norm: bool = False
     forget_bias: float = 1.0
-    q_levels: int = Field(256, ge=2, le=65536)
+    q_levels: int = Field(default=256, ge=2, le=65536)
 
     @field_validator("frame_sizes", mode="before")
     @classmethod
@@ -117,7 +116,7 @@ class Tier(nn.Module):
 
     def initial_state(self, batch: int) -> Tensor:
         """(B, n_rnn * S, units)."""
-        return torch.cat([layer.initial_state(batch) for layer in self.layers], 1)
+        return torch.cat([layer.initial_state(batch) for layer in self.layers], 1)  # type: ignore[operator]
 
     def forward(self, frames: Tensor, above: Tensor | None, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """frames (B, K, f) and conditioning (B, K, units) -> (B, K * ratio, units) and the next hidden state."""
@@ -150,15 +149,15 @@ class SampleRNN(Model[SampleRNNState]):
 
     def initial_state(self, batch: int) -> SampleRNNState:
         """Silence behind, zero or learned hidden states, the clock at 0."""
-        config, zeros = self.config, {"device": self.device, "dtype": self.dtype}
+        config, like = self.config, self.output.weight
         return SampleRNNState(
             history=torch.full(
                 (batch, max(config.frame_sizes[0], config.reach)),
                 silence(config.q_levels),
                 device=self.device,
             ),
-            hidden=tuple(tier.initial_state(batch) for tier in self.tiers),
-            held=tuple(torch.zeros(batch, ratio, config.units, **zeros) for ratio in config.ratios),
+            hidden=tuple(tier.initial_state(batch) for tier in self.tiers),  # type: ignore[operator]
+            held=tuple(like.new_zeros(batch, ratio, config.units) for ratio in config.ratios),
             clock=torch.tensor(0),
         )
 
@@ -210,8 +209,3 @@ class SampleRNN(Model[SampleRNNState]):
         for layer in self.hidden:
             x = functional.relu(layer(x))
         return self.output(x)
-
-    @property
-    def receptive_field(self) -> float:
-        """Infinite: the tiers are recurrent."""
-        return math.inf

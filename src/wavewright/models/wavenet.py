@@ -36,15 +36,15 @@ class WaveNetConfig:
         q_levels: Q, the number of codes.
     """
 
-    blocks: int = Field(2, ge=1)
-    layers: int = Field(10, ge=1)
-    channels: int = Field(128, ge=1)
-    skip_channels: int | None = Field(None, ge=1)
-    filter_width: int = Field(2, ge=2)
+    blocks: int = Field(default=2, ge=1)
+    layers: int = Field(default=10, ge=1)
+    channels: int = Field(default=128, ge=1)
+    skip_channels: int | None = Field(default=None, ge=1)
+    filter_width: int = Field(default=2, ge=2)
     form: Literal["plain", "gated"] = "gated"
     input: Literal["scalar", "embedded"] = "embedded"
-    gain: float = Field(1.0, gt=0)
-    q_levels: int = Field(256, ge=2, le=65536)
+    gain: float = Field(default=1.0, gt=0)
+    q_levels: int = Field(default=256, ge=2, le=65536)
 
     def __post_init__(self) -> None:
         if self.form == "plain" and (self.input == "embedded" or self.skip_channels):

@@ -1,0 +1,33 @@
+"""The command line: each sub-command parses, makes one library call and prints."""
+
+import sys
+from typing import Any
+
+from cyclopts import App, CycloptsError
+
+from wavewright import __version__
+from wavewright.commands import data, model
+from wavewright.errors import WavewrightError
+
+app = App(
+    name="wavewright",
+    version=__version__,
+    help="""Learn to make sound, one sample at a time, from your own recordings.
+
+    A first try: `wavewright demo`. With your own recordings:
+    `wavewright train FOLDER --model sample-rnn --out RUN --minutes 30`, then
+    `wavewright generate RUN --out new.wav --seconds 10`.""",
+)
+for command in (data.inspect, data.prepare, model.train, model.generate, model.evaluate, model.demo):
+    app.command(command)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; bad input is one line on standard error and exit status 2, Ctrl-C is 130."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False)
+    except (WavewrightError, CycloptsError) as error:
+        print(f"wavewright: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,117 @@
+"""Takes: generated sound written to WAV files, a block at a time, with what made it in their metadata."""
+
+import contextlib
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavewright import console
+from wavewright.errors import ConfigError
+from wavewright.files import atomic_file
+from wavewright.generate import one_thread, stream
+from wavewright.prepare import audio_like_corpus
+from wavewright.quantize import decode, encode
+from wavewright.runs import Run
+from wavewright.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Take:
+    """A file of generated sound: RMS in dB below full scale, and mean amplitude."""
+
+    path: Path
+    seconds: float
+    rms_dbfs: float
+    mean: float
+
+
+def prime_codes(run: Run, audio: Path) -> Iterator[NDArray[np.int64]]:
+    """Blocks (n,) of a recording's codes, resampled and levelled as the run's corpus was.
+
+    Raises:
+        AudioError: it cannot be read whole.
+    """
+    for amplitude in audio_like_corpus(audio, run.levelling):
+        yield encode(amplitude, run.config.model.q_levels, run.config.encoding)
+
+
+def record(
+    run: Run,
+    out: Path,
+    *,
+    seconds: float,
+    count: int = 1,
+    prime: Path | None = None,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+) -> list[Take]:
+    """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
+
+    A take primed with a recording holds what comes after it. Ctrl-C keeps what there is so far.
+
+    Raises:
+        ConfigError: seconds or count out of range; `out` is not a .wav file.
+    """
+    samples = round(seconds * run.rate)
+    if samples < 1:
+        raise ConfigError(f"--seconds {seconds}: give more than 0")
+    if count < 1:
+        raise ConfigError(f"--count {count}: give 1 or more")
+    if out.suffix.lower() != ".wav":
+        raise ConfigError(f"--out {out}: name a .wav file")
+    sampling = sampling or Sampling()
+    paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
+    facts = {
+        "run": run.folder.name,
+        "step": run.step,
+        "model": run.config.name,
+        "seed": seed,
+        "prime": prime.name if prime else None,
+        **asdict(sampling),
+    }
+    meters = [_Meter() for _ in paths]
+    with contextlib.ExitStack() as stack:
+        files = []
+        for i, path in enumerate(paths):
+            file = soundfile.SoundFile(stack.enter_context(atomic_file(path)), "w", run.rate, 1, "PCM_16", format="WAV")
+            file.software = f"wavewright {importlib.metadata.version('wavewright')}"
+            file.comment = json.dumps({**facts, "take": i + 1})
+            files.append(stack.enter_context(file))
+        blocks = stream(
+            run.model,
+            samples=samples,
+            streams=count,
+            sampling=sampling,
+            seed=seed,
+            prime=prime_codes(run, prime) if prime else None,
+        )
+        with console.progress("generating", samples) as advance, one_thread(), contextlib.suppress(KeyboardInterrupt):
+            for codes in blocks:
+                amplitude = decode(codes, run.config.model.q_levels, run.config.encoding)
+                for file, meter, take in zip(files, meters, amplitude, strict=True):
+                    file.write(take)
+                    meter.add(take)
+                advance(codes.shape[1])
+    return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
+
+
+class _Meter:
+    """Length, level and mean of what has gone by."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, amplitude: NDArray[np.float32]) -> None:
+        self.count += len(amplitude)
+        self.total += float(amplitude.sum(dtype=np.float64))
+        self.squares += float(np.square(amplitude, dtype=np.float64).sum())
+
+    def take(self, path: Path, rate: int) -> Take:
+        count = max(1, self.count)
+        return Take(path, self.count / rate, 10 * np.log10(max(self.squares / count, 1e-12)), self.total / count)
