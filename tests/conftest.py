@@ -7,6 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+# One thread for torch, here and in every command that a test starts, before torch is imported: pytest-xdist already
+# uses every core, and OpenMP's threads spin while they wait for one another, which on shared cores takes for ever.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 import soundfile

@@ -1,0 +1,188 @@
+"""The contract, for every kind of model: whole = chunks = steps, causality, streams apart, explicit state."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kinds import KINDS, build, codes_of
+from wavewright import models
+from wavewright.errors import ConfigError
+from wavewright.models import State
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+def tensors(state: State) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.flat().items()}
+
+
+def close(a: torch.Tensor, b: torch.Tensor) -> None:
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+@every_kind
+@given(st.lists(st.one_of(st.just(0), st.integers(1, 23)), min_size=1, max_size=7), st.integers(1, 3))
+@settings(max_examples=12, deadline=None)
+@torch.no_grad()
+def test_whole_equals_any_chunking_of_it_equals_steps(kind: str, parts: list[int], streams: int) -> None:
+    """A part of n > 0 goes through `forward` in one piece, a part of 0 stands for one `step`."""
+    model, more = build(kind), codes_of(streams, 19, seed=1)
+    codes = codes_of(streams, sum(max(1, part) for part in parts))
+    whole, after = model(codes)
+    state, pieces, place = model.initial_state(streams), [], 0
+    for part in parts:
+        if part:
+            logits, state = model(codes[:, place : place + part], state)
+        else:
+            logits, state = model.step(codes[:, place], state)
+            logits = logits[:, None]
+        pieces.append(logits)
+        place += max(1, part)
+    close(torch.cat(pieces, 1), whole)
+    close(model(more, state)[0], model(more, after)[0])  # and so they go on
+
+
+@every_kind
+@torch.no_grad()
+def test_steps_alone_equal_the_whole(kind: str) -> None:
+    model, codes = build(kind), codes_of(2, 40)
+    whole, _ = model(codes)
+    state = model.initial_state(2)
+    for t in range(40):
+        logits, state = model.step(codes[:, t], state)
+        close(logits, whole[:, t])
+
+
+@every_kind
+@torch.no_grad()
+def test_the_future_changes_nothing(kind: str) -> None:
+    model, codes = build(kind), codes_of(1, 40)
+    before, _ = model(codes)
+    for t in (1, 7, 8, 16, 39):
+        changed = codes.clone()
+        changed[:, t:] = codes_of(1, 40 - t, seed=t)
+        assert torch.equal(model(changed)[0][:, :t].argmax(2), before[:, :t].argmax(2))
+        close(model(changed)[0][:, :t], before[:, :t])
+
+
+@every_kind
+@torch.no_grad()
+def test_every_code_changes_what_comes_after_it(kind: str) -> None:
+    """The other side of causality: position t reads the code at t."""
+    model, codes = build(kind), codes_of(1, 24)
+    before, _ = model(codes)
+    for t in range(24):
+        changed = codes.clone()
+        changed[:, t] = (codes[:, t] + 5) % 12
+        assert (model(changed)[0][:, t] - before[:, t]).abs().max() > 1e-6
+
+
+@every_kind
+@torch.no_grad()
+def test_streams_do_not_hear_one_another(kind: str) -> None:
+    model, first, second = build(kind), codes_of(3, 21), codes_of(3, 10, seed=1)
+    together, state = model(first)
+    together_after, _ = model(second, state)
+    for b in range(3):
+        alone, state = model(first[b : b + 1])
+        close(alone, together[b : b + 1])
+        close(model(second[b : b + 1], state)[0], together_after[b : b + 1])
+
+
+@every_kind
+@torch.no_grad()
+def test_no_state_means_the_initial_state(kind: str) -> None:
+    model, codes = build(kind), codes_of(2, 17)
+    close(model(codes)[0], model(codes, model.initial_state(2))[0])
+    close(model.step(codes[:, 0], model.initial_state(2))[0], model(codes[:, :1])[0][:, 0])
+
+
+@every_kind
+@torch.no_grad()
+def test_forward_leaves_the_state_given_as_it_was(kind: str) -> None:
+    model = build(kind)
+    for state in (model.initial_state(2), model(codes_of(2, 13))[1], stepped(model, 13)):
+        before = tensors(state)
+        model(codes_of(2, 11, seed=1), state)
+        after = tensors(state)
+        assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def stepped(model: models.Model[Any], count: int) -> State:
+    state = model.initial_state(2)
+    for t in range(count):
+        _, state = model.step(codes_of(2, count)[:, t], state)
+    return state
+
+
+@every_kind
+@torch.no_grad()
+def test_a_clone_forks_a_stream(kind: str) -> None:
+    """Stepping consumes a state, but not its clone."""
+    model, codes = build(kind), codes_of(2, 9, seed=1)
+    state = stepped(model, 13)
+    fork = state.clone()
+    expected, _ = model(codes, state.clone())
+    for t in range(9):
+        _, state = model.step(codes_of(2, 9, seed=2)[:, t], state)
+    close(model(codes, fork)[0], expected)
+
+
+@every_kind
+@torch.no_grad()
+def test_a_state_survives_being_saved_by_name(kind: str) -> None:
+    model, codes = build(kind), codes_of(2, 9, seed=1)
+    state = stepped(model, 13)
+    again = model.initial_state(1).unflatten(tensors(state))
+    close(model(codes, again)[0], model(codes, state)[0])
+
+
+@every_kind
+def test_gradients_stop_where_the_state_is_detached(kind: str) -> None:
+    """Truncated BPTT: with the state detached, a second window's gradient is that of the window alone."""
+    model, first, second = build(kind), codes_of(2, 16), codes_of(2, 16, seed=1)
+    gradients = []
+    for state in (model(first)[1].detach(), model(first)[1].map(lambda value: value.detach().clone())):
+        model.zero_grad()
+        model(second, state)[0].square().sum().backward()
+        gradients.append([p.grad.clone() if p.grad is not None else None for p in model.parameters()])
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in gradients[0])
+    for a, b in zip(*gradients, strict=True):
+        assert (a is None) == (b is None)
+        assert a is None or torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_what_the_contract_refuses(name: str) -> None:
+    model = models.build(name)
+    with pytest.raises(ConfigError, match=r"condition: .* takes none"):
+        model(torch.zeros(1, 3, dtype=torch.long), None, torch.zeros(1))
+    with pytest.raises(ConfigError, match=r"codes: shape \(3,\)"):
+        model(torch.zeros(3, dtype=torch.long))
+    with pytest.raises(ConfigError, match="one sample at least"):
+        model(torch.zeros(1, 0, dtype=torch.long))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "line"),
+    [
+        ("transformer", {}, "model: 'transformer' is not one of naive-rnn, sample-rnn, wavenet"),
+        ("naive-rnn", {"unit": 3}, r"model.unit: Unexpected keyword argument \(got 3\)"),
+        ("naive-rnn", {"units": "many"}, r"model.units: .* integer.* \(got 'many'\)"),
+        ("naive-rnn", {"layers": 0}, r"model.layers: .* greater than or equal to 1 \(got 0\)"),
+        ("sample-rnn", {"frame_sizes": (8, 3)}, "model: frame_sizes: 3 does not divide 8"),
+        ("sample-rnn", {"frame_sizes": ()}, "frame_sizes: give one frame size at least"),
+        ("sample-rnn", {"frame_sizes": (4, 0)}, "frame_sizes: .* each 1 or more"),
+        ("sample-rnn", {"frame_sizes": (2, 8)}, "frame_sizes: 8 does not divide 2"),
+        ("wavenet", {"form": "plain"}, "form: plain has a scalar input"),
+        ("wavenet", {"form": "round"}, r"model.form: .* \(got 'round'\)"),
+        ("wavenet", {"filter_width": 1}, "model.filter_width: .* greater than or equal to 2"),
+    ],
+)
+def test_contradictions_are_refused_on_building(name: str, fields: dict[str, Any], line: str) -> None:
+    with pytest.raises(ConfigError, match=line) as caught:
+        models.build(name, **fields)
+    assert "\n" not in str(caught.value)
