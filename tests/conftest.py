@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # One thread for torch, here and in every command that a test starts, before torch is imported: pytest-xdist already
 # uses every core, and OpenMP's threads spin while they wait for one another, which on shared cores takes for ever.
@@ -15,6 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from wavewright.corpus import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -49,6 +53,14 @@ def album(record: Callable[..., Path], tmp_path: Path) -> Path:
             f"album/{i % 3}/{i}.flac", melody(1.2 + i * i * 0.06, 8000 * (1 + i % 2), 200 + 30 * i), 8000 * (1 + i % 2)
         )
     return tmp_path / "album"
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
+    """A few seconds of melody at 4 kHz in sections of 500 samples, on which tiny models train."""
+    from tiny import make_corpus
+
+    return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 @pytest.fixture

@@ -1,0 +1,166 @@
+"""Tiny corpora, tiny models, and the command line in processes that start at once."""
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from conftest import melody
+from wavewright import config
+from wavewright.corpus import Corpus
+from wavewright.prepare import prepare
+from wavewright.settings import PrepareSettings
+
+RATE = 4000
+TRACKS = {"train": {"a.wav": 1.6, "b.wav": 0.9}, "valid": {"c.wav": 0.6}, "test": {"d.wav": 0.7, "e.wav": 0.3}}
+
+FIELDS: dict[str, dict[str, Any]] = {
+    "naive-rnn": {"layers": 1, "units": 12},
+    "sample-rnn": {"frame_sizes": [8, 2], "units": 12, "embedding": 8},
+    "wavenet": {"blocks": 1, "layers": 5, "channels": 8},
+}
+TRAINING: dict[str, Any] = {
+    "batch_size": 4,
+    "length": 128,
+    "learning_rate": 0.01,
+    "checkpoint_every": 7,
+    "validation_seconds": 0.3,
+    "sample_seconds": 0.01,
+}
+
+
+def make_corpus(folder: Path, **settings: Any) -> Corpus:
+    """21 sections of 500 samples for training, some shorter; 24 steps an epoch with the lanes of TRAINING."""
+    recordings = folder / "recordings"
+    recordings.mkdir(parents=True)
+    for i, (name, seconds) in enumerate(item for split in TRACKS.values() for item in split.items()):
+        soundfile.write(recordings / name, melody(seconds, RATE, 180 + 35 * i), RATE)
+    splits = {split: tuple(tracks) for split, tracks in TRACKS.items()}
+    chosen = PrepareSettings(**{"rate": RATE, "section_seconds": 0.125, "splits": splits, **settings})
+    return prepare([recordings], folder / "corpus", chosen)
+
+
+def tiny(model: str, fields: dict[str, Any] | None = None, **training: Any) -> config.RunConfig:
+    """The configuration of a tiny model of 64 levels."""
+    return config.RunConfig.from_dict(
+        {
+            "model": {"name": model, "q_levels": 64, **FIELDS[model], **(fields or {})},
+            "training": {**TRAINING, **training},
+        }
+    )
+
+
+def as_arguments(settings: config.RunConfig) -> list[str]:
+    """The same as options of `wavewright train`."""
+    values = settings.as_dict()
+    fields = {**{f"model.{k}": v for k, v in values["model"].items() if k != "name"}, "encoding": values["encoding"]}
+    fields |= {f"training.{k}": v for k, v in values["training"].items()}
+    sets = [part for key, value in fields.items() for part in ("--set", f"{key}={json.dumps(value)}")]
+    return ["--model", settings.name, "--device", "cpu", *sets]
+
+
+# Commands. A process that has torch imported already forks one child per command, which a test may kill.
+
+_fork = multiprocessing.get_context("forkserver")
+_fork.set_forkserver_preload(["wavewright.cli", "wavewright.training", "torch.utils.tensorboard", "torch._dynamo", "tiny"])
+
+
+def _run(arguments: list[str], log: str) -> None:
+    from wavewright.cli import main
+
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = sys.stderr = open(descriptor, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main(arguments)
+
+
+@dataclass
+class Command:
+    """A command that runs: `wait()` for its exit status, read its `output`, or end it."""
+
+    process: BaseProcess
+    log: Path
+
+    def wait(self, seconds: float = 120) -> int:
+        """The exit status; minus the signal that ended it, where one did."""
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise TimeoutError(f"still running after {seconds} s: {self.output}")
+        return self.process.exitcode
+
+    @property
+    def output(self) -> str:
+        """All that it has said, on either stream."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def send(self, number: int) -> None:
+        """Send a signal, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, number)
+
+    def refusal(self) -> str:
+        """The one line with which it refuses, exit status 2."""
+        status = self.wait()
+        assert status == 2, (status, self.output)
+        assert "Traceback" not in self.output
+        last = self.output.strip().splitlines()[-1]
+        assert last.startswith("wavewright: ")
+        return last
+
+
+def start(log: Path, *arguments: object) -> Command:
+    """Start `wavewright ARGUMENTS`; what it says goes to `log`."""
+    process = _fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
+    process.start()
+    return Command(process, log)
+
+
+def wait_for_lines(command: Command, file: Path, count: int) -> None:
+    """Until `file` has `count` lines or the command has ended."""
+    while command.process.is_alive() and (not file.exists() or file.read_bytes().count(b"\n") < count):
+        time.sleep(0.001)
+
+
+# What a run leaves
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, times aside."""
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key != "time"} for line in lines]
+
+
+def losses(run: Path) -> list[float]:
+    """The loss of every step."""
+    return [record["loss"] for record in records(run) if "loss" in record]
+
+
+def hashes(run: Path, step: int) -> dict[str, str]:
+    """SHA-256 of a checkpoint's tensors, and its facts but for times."""
+    folder = run / "checkpoints" / f"step-{step:08d}"
+    facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes")}
+    files: Iterable[Path] = folder.glob("*.safetensors")
+    return {
+        **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        "facts": json.dumps(kept, sort_keys=True),
+    }
+
+
+def checkpoints(run: Path) -> list[str]:
+    """The names of all that lies in its checkpoints folder."""
+    return sorted(file.name for file in (run / "checkpoints").iterdir())
