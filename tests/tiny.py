@@ -73,7 +73,9 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
 # Commands. A process that has torch imported already forks one child per command, which a test may kill.
 
 _fork = multiprocessing.get_context("forkserver")
-_fork.set_forkserver_preload(["wavewright.cli", "wavewright.training", "torch.utils.tensorboard", "torch._dynamo", "tiny"])
+_fork.set_forkserver_preload(
+    ["wavewright.cli", "wavewright.training", "torch.utils.tensorboard", "torch._dynamo", "tiny"]
+)
 
 
 def _run(arguments: list[str], log: str) -> None:

@@ -21,6 +21,8 @@ from wavewright.files import atomic_folder, read_json, sha256, write_json
 FILES = ("model.safetensors", "training.safetensors")
 REMEDY = "the checkpoint is damaged; remove its folder to go on from the one before"
 
+UNHARMED = "the checkpoints before it are whole: make room, then go on with --resume"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -33,10 +35,17 @@ class Checkpoint:
 
 
 def save(run: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint to its folder, and read it back to be sure."""
+    """Write a checkpoint to its folder, and read it back to be sure.
+
+    Raises:
+        WavewrightError: it cannot be written; those before it are as they were.
+    """
     with atomic_folder(checkpoint.folder) as folder:
-        save_file(checkpoint.model, folder / FILES[0])
-        save_file(checkpoint.training, folder / FILES[1])
+        for name, tensors in zip(FILES, (checkpoint.model, checkpoint.training), strict=True):
+            try:
+                save_file(tensors, folder / name)
+            except SafetensorError as error:  # what it makes of the system's refusal, such as a full disk
+                raise WavewrightError(f"{checkpoint.folder / name}: cannot write: {error}; {UNHARMED}") from None
         hashes = {name: sha256(folder / name) for name in FILES}
         write_json(folder / "training.json", {**checkpoint.facts, "sha256": hashes})
     load(checkpoint.folder)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +25,7 @@ class Monitor:
         self.run = run
         self.rate = rate
         self.path = run / "metrics.jsonl"
+        threading.excepthook = _but_for_disk_errors
         with disk_errors(self.path):
             run.mkdir(parents=True, exist_ok=True)
             self.file: TextIO = self.path.open("r+" if resume_at and self.path.exists() else "w", encoding="utf-8")
@@ -76,3 +78,9 @@ class Monitor:
         with disk_errors(self.run):
             self.file.close()
             self.board.close()
+
+
+def _but_for_disk_errors(arguments: threading.ExceptHookArgs) -> None:
+    """Print what ends a thread, unless it is a full disk that ends TensorBoard's: its next call raises the same."""
+    if not isinstance(arguments.exc_value, OSError):
+        threading.__excepthook__(arguments)
