@@ -1,4 +1,4 @@
-"""`wavewright demo`: the thesis's overfitting experiment (4.2) on the bundled piano clip, small enough for any machine."""
+"""`wavewright demo`: the thesis's overfitting experiment (4.2) on the bundled clip, small enough for any machine."""
 
 import json
 from importlib import resources

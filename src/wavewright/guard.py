@@ -9,7 +9,8 @@ Three lines of defence:
    nothing, or a gradient many times the window's median. Without the second half a loud section after a silent one
    would count as an explosion. What was seen enters the window all the same, so a lasting change is soon the norm.
 3. When a run of steps is skipped, when the median of recent losses is above ln Q, or when the validation loss has
-   left the best one far behind, the run is called lost: the trainer rolls back (see Trainer.roll_back).
+   left the best one far behind (or ln Q, where there is none yet: a diverged model must not become the checkpoint
+   that a roll-back returns to), the run is called lost: the trainer rolls back (see Trainer.roll_back).
 """
 
 import math
@@ -29,6 +30,7 @@ PATIENCE = 10  # skipped steps in a row
 RECENT = 25  # steps whose median loss must not exceed that of a model that knows nothing
 MARGIN = 0.5  # nats above ln Q, or bits of validation above the best, that are still called noise
 DRIFT = 1.25  # times the best validation bits
+HOPELESS = 2.0  # bits above log2 Q at a run's first checkpoints; the deepest fresh models start 1.7 above
 
 
 @dataclass
@@ -54,17 +56,26 @@ class Guard:
         if self.skipped >= PATIENCE:
             self.reason = f"{self.skipped} bad steps in a row, the last with a {fault}"
             return "lost"
-        if len(self.losses) >= RECENT and median(list(self.losses)[-RECENT:]) > self.ignorance + MARGIN:
+        if len(self.losses) >= RECENT and self.recent > self.ignorance + MARGIN:
             self.reason = f"the loss stays above that of a model that knows nothing ({loss:.2f} nats)"
             return "lost"
         self.reason = fault
         return "skip" if fault else "apply"
 
+    @property
+    def recent(self) -> float:
+        """The median of recent training losses, in nats a sample."""
+        return median(list(self.losses)[-RECENT:] or [self.ignorance])
+
     def drifted(self, bits: float, best: float | None) -> bool:
-        """Whether a validation result (bits a sample) has left the best one far behind."""
-        if math.isfinite(bits) and (best is None or bits <= max(DRIFT * best, best + MARGIN)):
+        """Whether a result (bits a sample) has left the best one far behind, or is hopeless where there is none."""
+        if best is None:
+            limit, start = self.ignorance / math.log(2) + HOPELESS, "nothing"
+        else:
+            limit, start = max(DRIFT * best, best + MARGIN), f"{best:.3f}"
+        if bits <= limit:  # which no NaN is
             return False
-        self.reason = f"validation went from {best or math.nan:.3f} to {bits:.3f} bits"
+        self.reason = f"validation went from {start} to {bits:.3f} bits"
         return True
 
     def _fault(self, loss: float, norm: float) -> str:

@@ -228,9 +228,10 @@ class Session:
         """Validate, save and listen; True where the validation shows that the run is lost."""
         trainer = self.trainer
         value = trainer.validate()
+        heard = bits(trainer.guard.recent) if value is None else value
+        if trainer.guard.drifted(heard, trainer.best["bits"] if trainer.best else None):
+            return True
         if value is not None:
-            if trainer.guard.drifted(value, trainer.best["bits"] if trainer.best else None):
-                return True
             improved = trainer.best is None or value < trainer.best["bits"]
             trainer.schedule.validated(improved)
             if improved:

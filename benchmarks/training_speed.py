@@ -1,0 +1,108 @@
+"""Training speed of the thesis's configurations: `make bench` prints a table and writes benchmarks/training_speed.json.
+
+Our whole step (data, forward, backward, guard, clipping, Adam) beside (a) the plainest torch modules (plain.py) on one
+batch that never changes, with torch's own Adam, and (b) the machine's float32 matrix product rate, against which the
+arithmetic of the plain models is counted: 6 operations a weight and sample. All alternate within one run, since the
+machine may be shared; figures are medians. `of_matmul` can exceed 1: oneDNN's LSTM and convolution beat MKL's products.
+"""
+
+import argparse
+import json
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from plain import NaiveRNN, SampleRNN, WaveNet
+from wavewright.config import resolve
+from wavewright.console import print_json, say, table
+from wavewright.corpus import Corpus
+from wavewright.prepare import prepare
+from wavewright.settings import PrepareSettings
+from wavewright.trainer import Trainer
+from wavewright.training import keep_memory
+
+CASES: list[tuple[str, str, dict[str, int], Callable[[], nn.Module], int, tuple[int, ...]]] = [
+    ("NaiveRNN 2x512", "naive-rnn", {}, NaiveRNN, 128, (1, 16, 128)),
+    ("SampleRNN 512, 8/2", "sample-rnn", {}, SampleRNN, 512, (1, 16, 128)),
+    ("WaveNet 2x12", "wavenet", {"blocks": 2, "layers": 12}, lambda: WaveNet(2, 12), 14700, (1, 8)),
+    ("WaveNet 4x10", "wavenet", {"blocks": 4, "layers": 10}, lambda: WaveNet(4, 10), 14700, (1, 8)),
+]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def plain_step(model: nn.Module, batch: int, length: int) -> Callable[[], None]:
+    optimizer = torch.optim.Adam(model.parameters())
+    codes, targets = torch.randint(256, (2, batch, length))
+
+    def step() -> None:
+        optimizer.zero_grad()
+        functional.cross_entropy(model(codes).flatten(0, 1), targets.flatten()).backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(corpus: Corpus, case: tuple, batch: int, rounds: int) -> dict[str, object]:
+    title, name, fields, make, length, _ = case
+    overrides = [f"model.{key}={value}" for key, value in fields.items()]
+    config = resolve(name, "thesis", None, overrides, batch_size=batch, length=length)
+    trainer, model = Trainer(config, corpus, torch.device("cpu")), make()
+    step, (a, b) = plain_step(model, batch, length), torch.randn(2, 2048, 2048)
+    trainer.train_step(), step()
+    ours, plain, matmul, data = [], [], [], []
+    for _ in range(rounds):
+        ours.append(seconds(trainer.train_step))
+        plain.append(seconds(step))
+        matmul.append(seconds(lambda: a @ b))
+        data.append(seconds(lambda: next(trainer.batches)))
+    rate, work = 2 * 2048**3 / median(matmul), 6 * model.weights * batch * length
+    return {
+        "model": title,
+        "batch": batch,
+        "samples_per_second": round(batch * length / median(ours)),
+        "plain_samples_per_second": round(batch * length / median(plain)),
+        "times_plain": round(median(plain) / median(ours), 2),
+        "of_matmul": round(work / median(ours) / rate, 2),
+        "plain_of_matmul": round(work / median(plain) / rate, 2),
+        "matmul_gflops": round(rate / 1e9),
+        "data_share": round(median(data) / median(ours), 4),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    arguments = parser.parse_args()
+    keep_memory()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, resources.as_file(resources.files("wavewright") / "data") as data:
+        clip = [data / "bwv846_prelude.flac"]
+        for case in CASES:
+            section = 1.0 if case[1] == "wavenet" else 0.2
+            settings = PrepareSettings(section_seconds=section, split=(1, 0, 0))
+            corpus = prepare(clip, Path(folder) / f"{section}", settings)
+            for batch in case[-1]:
+                rows.append(measure(corpus, case, batch, arguments.rounds))
+                say(json.dumps(rows[-1]))
+    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    arguments.out.write_text(json.dumps({"torch": torch.__version__, **machine, "rows": rows}, indent=1) + "\n")
+    table("training", list(rows[0]), [list(row.values()) for row in rows])
+    print_json({"written": str(arguments.out)})
+
+
+if __name__ == "__main__":
+    main()
