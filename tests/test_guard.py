@@ -1,38 +1,28 @@
-"""The guard under sabotage: what reaches the weights, when a run rolls back, and how it gives up."""
+"""The guard: what never reaches the weights, and which steps and validations it condemns."""
 
 import math
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tiny import records, tiny
-from wavewright import training
+from tiny import tiny
 from wavewright.batches import Batch, Batches
 from wavewright.corpus import Corpus
-from wavewright.errors import WavewrightError
 from wavewright.guard import PATIENCE, RECENT, WARM, Guard
 from wavewright.trainer import Trainer
-from wavewright.training import Budget, Summary
 
 CPU = torch.device("cpu")
 IGNORANCE = math.log(64)
 
 
-def train(run: Path, corpus: Corpus, steps: int = 150, **fields: Any) -> Summary:
-    settings = tiny("naive-rnn", **{"checkpoint_every": 20, "sample_seconds": 0.0, **fields})
-    return training.train(settings, corpus, run, Budget(steps=steps), device="cpu")
-
-
 def learned(corpus: Corpus, model: str = "naive-rnn", steps: int = 60, **fields: Any) -> Trainer:
     """A trainer that has learned something: its loss is well below that of a model that knows nothing."""
     trainer = Trainer(tiny(model, **fields), corpus, CPU)
-    records = [trainer.train_step() for _ in range(steps)]
-    assert all(record["verdict"] == "apply" for record in records)
-    assert records[-1]["loss"] < 0.95 * IGNORANCE
+    steps_made = [trainer.train_step() for _ in range(steps)]
+    assert all(record["verdict"] == "apply" for record in steps_made)
+    assert steps_made[-1]["loss"] < 0.95 * IGNORANCE
     return trainer
 
 
@@ -121,7 +111,7 @@ def test_a_poisoned_batch_never_reaches_the_weights(corpus: Corpus, monkeypatch:
 # Verdicts
 
 
-def judged(pairs: Iterator[tuple[float, float]] | list[tuple[float, float]], guard: Guard) -> list[str]:
+def judged(pairs: list[tuple[float, float]], guard: Guard) -> list[str]:
     return [guard.judge(loss, norm) for loss, norm in pairs]
 
 
@@ -161,7 +151,8 @@ def test_a_loss_above_ignorance_is_lost_in_the_end() -> None:
 
 def test_drift_is_validation_far_above_the_best() -> None:
     guard = Guard(256)
-    assert not guard.drifted(5.0, None)
+    assert not guard.drifted(9.9, None)  # a fresh model
+    assert guard.drifted(10.1, None)
     assert not guard.drifted(4.9, 4.0)
     assert guard.drifted(5.1, 4.0)
     assert guard.reason == "validation went from 4.000 to 5.100 bits"
@@ -179,26 +170,3 @@ def test_a_guard_goes_on_from_its_state() -> None:
     second.restore(first.state())
     assert start + judged(pairs[100:], second) == whole
     assert {"apply", "skip"} <= set(whole)
-
-
-# Whole runs
-
-
-def test_a_learning_rate_a_hundred_times_too_high(corpus: Corpus, tmp_path: Path, capfd: Any) -> None:
-    """It rolls back, says so in one line each time, lowers the rate, and goes on to learn or gives up cleanly."""
-    run = tmp_path / "run"
-    with pytest.raises(WavewrightError, match="given up") if False else _nothing():
-        try:
-            train(run, corpus, 300, learning_rate=3.0)
-            ended = "learned"
-        except WavewrightError as error:
-            ended = str(error)
-    lines = [line for line in capfd.readouterr().err.splitlines() if "back to step" in line]
-    events = [record for record in records(run) if record.get("event") == "rollback"]
-    print(ended, lines)
-    assert 1 <= len(lines) == len(events)
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
