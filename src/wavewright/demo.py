@@ -79,7 +79,7 @@ def _config(section: int) -> config.RunConfig:
     )
 
 
-def draw_sounds(path: Path, sounds: dict[str, NDArray[np.float32]], rate: int) -> None:
+def draw_sounds(path: Path, sounds: dict[str, NDArray[np.floating]], rate: int) -> None:
     """A PNG of each sound's waveform and spectrogram, one above the other."""
     plt = _pyplot()
     figure, axes = plt.subplots(len(sounds), 2, figsize=(11, 3 * len(sounds)), sharex=True, layout="constrained")

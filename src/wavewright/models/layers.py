@@ -46,8 +46,9 @@ class Recurrent(nn.Module):
             nn.init.xavier_uniform_(self.input_weight[gate * units : (gate + 1) * units])
             nn.init.orthogonal_(self.hidden_weight[gate * units : (gate + 1) * units])
         shape = (2 if cell == "lstm" else 1, units)
+        self.start: nn.Parameter | Tensor
         if learned_state:
-            self.start: Tensor = nn.Parameter(torch.zeros(shape))
+            self.start = nn.Parameter(torch.zeros(shape))
         else:
             self.register_buffer("start", torch.zeros(shape), persistent=False)
 
@@ -63,18 +64,12 @@ class Recurrent(nn.Module):
         """
         if x.shape[1] == 1:
             return self._step(x if through is None else through(x), state)
-        weight, bias = self.input_weight, self.input_bias
+        weight: Tensor = self.input_weight
+        bias: Tensor = self.input_bias
         if through is not None:
             weight, bias = weight @ through.weight, weight @ through.bias + bias
         weights = (weight, self.hidden_weight, bias, self.hidden_bias)
-        options = (
-            True,
-            1,
-            0.0,
-            self.training,
-            False,
-            True,
-        )  # biases, layers, dropout, train, both ways, batch first
+        options = (True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, train, both ways, batch first
         if self.cell == "gru":
             y, h = torch.gru(x, state[:, 0].unsqueeze(0).contiguous(), weights, *options)
             return y, h.transpose(0, 1)
