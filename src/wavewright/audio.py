@@ -3,6 +3,7 @@
 libsndfile decodes, but its frame counts are not trusted: see `Recording`. Hostile files belong in `isolate`.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -18,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from wavewright.errors import AudioError
+from wavewright.errors import AudioError, WavewrightError
 
 Channel = Literal["mix", "left", "right"]
 Samples = NDArray[np.float32]
@@ -246,3 +247,12 @@ def resample(blocks: Iterable[Samples], source: int, target: int) -> Iterator[Sa
     for block in blocks:
         yield stream.resample_chunk(np.ascontiguousarray(block))
     yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what libsndfile says when it cannot write, which does not say why, into our one line."""
+    try:
+        yield
+    except soundfile.SoundFileRuntimeError as error:
+        raise WavewrightError(f"{path}: cannot write: {error} Is the disk full? Nothing was changed") from None

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from wavewright.audio import writing
 from wavewright.files import atomic_file, disk_errors
 from wavewright.metrics import bits
 
@@ -53,7 +54,8 @@ class Monitor:
 
     def sample(self, step: int, amplitude: NDArray[np.float32]) -> None:
         """A listening sample, (T,)."""
-        with atomic_file(self.run / "samples" / f"step-{step:08d}.wav") as path:
+        wav = self.run / "samples" / f"step-{step:08d}.wav"
+        with atomic_file(wav) as path, writing(wav):
             soundfile.write(path, amplitude, self.rate, "PCM_16", format="WAV")
         with disk_errors(self.run):
             self.board.add_audio("generated/sample", amplitude[None], step, self.rate)

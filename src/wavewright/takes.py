@@ -12,6 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavewright import console
+from wavewright.audio import writing
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
 from wavewright.generate import one_thread, stream
@@ -53,10 +54,12 @@ def record(
 ) -> list[Take]:
     """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
 
-    A take primed with a recording holds what comes after it. Ctrl-C keeps what there is so far.
+    A take primed with a recording holds what comes after it.
 
     Raises:
         ConfigError: seconds or count out of range; `out` is not a .wav file.
+        AudioError: `prime` cannot be read whole.
+        KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
     """
     samples = round(seconds * run.rate)
     if samples < 1:
@@ -76,7 +79,9 @@ def record(
         **asdict(sampling),
     }
     meters = [_Meter() for _ in paths]
+    interrupted = False
     with contextlib.ExitStack() as stack:
+        stack.enter_context(writing(out))
         files = []
         for i, path in enumerate(paths):
             file = soundfile.SoundFile(stack.enter_context(atomic_file(path)), "w", run.rate, 1, "PCM_16", format="WAV")
@@ -91,13 +96,19 @@ def record(
             seed=seed,
             prime=prime_codes(run, prime) if prime else None,
         )
-        with console.progress("generating", samples) as advance, one_thread(), contextlib.suppress(KeyboardInterrupt):
-            for codes in blocks:
-                amplitude = decode(codes, run.config.model.q_levels, run.config.encoding)
-                for file, meter, take in zip(files, meters, amplitude, strict=True):
-                    file.write(take)
-                    meter.add(take)
-                advance(codes.shape[1])
+        try:
+            with console.progress("generating", samples) as advance, one_thread():
+                for codes in blocks:
+                    amplitude = decode(codes, run.config.model.q_levels, run.config.encoding)
+                    for file, meter, take in zip(files, meters, amplitude, strict=True):
+                        file.write(take)
+                        meter.add(take)
+                    advance(codes.shape[1])
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        console.say(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
+        raise KeyboardInterrupt
     return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
 
 

@@ -1,0 +1,136 @@
+"""Generating codes: streams apart, priming by the whole state, blocks, memory; against a loop of single steps."""
+
+import gc
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kinds import KINDS, LEVELS, build
+from wavewright.generate import BLOCK, PRIME_BLOCK, stream
+from wavewright.quantize import silence
+from wavewright.sampling import Sampling, Uniforms, draw
+
+EVERY_MODEL = ["naive scalar", "tiers 8 2", "tiers 6 3", "gated", "plain"]
+
+
+def made(model: Any, **options: Any) -> NDArray[np.int64]:
+    return np.concatenate(list(stream(model, **options)), 1)
+
+
+@torch.no_grad()
+def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64], sampling: Sampling) -> list[int]:
+    """One stream, one step at a time: silence, what it has heard, then what it draws."""
+    state, code, codes = model.initial_state(1), silence(LEVELS), []
+    for t in range(len(heard) + samples):
+        logits, state = model.step(torch.tensor([code]), state)
+        if t < len(heard):
+            code = heard[t]
+        else:
+            code = int(draw(logits.numpy(), numbers[t - len(heard)], sampling)[0])
+            codes.append(code)
+    return codes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("prime", [0, 1, 13, 32])
+def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> None:
+    model, sampling = build(kind), Sampling(0.9, top_k=7, top_p=0.95)
+    heard = np.random.default_rng(prime).integers(0, LEVELS, (3, prime))
+    found = made(model, samples=50, streams=3, seed=5, sampling=sampling, prime=[heard] if prime else None)
+    for k in range(3):
+        numbers = Uniforms(5, 3)(50)[k, :, None]
+        assert found[k].tolist() == slow(model, heard[k].tolist(), 50, numbers, sampling)
+
+
+@pytest.mark.parametrize("kind", EVERY_MODEL)
+def test_a_take_of_several_is_the_take_made_alone(kind: str) -> None:
+    model = build(kind)
+    several = made(model, samples=80, streams=3, seed=7)
+    assert made(model, samples=80, streams=1, seed=7).tolist() == several[:1].tolist()
+    assert made(model, samples=80, streams=2, seed=7).tolist() == several[:2].tolist()
+    assert len({tuple(row) for row in several.tolist()}) == 3
+    assert made(model, samples=80, streams=1, seed=8).tolist() != several[:1].tolist()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5))
+@settings(max_examples=15, deadline=None)
+def test_a_prime_is_the_same_in_any_blocks(lengths: list[int]) -> None:
+    heard = np.random.default_rng(0).integers(0, LEVELS, sum(lengths))
+    blocks = np.split(heard, np.cumsum(lengths)[:-1])
+    for kind in ("tiers 8 4 2", "gated"):
+        model = build(kind)
+        whole = made(model, samples=20, prime=[heard])
+        assert made(model, samples=20, prime=iter(blocks)).tolist() == whole.tolist()
+        assert made(model, samples=20, streams=2, prime=blocks)[:1].tolist() == whole.tolist()
+
+
+def test_a_prime_of_many_internal_blocks() -> None:
+    """Longer than what goes through the model at once, by an odd number."""
+    model = build("plain")
+    heard = np.random.default_rng(0).integers(0, LEVELS, 2 * PRIME_BLOCK + 17)
+    reach = int(model.receptive_field)
+    last = made(model, samples=20, prime=[heard])
+    assert last.tolist() == made(model, samples=20, prime=[heard[-reach - 1 :]]).tolist()
+    assert last.tolist() != made(model, samples=20).tolist()
+
+
+def test_no_prime_is_silence() -> None:
+    for kind in EVERY_MODEL:
+        model = build(kind)
+        assert made(model, samples=20).tolist() == made(model, samples=20, prime=[]).tolist()
+    wavenet = build("gated")  # the only kind for which having heard silence is nothing new
+    quiet = np.full(40, silence(LEVELS))
+    assert made(wavenet, samples=20, prime=[quiet]).tolist() == made(wavenet, samples=20).tolist()
+
+
+@pytest.mark.parametrize("samples", [1, BLOCK - 1, BLOCK, BLOCK + 1])
+def test_lengths_around_a_block(samples: int) -> None:
+    model = build("naive embedded")
+    blocks = list(stream(model, samples=samples, streams=2, seed=1))
+    assert [block.shape for block in blocks[:-1]] == [(2, BLOCK)] * (len(blocks) - 1)
+    whole = np.concatenate(blocks, 1)
+    assert whole.shape == (2, samples)
+    longest = made(model, samples=BLOCK + 1, streams=2, seed=1)
+    assert whole.tolist() == longest[:, :samples].tolist()  # a longer take begins as the shorter one
+
+
+def test_temperature_zero_takes_the_likeliest_whatever_the_seed() -> None:
+    model = build("tiers 8 2")
+    takes = [made(model, samples=60, seed=seed, sampling=Sampling(0)).tolist() for seed in (0, 1)]
+    assert takes[0] == takes[1]
+    assert takes[0][0] == slow(model, [], 60, np.zeros((60, 1)), Sampling(0))
+
+
+def peak_of(model: Any, samples: int, prime: Iterator[NDArray[np.int64]] | None = None) -> int:
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in stream(model, samples=samples, prime=prime):
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_length() -> None:
+    model = build("naive embedded")
+    peak_of(model, BLOCK)  # what is made once
+    assert peak_of(model, 4 * BLOCK) < peak_of(model, BLOCK) + 3 * BLOCK  # bytes; a code has 8
+
+
+def test_memory_does_not_grow_with_the_prime() -> None:
+    model = build("plain of 3 taps")
+
+    def blocks(count: int) -> Iterator[NDArray[np.int64]]:
+        for i in range(count):
+            yield np.full(10_000, i % LEVELS)
+
+    peak_of(model, 1, blocks(2))
+    assert peak_of(model, 1, blocks(30)) < peak_of(model, 1, blocks(3)) + 80_000
