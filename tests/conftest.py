@@ -63,6 +63,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
     return make_corpus(tmp_path_factory.mktemp("corpus"))
 
 
+@pytest.fixture(scope="session")
+def trained(corpus: "Corpus", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 60 steps of a tiny SampleRNN on `corpus`, with a checkpoint every 7."""
+    from tiny import tiny
+    from wavewright.training import Budget, train
+
+    run = tmp_path_factory.mktemp("trained") / "run"
+    train(tiny("sample-rnn"), corpus, run, Budget(steps=60), device="cpu")
+    return run
+
+
 @pytest.fixture
 def wavewright() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`wavewright("prepare", folder, ...)` runs the command line as a user would."""

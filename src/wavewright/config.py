@@ -18,7 +18,7 @@ from wavewright.presets import PRESETS
 from wavewright.quantize import Encoding
 
 
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
+@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class TrainingConfig:
     """How a model is trained.
 

@@ -55,10 +55,12 @@ def evaluate(
         seconds: how long each continuation is.
 
     Raises:
-        ConfigError: the corpus has another rate than the run's, or the split is empty.
+        ConfigError: the corpus has another rate than the run's, the split is empty, or a number is out of range.
     """
     if corpus.rate != run.rate:
         raise ConfigError(f"{corpus.path}: {corpus.rate} Hz, but {run.folder} was trained at {run.rate} Hz")
+    if continuations < 0:
+        raise ConfigError(f"--continuations {continuations}: give 0 or more")
     samples, sections = corpus.samples(split), corpus.sections(split)
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")

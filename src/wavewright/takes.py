@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -57,15 +58,17 @@ def record(
     A take primed with a recording holds what comes after it.
 
     Raises:
-        ConfigError: seconds or count out of range; `out` is not a .wav file.
+        ConfigError: seconds, count or seed out of range; `out` is not a .wav file.
         AudioError: `prime` cannot be read whole.
         KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
     """
-    samples = round(seconds * run.rate)
+    samples = round(seconds * run.rate) if 0 < seconds < math.inf else 0
     if samples < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
     if count < 1:
         raise ConfigError(f"--count {count}: give 1 or more")
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: give 0 or more")
     if out.suffix.lower() != ".wav":
         raise ConfigError(f"--out {out}: name a .wav file")
     sampling = sampling or Sampling()

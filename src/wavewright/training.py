@@ -31,11 +31,20 @@ REGULAR_KEPT = 2  # recent regular checkpoints that stay, beside the best and th
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: whichever comes first; minutes count all its sessions."""
+    """When a run ends: whichever comes first; minutes count all its sessions.
+
+    Raises:
+        ConfigError: one that is not more than 0.
+    """
 
     steps: int | None = None
     epochs: int | None = None
     minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and not value > 0:
+                raise ConfigError(f"--{name} {value}: give more than 0")
 
     def share(self, step: int, epoch: int, seconds: float) -> float:
         """How much of it is used up; 1 or more is the end."""

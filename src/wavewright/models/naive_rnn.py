@@ -11,7 +11,7 @@ from wavewright.models.base import Model, State
 from wavewright.models.layers import Recurrent, linear
 
 
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
+@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class NaiveRNNConfig:
     """The fields of a NaiveRNN.
 

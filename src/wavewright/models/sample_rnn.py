@@ -20,7 +20,7 @@ from wavewright.models.layers import Cell, Recurrent, linear, normalise_weights
 from wavewright.quantize import silence
 
 
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
+@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class SampleRNNConfig:
     """The fields of a SampleRNN.
 

@@ -19,7 +19,7 @@ from wavewright.models.layers import linear
 from wavewright.quantize import silence
 
 
-@validated(frozen=True, config=ConfigDict(extra="forbid"))
+@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class WaveNetConfig:
     """The fields of a WaveNet.
 

@@ -1,0 +1,214 @@
+"""`wavewright generate`: WAV files and what is in them, primes of every kind, refusals, interruption."""
+
+import csv
+import json
+import math
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from conftest import ROOT, melody
+from tiny import RATE, checkpoints, start
+from wavewright import checkpoint, runs, takes
+from wavewright.corpus import Corpus
+from wavewright.errors import AudioError, ConfigError
+from wavewright.generate import stream
+from wavewright.quantize import decode, encode
+from wavewright.runs import Run
+from wavewright.sampling import Sampling, Uniforms, draw
+
+Record = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def run(trained: Path) -> Run:
+    return runs.open_run(trained)
+
+
+def test_a_take_is_the_codes_of_the_model(run: Run, tmp_path: Path) -> None:
+    sampling = Sampling(0.9, 40, 0.98)
+    (take,) = takes.record(run, tmp_path / "new/take.wav", seconds=0.7, sampling=sampling, seed=3)
+    sound, rate = soundfile.read(take.path)
+    assert rate == RATE == run.rate
+    codes = np.concatenate(list(stream(run.model, samples=2800, sampling=sampling, seed=3)), 1)[0]
+    np.testing.assert_allclose(sound, decode(codes, 64, "mu-law"), atol=1 / 32767)
+    assert take.seconds == pytest.approx(0.7)
+    assert take.mean == pytest.approx(sound.mean(), abs=1e-4)
+    assert take.rms_dbfs == pytest.approx(20 * math.log10(np.sqrt(np.mean(sound**2))), abs=0.01)
+    assert soundfile.info(take.path).subtype == "PCM_16"
+
+
+def test_a_take_tells_what_made_it(run: Run, tmp_path: Path) -> None:
+    made = takes.record(run, tmp_path / "take.wav", seconds=0.1, count=2, sampling=Sampling(0.8, 5), seed=9)
+    assert [take.path.name for take in made] == ["take-1.wav", "take-2.wav"]
+    with soundfile.SoundFile(made[1].path) as file:
+        facts, software = json.loads(file.comment), file.software
+    assert facts == {
+        "run": "run",
+        "step": run.step,
+        "model": "sample-rnn",
+        "seed": 9,
+        "prime": None,
+        "temperature": 0.8,
+        "top_k": 5,
+        "top_p": None,
+        "take": 2,
+    }
+    assert software.startswith("wavewright ")
+
+
+def test_the_first_of_several_takes_is_the_take_made_alone(run: Run, tmp_path: Path) -> None:
+    first, *others = takes.record(run, tmp_path / "take.wav", seconds=0.3, count=3, seed=4)
+    (alone,) = takes.record(run, tmp_path / "alone.wav", seconds=0.3, count=1, seed=4)
+    assert first.path.read_bytes() == alone.path.read_bytes()
+    assert len({take.path.read_bytes() for take in (first, *others)}) == 3
+    (again,) = takes.record(run, tmp_path / "again.wav", seconds=0.3, seed=5)
+    assert again.path.read_bytes() != alone.path.read_bytes()
+
+
+def test_a_prime_is_levelled_as_the_corpus_was(run: Run, corpus: Corpus, record: Record) -> None:
+    """The recording of a training track, in another format and rate, gives the codes of that track."""
+    track = corpus.tracks_of("train")[0]
+    expected = encode(corpus.samples("train")[track.start :][: track.frames] / np.float32(32767), 64, "mu-law")
+    sound = melody(1.6, RATE, 180)  # as a.wav was made
+    found = np.concatenate(list(takes.prime_codes(run, record("a.flac", 0.3 * sound, RATE, "PCM_24"))))
+    assert len(found) == len(expected)
+    assert np.mean(found != expected) < 0.01  # 24 bits round otherwise than 16
+    stereo = np.stack([melody(1.6, 44100, 180), melody(1.6, 44100, 180)], 1)
+    faster = np.concatenate(list(takes.prime_codes(run, record("b.wav", stereo, 44100))))
+    assert abs(len(faster) - len(expected)) <= 1
+    assert np.abs(faster[:6000] - expected[:6000]).mean() < 2  # the resampler smooths the attacks
+
+
+@pytest.mark.parametrize("seconds", [1 / RATE, 0.01, 1.3])
+def test_a_take_continues_its_prime(run: Run, record: Record, tmp_path: Path, seconds: float) -> None:
+    prime = record("prime.wav", melody(seconds, RATE, 180), RATE)
+    (take,) = takes.record(run, tmp_path / "take.wav", seconds=0.1, prime=prime, seed=1)
+    codes = np.concatenate(list(takes.prime_codes(run, prime)))
+    expected = []
+    state, code = run.model.initial_state(1), 32
+    numbers = Uniforms(1, 1)(400)
+    with torch.no_grad():
+        for heard in codes:
+            _, state = run.model.step(torch.tensor([code]), state)
+            code = int(heard)
+        for t in range(400):
+            logits, state = run.model.step(torch.tensor([code]), state)
+            code = int(draw(logits.numpy(), numbers[:, t], Sampling())[0])
+            expected.append(code)
+    sound, _ = soundfile.read(take.path)
+    np.testing.assert_allclose(sound, decode(np.array(expected), 64, "mu-law"), atol=1 / 32767)
+    with soundfile.SoundFile(take.path) as file:
+        assert json.loads(file.comment)["prime"] == "prime.wav"
+
+
+def hostile_names() -> list[str]:
+    """The files that libsndfile itself refuses, by the manifest beside them; none where there is no data."""
+    manifest = ROOT.parent / "shared/data/hostile/manifest.csv"
+    if not manifest.exists():
+        return []
+    with manifest.open(encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["file"].startswith("audio/")]
+    return [row["file"] for row in rows if row["soundfile_or_mido"].startswith("error LibsndfileError")]
+
+
+def test_hostile_primes_are_read_or_refused_in_one_line(run: Run, data: Path, tmp_path: Path) -> None:
+    names = hostile_names()
+    assert len(names) >= 15
+    for name in names:
+        refused = ""
+        try:
+            assert sum(map(len, takes.prime_codes(run, data / "hostile" / name))) > 0
+        except AudioError as error:
+            refused = str(error)
+        assert "\n" not in refused
+        assert not refused or Path(name).name in refused
+    out = tmp_path / "take.wav"
+    prime = data / "hostile/audio/ours__html_404.flac"
+    command = start(tmp_path / "log", "generate", run.folder, "--out", out, "--seconds", 0.01, "--prime", prime)
+    assert "ours__html_404.flac" in command.refusal()
+    assert not list(tmp_path.glob("*take*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--checkpoint", "13"], "--checkpoint 13: .* has no checkpoint of step 13; it has "),
+        (["--checkpoint", "newest"], "--checkpoint newest: give best, last or a step number"),
+        (["--temperature", "-1"], "temperature: -1.0; give 0"),
+        (["--top-p", "1.5"], "top-p: 1.5; give more than 0 and at most 1"),
+        (["--top-k", "0"], "top-k: 0; give 1 or more"),
+        (["--seconds", "0"], "--seconds 0.0: give more than 0"),
+        (["--count", "0"], "--count 0: give 1 or more"),
+        (["--prime", "nowhere.wav"], "nowhere.wav: "),
+        (["--seconds", "nan"], "--seconds nan"),
+        (["--seconds", "inf"], "--seconds inf"),
+        (["--seed", "-1"], "--seed -1"),
+    ],
+)
+def test_what_the_command_line_refuses(options: list[str], line: str, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "take.wav"
+    command = start(tmp_path / "log", "generate", trained, "--out", out, *options)
+    assert re.search(line, command.refusal())
+    assert not out.exists()
+
+
+def test_where_a_take_cannot_go(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"take.mp3: name a .wav file"):
+        takes.record(run, tmp_path / "take.mp3", seconds=0.1)
+    (tmp_path / "folder.wav").mkdir()
+    command = start(tmp_path / "log", "generate", run.folder, "--out", tmp_path / "folder.wav", "--seconds", 0.01)
+    assert "folder.wav: cannot write" in command.refusal()
+    (tmp_path / "file").write_text("")
+    command = start(tmp_path / "log", "generate", run.folder, "--out", tmp_path / "file/a.wav", "--seconds", 0.01)
+    assert "cannot write" in command.refusal()
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:
+    command = start(tmp_path / "log", "generate", corpus.path, "--out", tmp_path / "a.wav")
+    assert "not a run (no config.json)" in command.refusal()
+
+
+def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
+    facts = checkpoint.read_facts(checkpoint.path(trained, 60))
+    assert runs.open_run(trained).step == facts["best"]["step"]
+    assert runs.open_run(trained, "last").step == 60
+    assert f"step-{facts['best']['step']:08d}" in checkpoints(trained)
+    assert runs.open_run(trained, "49").step == 49
+
+
+def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "take.wav"
+    command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 3600, "--count", 2)
+    while command.process.is_alive() and not any(p.stat().st_size > 1000 for p in tmp_path.glob(".take-1.wav.*.tmp")):
+        time.sleep(0.01)
+    command.send(signal.SIGINT)
+    assert command.wait() == 130, command.output
+    assert "interrupted" in command.output
+    assert "Traceback" not in command.output
+    lengths = [soundfile.info(tmp_path / f"take-{i}.wav").frames for i in (1, 2)]
+    assert min(lengths) >= 2048
+    assert not list(tmp_path.glob(".take*"))
+    whole = takes.record(runs.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
+    kept, _ = soundfile.read(tmp_path / "take-1.wav")
+    np.testing.assert_array_equal(kept, soundfile.read(whole[0].path)[0])
+
+
+def test_json_reports_the_takes(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "take.wav"
+    command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 0.5, "--json")
+    assert command.wait() == 0
+    (take,) = json.loads(command.output)
+    assert take == {
+        "path": str(out),
+        "seconds": 0.5,
+        "rms_dbfs": pytest.approx(take["rms_dbfs"]),
+        "mean": pytest.approx(take["mean"]),
+    }
