@@ -1,0 +1,192 @@
+"""Bits per sample against a slow count, and the measures of continuations against brute force."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from kinds import build
+from oracles import ORACLES, weights_of
+from tiny import RATE, make_corpus, start, tiny
+from wavewright import metrics, models, runs
+from wavewright.corpus import Corpus
+from wavewright.errors import ConfigError
+from wavewright.evaluation import evaluate
+from wavewright.generate import stream
+from wavewright.quantize import decode, encode
+from wavewright.runs import Run
+
+
+def slow_nats(model: Any, codes: list[int]) -> float:
+    """Of one section: -ln p of each sample given those before it, by the oracle; the first is given silence."""
+    q = model.config.q_levels
+    logits = ORACLES[model.name](model.config, weights_of(model), [q // 2, *codes[:-1]])
+    shifted = logits - logits.max(1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return -sum(float(log_p[t, code]) for t, code in enumerate(codes))
+
+
+@pytest.mark.parametrize("kind", ["naive embedded", "thesis tiers", "tiers 6 3", "plain", "gated"])
+def test_the_score_of_every_section(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through several windows and groups of lanes, with sections of several lengths."""
+    monkeypatch.setattr(metrics, "SCORE_LENGTH", 13)
+    monkeypatch.setattr(metrics, "SCORE_LANES", 4)
+    samples = np.random.default_rng(0).integers(-32768, 32768, 300).astype(np.int16)
+    edges = [0, 40, 80, 81, 120, 133, 160, 200, 240, 279, 300]
+    sections = np.stack([edges[:-1], edges[1:]], 1)
+    model = build(kind)
+    found = metrics.score(model, samples, sections, "linear")
+    codes = encode(samples / 32767, model.config.q_levels, "linear")
+    expected = [slow_nats(model, codes[start:stop].tolist()) for start, stop in sections]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)  # logits as float32
+
+
+@pytest.fixture(scope="module")
+def run(trained: Path) -> Run:
+    return runs.open_run(trained, "last")
+
+
+def test_bits_of_a_split_and_of_its_tracks(run: Run, corpus: Corpus) -> None:
+    result = evaluate(run, corpus, "test", continuations=0)
+    tracks = {}
+    for track in corpus.tracks_of("test"):
+        sound = corpus.samples("test")[track.start : track.start + track.frames] / np.float32(32767)
+        codes = encode(sound, 64, "mu-law").tolist()
+        tracks[track.name] = [slow_nats(run.model, codes[i : i + 500]) for i in range(0, len(codes), 500)]
+    lengths = {"d.wav": 2800, "e.wav": 1200}
+    assert result.tracks == {
+        name: pytest.approx(sum(nats) / lengths[name] / math.log(2), rel=1e-4) for name, nats in tracks.items()
+    }
+    total = sum(sum(nats) for nats in tracks.values()) / 4000
+    assert result.samples == 4000
+    assert result.nats_per_sample == pytest.approx(total, rel=1e-4)
+    assert result.bits_per_sample == pytest.approx(total / math.log(2), rel=1e-4)
+    assert (result.step, result.split, result.continuations) == (60, "test", None)
+    assert result.bits_per_sample < 6
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_a_model_that_knows_nothing_scores_exactly_log2_q(name: str, run: Run, corpus: Corpus) -> None:
+    model = models.MODELS[name][0](tiny(name).model).eval()
+    with torch.no_grad():
+        output = model.output[-1] if name == "wavenet" else model.output
+        output.weight.zero_()
+        output.bias.fill_(0.7)
+    result = evaluate(replace(run, model=model), corpus, "valid", continuations=0)
+    assert result.bits_per_sample == pytest.approx(6.0, abs=1e-6)
+
+
+def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
+    """`evaluate` on the best checkpoint gives what training said of it."""
+    best = runs.open_run(trained)
+    said = [
+        record["bits"]
+        for record in map(json.loads, (trained / "metrics.jsonl").read_text().splitlines())
+        if record.get("event") == "validation" and record["step"] == best.step
+    ]
+    sections = corpus.sections("valid")
+    chosen = sections[np.linspace(0, len(sections) - 1, 2).round().astype(int)]  # 0.3 s of 0.125 s sections
+    nats = metrics.score(best.model, corpus.samples("valid"), chosen, "mu-law")
+    assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
+
+
+def test_continuations_are_those_of_the_streams(run: Run, corpus: Corpus) -> None:
+    """The middle of a section primes; what comes is compared with its second half."""
+    result = evaluate(run, corpus, "test", continuations=1, seconds=0.05).continuations
+    assert result is not None
+    assert (result.count, result.prime_seconds, result.seconds) == (1, 250 / RATE, 200 / RATE)
+    section = corpus.samples("test")[:500] / np.float32(32767)
+    heard = encode(section[:250], 64, "mu-law")
+    made = decode(np.concatenate(list(stream(run.model, samples=200, prime=[heard])), 1)[0], 64, "mu-law")
+    truth = section[250:450]
+    assert result.mean_absolute_difference == pytest.approx(np.mean(np.abs(made - truth)), rel=1e-5)
+    assert result.cross_correlation == pytest.approx(brute_correlation(made, truth, 200)[0], rel=1e-4)
+    many = evaluate(run, corpus, "test", continuations=50, seconds=9).continuations
+    assert many is not None
+    assert (many.count, many.seconds) == (5 + 2, 250 / RATE)  # whole sections only, to their end
+
+
+def brute_correlation(a: Any, b: Any, max_lag: int) -> tuple[float, int]:
+    a, b = np.asarray(a, float) - np.mean(a, dtype=float), np.asarray(b, float) - np.mean(b, dtype=float)
+    scale = math.sqrt(sum(a * a) * sum(b * b))
+    best, best_lag = -math.inf, 0
+    for lag in range(-min(max_lag, len(b) - 1), min(max_lag, len(a) - 1) + 1):
+        total = sum(a[i] * b[i - lag] for i in range(len(a)) if 0 <= i - lag < len(b))
+        if total / scale > best:
+            best, best_lag = total / scale, lag
+    return best, best_lag
+
+
+@given(arrays(np.float64, st.integers(2, 30), elements=st.floats(-1, 1)), st.integers(0, 40), st.randoms())
+@settings(max_examples=60, deadline=None)
+def test_measures_against_brute_force(a: Any, lag: int, random: Any) -> None:
+    b = np.array([random.uniform(-1, 1) for _ in a])
+    assert metrics.mean_absolute_difference(a, b) == pytest.approx(sum(map(abs, a - b)) / len(a))
+    if np.ptp(a) < 1e-6 or np.ptp(b) < 1e-6:
+        return
+    found, where = metrics.cross_correlation(a, b, lag)
+    best, _ = brute_correlation(a, b, lag)
+    assert found == pytest.approx(best, abs=1e-9)
+    assert abs(where) <= lag
+    assert -1 - 1e-9 <= found <= 1 + 1e-9
+
+
+def test_a_late_copy_correlates_wholly_at_its_lag() -> None:
+    burst = np.zeros(200)
+    burst[50:70] = np.sin(np.arange(20))
+    value, lag = metrics.cross_correlation(np.roll(burst, 7), burst, 10)
+    assert (value, lag) == (pytest.approx(1.0), 7)
+    assert metrics.cross_correlation(np.roll(burst, 7), burst, 3)[0] < 0.9
+    assert metrics.cross_correlation(np.zeros(9), np.arange(9.0), 3) == (0.0, 0)
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200), st.sampled_from([2, 16, 256]))
+@settings(max_examples=40, deadline=None)
+def test_zero_order_entropy_is_that_of_the_histogram(values: list[int], levels: int) -> None:
+    codes = [min(levels - 1, math.floor((max(-1, value / 32767) + 1) * levels / 2)) for value in values]
+    shares = [codes.count(code) / len(codes) for code in set(codes)]
+    expected = -sum(share * math.log2(share) for share in shares)
+    found = metrics.zero_order_entropy(np.array(values, np.int16), levels, "linear")
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_level_in_decibels() -> None:
+    tone = np.sin(np.arange(4410) / 44100 * 2 * np.pi * 1000)
+    assert metrics.level(tone) == (pytest.approx(-3.0103, abs=1e-3), pytest.approx(0, abs=1e-9))
+    assert metrics.level(np.full(9, -0.5)) == (pytest.approx(-6.0206, abs=1e-3), -0.5)
+    assert metrics.level(np.zeros(9)) == (-120, 0)
+
+
+def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
+    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
+    assert command.wait() == 0, command.output
+    found = json.loads(command.output)
+    result = evaluate(runs.open_run(trained), corpus, "test", continuations=2)
+    assert found["bits_per_sample"] == pytest.approx(result.bits_per_sample, rel=1e-6)
+    assert found["tracks"].keys() == {"d.wav", "e.wav"}
+    assert found["continuations"]["count"] == 2
+    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--split", "valid")
+    assert command.wait() == 0
+    assert "bits" in command.output
+    assert "c.wav" in command.output
+
+
+def test_what_cannot_be_compared_is_refused(trained: Path, run: Run, corpus: Corpus, tmp_path: Path) -> None:
+    other = make_corpus(tmp_path / "other", rate=8000)
+    command = start(tmp_path / "log", "evaluate", trained, other.path)
+    assert "8000 Hz, but" in command.refusal()
+    unsplit = make_corpus(tmp_path / "unsplit", splits=None, split=(1, 0, 0))
+    with pytest.raises(ConfigError, match=r"--split test: empty in .*unsplit"):
+        evaluate(run, unsplit)
+    with pytest.raises(ConfigError, match=r"--continuations -1: give 0 or more"):
+        evaluate(run, corpus, continuations=-1)
+    assert "not a corpus" in start(tmp_path / "log", "evaluate", trained, tmp_path).refusal()
+    assert "not a run" in start(tmp_path / "log", "evaluate", corpus.path, corpus.path).refusal()
