@@ -160,7 +160,8 @@ def _validate(kind: Any, value: Any, field: str) -> Any:
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any], source: str) -> None:
-    for key, value in values.items():
+    for name, value in values.items():
+        key = str(name)  # YAML takes a number too
         if isinstance(into.get(key), dict):
             if not isinstance(value, dict):
                 raise ConfigError(f"{source}: {key} holds fields; give them as {key}.FIELD")

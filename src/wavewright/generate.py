@@ -28,7 +28,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def stream(
     model: Model[Any],
     *,

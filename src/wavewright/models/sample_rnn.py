@@ -198,10 +198,12 @@ class SampleRNN(Model[SampleRNNState]):
         """The sample tier: (B, T + window - 1) codes and conditioning (B, T, units) -> logits (B, T, Q)."""
         length, reach = above.shape[1], self.config.reach
         if self.embedding is None:
-            windows = self.scalars(heard).unfold(1, reach, 1)
-            x = self.sample_input(windows) + above
+            x = self.sample_input(self.scalars(heard).unfold(1, reach, 1)) + above
+        elif heard.numel() < self.config.q_levels:
+            x = self.sample_input(self.embedding(heard.unfold(1, reach, 1)).flatten(2)) + above
         else:
-            # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c: one table a place, and no wide product.
+            # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c: one table a place, and no wide product for
+            # every sample, which pays once there are more of them than codes.
             x = above + self.sample_input.bias
             for place, weight in enumerate(self.sample_input.weight.chunk(reach, 1)):
                 table = self.embedding.weight @ weight.t()
