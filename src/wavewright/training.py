@@ -125,6 +125,7 @@ def train(
                 f"{run}: holds a run at step {there[-1]}; add --resume to go on, or choose another --out"
             )
         _agree(config, corpus, run, bool(there))
+        processes.wait()  # until all have seen the same checkpoints, before the first makes one
         trainer = Trainer(config, corpus, where)
         session = Session(trainer, run, budget)
         if there:

@@ -1,6 +1,7 @@
 """`wavewright train`, `generate`, `evaluate` and `demo`: parse, one library call, print."""
 
 import os
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ from wavewright.errors import ConfigError, WavewrightError
 
 if TYPE_CHECKING:
     from wavewright.corpus import Corpus
+    from wavewright.training import Summary
 
 ModelName = Literal["naive-rnn", "sample-rnn", "wavenet"]
 Flag = Annotated[bool, Parameter(negative="")]
@@ -85,6 +87,7 @@ def train(
     """
     _need_torch()
     from wavewright import config as configuration
+    from wavewright.processes import rank
     from wavewright.training import Budget
     from wavewright.training import train as run_training
 
@@ -102,13 +105,18 @@ def train(
         minutes = DEFAULT_MINUTES
     budget = Budget(steps, epochs, minutes)
     summary = run_training(settings, _corpus(corpus, out), out, budget, resume=resume, device=device)
+    if rank() == 0:
+        _report(summary, json)
+    if summary.interrupted:
+        raise KeyboardInterrupt
+
+
+def _report(summary: "Summary", json: bool) -> None:
     if json:
         print_json({**asdict(summary), "run": str(summary.run)})
     best = f", best validation {summary.best['bits']:.3f} bits at step {summary.best['step']}" if summary.best else ""
-    say(f"{out}: step {summary.step} after {summary.seconds / 60:.1f} min{best}")
-    say(f"listen: wavewright generate {out} --out take.wav; go on: the same command with --resume")
-    if summary.interrupted:
-        raise KeyboardInterrupt
+    say(f"{summary.run}: step {summary.step} after {summary.seconds / 60:.1f} min{best}")
+    say(f"listen: wavewright generate {summary.run} --out take.wav; go on: the same command with --resume")
 
 
 def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
@@ -126,6 +134,8 @@ def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
     if not (made / INDEX).is_file() and rank() == 0:
         say(f"preparing {', '.join(map(str, paths))} into {made}")
         prepare(paths, made, PrepareSettings(), workers=os.cpu_count() or 1)
+    while not (made / INDEX).is_file():  # another process prepares it
+        time.sleep(0.1)
     return Corpus.open(made)
 
 

@@ -1,0 +1,147 @@
+"""The command line as a user calls it: help without torch, recordings straight to a run, one line for each mistake."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+
+from conftest import melody, refusal
+from tiny import as_arguments, checkpoints, records, start, tiny
+from wavewright import __version__, runs
+from wavewright.corpus import Corpus
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+COMMANDS = ["inspect", "prepare", "train", "generate", "evaluate", "demo"]
+
+
+def loaded_by(code: str) -> set[str]:
+    """The top-level modules that a fresh Python has loaded after `code`."""
+    script = f"import sys\n{code}\nprint(*{{name.partition('.')[0] for name in sys.modules}}, file=sys.stderr)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import wavewright",
+        "import wavewright.cli",
+        "from wavewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from wavewright.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
+        "from wavewright.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass",
+    ],
+)
+def test_help_needs_no_torch(code: str) -> None:
+    assert not {"torch", "scipy", "soundfile", "soxr", "tensorboard", "matplotlib"} & loaded_by(code)
+
+
+def test_that_the_test_above_would_notice() -> None:
+    assert "soundfile" in loaded_by("import wavewright.audio")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str, tmp_path: Path) -> None:
+    ran = start(tmp_path / "log", command, "--help")
+    assert ran.wait() == 0
+    assert f"wavewright {command}" in ran.output
+    assert "--out" in ran.output or command in ("inspect", "evaluate")
+
+
+def test_help_and_version(wavewright: Run) -> None:
+    shown = wavewright("--help")
+    assert shown.returncode == 0
+    assert all(command in shown.stdout for command in COMMANDS)
+    assert wavewright("--version").stdout.strip() == __version__
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--model", "rnn"], "rnn"),
+        (["--steps", "many"], "many"),
+        (["--steps", "0"], "--steps 0: give more than 0"),
+        (["--epochs", "-1"], "--epochs -1: give more than 0"),
+        (["--minutes", "nan"], "--minutes nan: give more than 0"),
+        (["--batch-size", "0"], "training.batch_size"),
+        (["--preset", "huge"], "huge"),
+        (["--preset", "paper", "--model", "naive-rnn"], "naive-rnn has no 'paper'"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--set", "model.units"], "write FIELD=VALUE"),
+        (["--set", "model.frame_sizes=[8,3]"], "3 does not divide 8"),
+        (["--device", "cuda"], "--device cuda: not on this machine"),
+        (["--speed", "3"], "--speed"),
+    ],
+)
+def test_what_train_refuses(options: list[str], line: str, corpus: Corpus, tmp_path: Path) -> None:
+    if "cuda" in options and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    usual = [] if "--model" in options else ["--model", "sample-rnn"]
+    run = tmp_path / "run"
+    command = start(tmp_path / "log", "train", corpus.path, *usual, "--out", run, *options)
+    assert line in command.refusal()
+    assert not (run / "checkpoints").exists()
+
+
+def test_train_needs_something_to_learn(tmp_path: Path, corpus: Corpus) -> None:
+    def train(*paths: object) -> str:
+        tiny_run = as_arguments(tiny("naive-rnn"))
+        return start(tmp_path / "log", "train", *paths, *tiny_run, "--out", tmp_path / "run", "--steps", 2).refusal()
+
+    assert "no CORPUS given" in train()
+    assert "nowhere: not a corpus" in train(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "empty: no readable audio" in train(tmp_path / "empty")
+    soundfile.write(tmp_path / "short.wav", melody(0.4, 4000), 4000)
+    assert "the longest track is 0.4 s, a section is 4 s: use --section-seconds 0.2" in train(tmp_path / "short.wav")
+    (tmp_path / "text.wav").write_text("no sound")
+    assert "no readable audio; 1 refused" in train(tmp_path / "text.wav")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_recordings_go_straight_to_a_model(tmp_path: Path) -> None:
+    folder, run = tmp_path / "songs", tmp_path / "run"
+    folder.mkdir()
+    soundfile.write(folder / "a.flac", melody(9.0, 14700), 14700)
+    soundfile.write(folder / "b.flac", melody(5.0, 14700, 300), 14700)
+    options = [*as_arguments(tiny("naive-rnn", length=500, checkpoint_every=4)), "--out", run]
+    command = start(tmp_path / "log", "train", folder, *options, "--steps", 4, "--json")
+    assert command.wait() == 0, command.output
+    assert f"preparing {folder} into {run / 'corpus'}" in command.output
+    said = json.loads(command.output[command.output.index("{") : command.output.rindex("}") + 1])
+    assert (said["step"], said["interrupted"], said["run"]) == (4, False, str(run))
+    made = Corpus.open(run / "corpus")
+    assert (made.rate, made.section) == (14700, 58800)
+    assert runs.open_run(run).rate == 14700
+    # Again with --resume: it is not prepared anew.
+    command = start(tmp_path / "log", "train", folder, *options, "--steps", 6, "--resume")
+    assert command.wait() == 0, command.output
+    assert "preparing" not in command.output
+    assert checkpoints(run) == ["step-00000000", "step-00000004", "step-00000006"]
+    assert start(tmp_path / "log", "generate", run, "--out", tmp_path / "a.wav", "--seconds", 0.02).wait() == 0
+    assert soundfile.info(tmp_path / "a.wav").samplerate == 14700
+
+
+def test_epochs_and_minutes_end_a_run_too(corpus: Corpus, tmp_path: Path) -> None:
+    options = as_arguments(tiny("naive-rnn"))
+    command = start(tmp_path / "log", "train", corpus.path, *options, "--out", tmp_path / "a", "--epochs", 1)
+    assert command.wait() == 0, command.output
+    steps = [record for record in records(tmp_path / "a") if "loss" in record]
+    assert len(steps) == 24  # 6 groups of 4 sections, 4 windows each
+    assert sum(record["epoch"] for record in steps) == 1  # the last step is where the next epoch is due
+    command = start(tmp_path / "log", "train", corpus.path, *options, "--out", tmp_path / "b", "--minutes", 0.005)
+    assert command.wait() == 0, command.output
+    assert len(records(tmp_path / "b")) > 0
+
+
+def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from wavewright.cli import main; main(['train', {str(corpus.path)!r}, '--model', 'wavenet', '--out', 'x'])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "needs torch, which is not installed: pip install 'wavewright[train]'" in refusal(result)

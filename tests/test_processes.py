@@ -1,0 +1,128 @@
+"""Two processes with half the batch each follow one process with the whole; and resume as it does."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import soundfile
+import torch
+from safetensors.torch import load_file
+
+from conftest import melody
+from tiny import as_arguments, hashes, losses, records, start, tiny
+from wavewright import checkpoint
+from wavewright.config import RunConfig
+from wavewright.corpus import Corpus
+from wavewright.training import Budget, train
+
+STEPS = 26  # over the end of an epoch
+MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
+
+
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+
+
+def run_two(arguments: list[object], launcher: tuple[str, ...] = TORCHRUN) -> subprocess.CompletedProcess[str]:
+    """Run `wavewright ARGUMENTS` as two processes; where it hangs, none of them stays."""
+    command = [sys.executable, "-m", *launcher, "-m", "wavewright", *map(str, arguments)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            out, err = process.communicate(timeout=120)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # the launcher ends its children; killed, it would leave them
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int, launcher: tuple[str, ...] = TORCHRUN) -> Any:
+    arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", steps, "--resume"]
+    return run_two(arguments, launcher)
+
+
+def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint.path(run, step) / "model.safetensors")
+
+
+def follows(run: Path, one: Path) -> None:
+    assert losses(run) == pytest.approx(losses(one), rel=1e-4)
+    assert len(losses(run)) == STEPS
+    validations = [[r["bits"] for r in records(folder) if "bits" in r] for folder in (run, one)]
+    assert validations[0] == pytest.approx(validations[1], rel=1e-4)
+    found, expected = weights(run, STEPS), weights(one, STEPS)
+    start = weights(one, 10)
+    for name, value in expected.items():
+        moved = (value - start[name]).abs().max()
+        assert (found[name] - value).abs().max() < 1e-3 * max(1e-3, float(moved)) + 1e-4
+
+
+@pytest.fixture(scope="module")
+def sample_rnn(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The run of one process, and that of two, as torchrun starts them."""
+    folder = tmp_path_factory.mktemp("processes")
+    config = tiny("sample-rnn", **MANY)
+    train(config, corpus, folder / "one", Budget(steps=STEPS), device="cpu")
+    result = launch(config, corpus, folder / "two", STEPS)
+    assert result.returncode == 0, result.stderr
+    return folder / "one", folder / "two"
+
+
+def test_two_processes_follow_one(sample_rnn: tuple[Path, Path]) -> None:
+    one, two = sample_rnn
+    follows(two, one)
+    assert json.loads((two / "config.json").read_text())["made_by"]["processes"] == 2
+    assert len(list((two / "samples").iterdir())) == 2  # one of them writes
+
+
+def test_two_processes_resume_to_the_same_bits(sample_rnn: tuple[Path, Path], corpus: Corpus, tmp_path: Path) -> None:
+    config = tiny("sample-rnn", **MANY)
+    for steps in (13, STEPS):
+        result = launch(config, corpus, tmp_path / "run", steps)
+        assert result.returncode == 0, result.stderr
+    assert records(tmp_path / "run") == records(sample_rnn[1])
+    assert hashes(tmp_path / "run", STEPS) == hashes(sample_rnn[1], STEPS)
+
+
+def test_accelerate_launches_it_with_lanes_to_spare(corpus: Corpus, tmp_path: Path) -> None:
+    """Three lanes over two processes become four: as one process with four."""
+    config = tiny("wavenet", **{**MANY, "batch_size": 3})
+    # Without MPI, `--cpu` starts one process, whatever number is asked for; `--multi_gpu` starts them all.
+    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
+    launcher += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
+    result = launch(config, corpus, tmp_path / "two", STEPS, launcher)
+    assert result.returncode == 0, result.stderr
+    train(tiny("wavenet", **MANY), corpus, tmp_path / "one", Budget(steps=STEPS), device="cpu")
+    follows(tmp_path / "two", tmp_path / "one")
+
+
+def test_one_process_goes_on_from_two(sample_rnn: tuple[Path, Path], corpus: Corpus, tmp_path: Path) -> None:
+    """The lanes of all processes are in the checkpoint; the note says that the bits will differ."""
+    run = shutil.copytree(sample_rnn[1], tmp_path / "run")
+    options = as_arguments(tiny("sample-rnn", **MANY))
+    command = start(tmp_path / "log", "train", corpus.path, *options, "--out", run, "--steps", 40, "--resume")
+    assert command.wait() == 0, command.output
+    assert "processes: 2 before, 1 now; the run goes on, but not to the same bits" in command.output
+    whole = tmp_path / "whole"
+    train(tiny("sample-rnn", **MANY), corpus, whole, Budget(steps=40), device="cpu")
+    assert losses(run) == pytest.approx(losses(whole), rel=1e-3)
+
+
+def test_two_processes_prepare_recordings_once_and_report_once(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "song.wav", melody(14, 14700), 14700)
+    config = tiny("naive-rnn", **MANY)
+    arguments = ["train", tmp_path / "song.wav", *as_arguments(config), "--out", tmp_path / "run", "--steps", 2]
+    result = run_two([*arguments, "--json"])
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("preparing") == 1
+    assert json.loads(result.stdout)["step"] == 2
+    # And what one of them refuses ends both.
+    arguments[-1] = 4
+    result = run_two([*arguments, "--resume", "--seed", 5])
+    assert result.returncode != 0
+    lines = [line for line in result.stderr.splitlines() if line.startswith("wavewright: ")]
+    assert 1 <= len(lines) <= 2
+    assert all("training.seed: 0 before, 5 now" in line for line in lines)
