@@ -93,6 +93,11 @@ def steps(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
+def regular_steps(run: Path) -> list[int]:
+    """Those that would be there had the run never been stopped; going back to others would tell that it had."""
+    return [step for step in steps(run) if read_facts(path(run, step))["regular"]]
+
+
 def find(run: Path, which: str) -> Path:
     """The folder of `best`, `last` or a step number; best is last where nothing was validated.
 

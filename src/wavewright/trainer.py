@@ -244,7 +244,7 @@ class Trainer:
                 f"{run}: given up at step {step} after {ROLLBACKS} roll-backs ({reason}); the checkpoints before it"
                 " are good: try a lower training.learning_rate or training.clip=norm in a new run"
             )
-        good = [step for step in checkpoint.steps(run) if self._is_regular(run, step)]
+        good = checkpoint.regular_steps(run)
         self.restore(checkpoint.load(checkpoint.path(run, good[-min(lost, len(good))])))
         self.lost, self.lowered = lost, lowered
         self.schedule.scale *= ROLLBACK_RATE**lost
@@ -256,8 +256,3 @@ class Trainer:
             f"step {step}: {reason}; back to step {self.step} with another order of the data and "
             f"{self.schedule.scale:.2g} times the learning rate"
         )
-
-    @staticmethod
-    def _is_regular(run: Path, step: int) -> bool:
-        """Whether the checkpoint would be there had the run never been stopped, so that resuming changes nothing."""
-        return bool(checkpoint.read_facts(checkpoint.path(run, step))["regular"])

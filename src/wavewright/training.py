@@ -294,7 +294,7 @@ class Session:
         saved = trainer.snapshot(checkpoint.path(self.run, trainer.step), **facts)
         if self.leader:
             checkpoint.save(self.run, saved)
-            recent = [step for step in checkpoint.steps(self.run) if Trainer._is_regular(self.run, step)]
+            recent = checkpoint.regular_steps(self.run)
             best = {trainer.best["step"]} if trainer.best else set()
             checkpoint.prune(self.run, {*recent[-REGULAR_KEPT:], *best, trainer.step})
         processes.wait()
