@@ -1,0 +1,148 @@
+"""A step of training against textbook equations: the loss, Adam, clipping, averaging, what a validation reads."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from tiny import FIELDS, tiny
+from wavewright import checkpoint, metrics
+from wavewright.corpus import Corpus
+from wavewright.trainer import Trainer
+
+CPU = torch.device("cpu")
+
+
+def trainer_of(corpus: Corpus, model: str = "naive-rnn", **training: Any) -> Trainer:
+    return Trainer(tiny(model, **training), corpus, CPU)
+
+
+def gradients_of(trainer: Trainer) -> list[np.ndarray]:
+    """Of the mean loss over the next batch's targets, from its beginning; the trainer stays where it is."""
+    batch, position = next(trainer.batches), trainer.batches.position
+    assert batch.reset
+    trainer.batches.position = type(position)()
+    logits, _ = trainer.model(torch.from_numpy(batch.inputs))
+    log_p = functional.log_softmax(logits.double(), 2)
+    wanted = [
+        log_p[b, t, target]
+        for b, row in enumerate(batch.targets.tolist())
+        for t, target in enumerate(row)
+        if target >= 0
+    ]
+    loss = -torch.stack(wanted).mean()
+    return [g.double().numpy() for g in torch.autograd.grad(loss, trainer.parameters)]
+
+
+def clipped(gradients: list[np.ndarray], clip: str, limit: float) -> list[np.ndarray]:
+    if clip == "value":
+        return [np.clip(g, -limit, limit) for g in gradients]
+    norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+    return [g * min(1.0, limit / norm) if clip == "norm" else g for g in gradients]
+
+
+@pytest.mark.parametrize("model", FIELDS)
+@pytest.mark.parametrize(("clip", "limit"), [("none", 1.0), ("norm", 0.01), ("norm", 1e9), ("value", 1e-3)])
+def test_the_first_step_is_adams(model: str, clip: str, limit: float, corpus: Corpus) -> None:
+    """m = (1 - b1) g, v = (1 - b2) g^2, both divided by 1 - b: so w moves by rate g / (|g| + eps)."""
+    trainer = trainer_of(corpus, model, clip=clip, clip_limit=limit, epsilon=1e-3)
+    gradients = gradients_of(trainer)
+    norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
+    before = [p.detach().double().numpy().copy() for p in trainer.parameters]
+    record = trainer.train_step()
+    assert record["gradient_norm"] == pytest.approx(norm, rel=1e-4)  # before clipping
+    for old, g, new in zip(before, clipped(gradients, clip, limit), trainer.parameters, strict=True):
+        expected = old - 0.01 * g / (np.abs(g) + 1e-3)
+        np.testing.assert_allclose(new.detach().numpy(), expected, rtol=1e-4, atol=2e-6)
+
+
+def test_adams_moments_carry_on(corpus: Corpus) -> None:
+    """The same gradient three times (the data put back) with constants that are not the usual ones."""
+    trainer = trainer_of(corpus, beta1=0.5, beta2=0.8, epsilon=1e-2, clip="none", warmup_steps=2)
+    m = v = 0.0
+    weight = trainer.parameters[-1].detach().double().numpy().copy()
+    for step in range(1, 4):
+        g = gradients_of(trainer)[-1]
+        trainer.state = None
+        trainer.train_step()
+        trainer.batches.position = type(trainer.batches.position)()
+        m, v = 0.5 * m + 0.5 * g, 0.8 * v + 0.2 * g**2
+        rate = 0.01 * min(1, step / 2)
+        weight = weight - rate * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.8**step)) + 1e-2)
+        np.testing.assert_allclose(trainer.parameters[-1].detach().numpy(), weight, rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("model", FIELDS)
+def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus: Corpus) -> None:
+    """With weights that stand still: every sample counts once, with the state carried through its section."""
+    trainer = trainer_of(corpus, model, learning_rate=1e-30)
+    total, samples = 0.0, 0
+    while trainer.batches.position.epoch == 0:
+        heard = trainer.samples
+        total += trainer.train_step()["loss"] * (trainer.samples - heard)
+    samples = trainer.samples
+    assert samples == len(corpus.samples("train")) == 10_000
+    expected = metrics.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_average_is_what_is_validated_saved_and_played(corpus: Corpus, tmp_path: Path) -> None:
+    """a <- d a + (1 - d) w with d = min(ema, (1 + n) / (10 + n))."""
+    trainer = trainer_of(corpus, ema=0.6)
+    average = trainer.parameters[0].detach().clone().double()
+    for n in range(12):
+        trainer.train_step()
+        d = min(0.6, (1 + n) / (10 + n))
+        average = d * average + (1 - d) * trainer.parameters[0].detach().double()
+    own = trainer.parameters[0].detach().clone()
+    with trainer.playing() as model:
+        playing = next(model.parameters()).detach().clone()
+        assert not model.training
+    torch.testing.assert_close(playing.double(), average, rtol=0, atol=1e-5)
+    assert not torch.equal(playing, own)
+    assert torch.equal(trainer.parameters[0], own)  # put back
+    saved = trainer.snapshot(checkpoint.path(tmp_path, 12))
+    assert torch.equal(saved.model["input.weight"], playing)
+    assert torch.equal(saved.training["weights.0"], own)
+    with trainer.playing() as model:
+        sections = corpus.sections("valid")[[0, -1]]  # 0.3 s: 2 sections of 0.125 s, the first and the last
+        nats = metrics.score(model, corpus.samples("valid"), sections, "mu-law")
+    expected = nats.sum() / (sections[:, 1] - sections[:, 0]).sum() / math.log(2)
+    assert trainer.validate() == pytest.approx(expected, rel=1e-6)
+
+
+def test_validation_changes_nothing(corpus: Corpus) -> None:
+    a, b = trainer_of(corpus, ema=0.9), trainer_of(corpus, ema=0.9)
+    for step in range(6):
+        a.train_step()
+        b.train_step()
+        if step % 2:
+            a.validate()
+    assert all(torch.equal(x, y) for x, y in zip(a.parameters, b.parameters, strict=True))
+
+
+def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
+    a, b, c = trainer_of(corpus), trainer_of(corpus), trainer_of(corpus, seed=1)
+    assert [a.train_step()["loss"] for _ in range(5)] == [b.train_step()["loss"] for _ in range(5)]
+    assert not torch.equal(trainer_of(corpus).parameters[0], c.parameters[0])
+
+
+@pytest.mark.parametrize("model", FIELDS)
+def test_bfloat16_follows_float32_with_weights_in_float32(model: str, corpus: Corpus) -> None:
+    exact, rough = trainer_of(corpus, model), trainer_of(corpus, model, precision="bf16")
+    for _ in range(10):
+        assert rough.train_step()["loss"] == pytest.approx(exact.train_step()["loss"], rel=0.02)
+    assert {p.dtype for p in rough.parameters} == {torch.float32}
+
+
+@pytest.mark.parametrize("model", FIELDS)
+def test_each_model_learns_a_second(model: str, corpus: Corpus) -> None:
+    """Well below the zero-order entropy, which is what knowing only the frequencies of codes is worth."""
+    trainer = trainer_of(corpus, model, batch_size=8, length=250, learning_rate=0.02)
+    losses = [trainer.train_step()["loss"] for _ in range(150)]
+    entropy = metrics.zero_order_entropy(corpus.samples("train"), 64, "mu-law")
+    assert np.mean(losses[-6:]) / math.log(2) < 0.8 * entropy
