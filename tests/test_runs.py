@@ -1,17 +1,14 @@
 """A run folder: what is refused in one line, and that nothing is lost by it."""
 
-import contextlib
 import os
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, start, tiny
+from tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, small_disk, start, tiny
 from wavewright import checkpoint, files, runs
 from wavewright.corpus import Corpus
 from wavewright.errors import WavewrightError
@@ -177,26 +174,9 @@ def test_old_checkpoints_go_only_after_the_new_one_is_read_back(
     assert set(before) <= set(checkpoint.steps(run))
 
 
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    folder.mkdir()
-    mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mount.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mount.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_costs_nothing(corpus: Corpus, tmp_path: Path) -> None:
-    train_to = ["train", corpus.path, *as_arguments(SETTINGS), "--steps", 60]
+    settings = tiny("naive-rnn", sample_seconds=0.3)
+    train_to = ["train", corpus.path, *as_arguments(settings), "--steps", 60]
     whole = start(tmp_path / "log", *train_to, "--out", tmp_path / "whole")
     assert whole.wait() == 0
     with small_disk(tmp_path / "disk", "512k") as disk:

@@ -15,7 +15,7 @@ import soundfile
 import torch
 
 from conftest import ROOT, melody
-from tiny import RATE, checkpoints, start
+from tiny import RATE, checkpoints, small_disk, start
 from wavewright import checkpoint, runs, takes
 from wavewright.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
@@ -169,6 +169,15 @@ def test_where_a_take_cannot_go(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = start(tmp_path / "log", "generate", run.folder, "--out", tmp_path / "file/a.wav", "--seconds", 0.01)
     assert "cannot write" in command.refusal()
+
+
+def test_a_full_disk_leaves_no_half_take(trained: Path, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "20k") as disk:
+        command = start(tmp_path / "log", "generate", trained, "--out", disk / "take.wav", "--seconds", 4)
+        line = command.refusal()
+        assert f"{disk / 'take.wav'}: cannot write" in line
+        assert "Is the disk full?" in line
+        assert not list(disk.iterdir())
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:

@@ -6,14 +6,16 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import soundfile
 
 from conftest import melody
@@ -166,3 +168,21 @@ def hashes(run: Path, step: int) -> dict[str, str]:
 def checkpoints(run: Path) -> list[str]:
     """The names of all that lies in its checkpoints folder."""
     return sorted(file.name for file in (run / "checkpoints").iterdir())
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A disk of `size`, such as 256k, at `folder`; the test is skipped where it cannot be had (it needs root)."""
+    folder.mkdir()
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mount.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mount.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
