@@ -25,7 +25,7 @@ def world() -> int:
 def join(device: torch.device) -> None:
     """Meet the other processes: NCCL between GPUs, gloo elsewhere."""
     if world() > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
 def leave() -> None:

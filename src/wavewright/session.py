@@ -96,6 +96,8 @@ class Session:
             self._loop(advance)
         if trainer.step not in checkpoint.steps(self.run):
             self._save(regular=False)
+            if not self.stop:
+                self._listen(trainer.validate())
         if self.monitor:
             self.monitor.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.stop)
@@ -200,9 +202,10 @@ class Session:
 
     def _ended(self) -> bool:
         """Whether the budget is used up or a signal has come, to any process."""
-        flag = torch.tensor([float(self.stop or self._share() >= 1)])
-        processes.sum_([flag])
-        return bool(flag)
+        flags = torch.tensor([float(self.stop), float(self._share() >= 1)])
+        processes.sum_([flags])
+        self.stop = bool(flags[0])
+        return bool(flags.any())
 
     def _title(self) -> str:
         now = f"{bits(self.loss):.3f} bits" if self.loss is not None else "no loss"
