@@ -149,6 +149,8 @@ def test_the_processes_read_every_sample_once_between_them(shape: Shape) -> None
     expected = sorted(codes[start:stop].tolist() for start, stop in parts[0].sections)
     assert sorted(targets for epoch in epochs for _, targets in streams(epoch)) == expected
     for batches in zip(*epochs, strict=True):
+        assert len({batch.inputs.shape for batch in batches}) == 1  # their states can be gathered
+        assert len(batches[0].inputs) >= 1
         assert {batch.count for batch in batches} == {sum(int((b.targets != IGNORED).sum()) for b in batches)}
 
 

@@ -14,7 +14,11 @@ from wavewright.corpus import Corpus
 STEPS = 53  # two epochs and a bit; no multiple of the 7 steps between checkpoints
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
-    "naive-rnn": ("naive-rnn", {"layers": 2}, {"schedule": "plateau", "plateau_patience": 1, "ema": 0.9}),
+    "naive-rnn": (
+        "naive-rnn",
+        {"layers": 2},
+        {"schedule": "plateau", "plateau_patience": 2, "ema": 0.9, "learning_rate": 0.1},
+    ),
     "sample-rnn": (
         "sample-rnn",
         {"cell": "gru", "learned_state": True, "weight_norm": True, "n_rnn": 2},
@@ -54,13 +58,16 @@ def test_stopped_by_its_budget(train: list[object], whole: Path, tmp_path: Path)
 
 def test_stopped_by_signals(train: list[object], whole: Path, tmp_path: Path) -> None:
     run, chance = tmp_path / "run", random.Random(1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
-        command = start(tmp_path / "log", *train, "--out", run, "--steps", STEPS, "--resume")
-        done = len(records(run)) if run.exists() else 0
-        wait_for_lines(command, run / "metrics.jsonl", done + chance.randint(1, 12))
+    stops = 0
+    for i, number in enumerate((signal.SIGINT, signal.SIGTERM, signal.SIGINT)):
+        command = start(tmp_path / f"log-{i}", *train, "--out", run, "--steps", STEPS, "--resume")
+        wait_for_lines(command, run, chance.randint(1, 12))
         command.send(number)
-        assert command.wait() == 130, command.output
-        assert "stopping after this step" in command.output
+        status = command.wait()
+        assert status in (0, 130), command.output  # 0 where it was quicker than the signal
+        assert ("stopping after this step" in command.output) == (status == 130)
+        stops += status == 130
+    assert stops
     finish(train, run, tmp_path)
     same(run, whole)
 
@@ -68,14 +75,15 @@ def test_stopped_by_signals(train: list[object], whole: Path, tmp_path: Path) ->
 def test_killed_at_random_moments(train: list[object], whole: Path, tmp_path: Path) -> None:
     run, chance = tmp_path / "run", random.Random(2)
     kills = 0
-    for _ in range(7):
-        command = start(tmp_path / "log", *train, "--out", run, "--steps", STEPS, "--resume")
-        done = (run / "metrics.jsonl").read_bytes().count(b"\n") if (run / "metrics.jsonl").exists() else 0
-        wait_for_lines(command, run / "metrics.jsonl", max(0, done + chance.randint(-6, 12)))
-        time.sleep(chance.choice([0, 0, 0.003, 0.02, 0.05]))
+    for i in range(7):
+        command = start(tmp_path / f"log-{i}", *train, "--out", run, "--steps", STEPS, "--resume")
+        if i:  # the first kill comes while it starts
+            wait_for_lines(command, run, chance.randint(1, 14))
+        time.sleep(chance.choice([0, 0, 0.003, 0.02, 0.05]))  # a checkpoint takes as long
         command.send(signal.SIGKILL)
         kills += command.wait() == -signal.SIGKILL
-    assert kills >= 4
+    assert kills >= 2
+    assert len(records(run)) > 7  # they came where there was something to lose
     finish(train, run, tmp_path)
     same(run, whole)
     assert all(name.startswith("step-") for name in checkpoints(run))  # what the kills left is cleared away
@@ -91,8 +99,10 @@ def same(run: Path, whole: Path) -> None:
     assert hashes(run, STEPS) == hashes(whole, STEPS)
 
 
-def test_the_whole_run_is_as_long_as_it_says(whole: Path) -> None:
+def test_the_whole_run_is_as_long_as_it_says(case: str, whole: Path) -> None:
     """That `same` compares something."""
+    rates = {record["rate"] for record in records(whole) if "rate" in record}
+    assert len(rates) == {"naive-rnn": 2, "sample-rnn": STEPS - 1, "wavenet": 1}[case]
     steps = [record["step"] for record in records(whole) if "loss" in record]
     assert steps == list(range(1, STEPS + 1))
     validations = [record for record in records(whole) if record.get("event") == "validation"]

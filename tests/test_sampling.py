@@ -86,6 +86,15 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
     np.testing.assert_array_equal(everything, draw(np.repeat(logits, 64, 0), uniforms, Sampling()))
 
 
+def test_top_p_is_a_share_of_what_top_k_left() -> None:
+    """Of 1/2, 1/4, 1/8, 1/8 top-k 2 leaves 2/3 and 1/3: the first alone reaches 0.6."""
+    logits = np.log(np.array([[0.5, 0.25, 0.125, 0.125]] * 64))
+    uniforms = np.linspace(0, 1, 64, endpoint=False)
+    assert set(draw(logits, uniforms, Sampling(top_k=2, top_p=0.6)).tolist()) == {0}
+    assert set(draw(logits, uniforms, Sampling(top_k=2, top_p=0.7)).tolist()) == {0, 1}
+    assert set(draw(logits, uniforms, Sampling(top_p=0.6)).tolist()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     "sampling",
     [Sampling(), Sampling(0.7), Sampling(1.4), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(0.8, 5, 0.9)],

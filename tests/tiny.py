@@ -133,9 +133,14 @@ def start(log: Path, *arguments: object) -> Command:
     return Command(process, log)
 
 
-def wait_for_lines(command: Command, file: Path, count: int) -> None:
-    """Until `file` has `count` lines or the command has ended."""
-    while command.process.is_alive() and (not file.exists() or file.read_bytes().count(b"\n") < count):
+def wait_for_lines(command: Command, run: Path, more: int) -> None:
+    """Until a training command has begun and written `more` lines of metrics, or has ended."""
+    metrics, start = run / "metrics.jsonl", None
+    while command.process.is_alive():
+        if start is None and "parameters on" in command.output:  # a resumed run has cut the file to its checkpoint
+            start = metrics.read_bytes().count(b"\n")
+        if start is not None and metrics.read_bytes().count(b"\n") >= start + more:
+            return
         time.sleep(0.001)
 
 
