@@ -1,6 +1,7 @@
 """A step of training against textbook equations: the loss, Adam, clipping, averaging, what a validation reads."""
 
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 from torch.nn import functional
 
 from tiny import FIELDS, tiny
-from wavewright import checkpoint, metrics
+from wavewright import checkpoint, metrics, processes
 from wavewright.corpus import Corpus
 from wavewright.trainer import Trainer
+from wavewright.training import Budget, train
 
 CPU = torch.device("cpu")
 
@@ -146,3 +148,19 @@ def test_each_model_learns_a_second(model: str, corpus: Corpus) -> None:
     losses = [trainer.train_step()["loss"] for _ in range(150)]
     entropy = metrics.zero_order_entropy(corpus.samples("train"), 64, "mu-law")
     assert np.mean(losses[-6:]) / math.log(2) < 0.8 * entropy
+
+
+def test_a_signal_is_heard_whenever_it_comes(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the processes agree on whether to go on, too."""
+    agree, calls = processes.sum_, []
+
+    def interrupted(tensors: Any) -> None:
+        agree(tensors)
+        calls.append(len(tensors))
+        if calls.count(1) == 5:  # one tensor: the flags before the fifth step
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(processes, "sum_", interrupted)
+    summary = train(tiny("naive-rnn"), corpus, tmp_path / "run", Budget(steps=40), device="cpu")
+    assert summary.interrupted
+    assert summary.step == 5

@@ -71,7 +71,8 @@ class Session:
         self.seconds_before = 0.0
         self.resume_at: tuple[int, int] | None = None
         self.loss: float | None = None
-        self.stop = False
+        self.asked = False  # by a signal to this process
+        self.stop = False  # by a signal to any, as all have agreed
 
     def resume(self, saved: checkpoint.Checkpoint) -> None:
         """Start from a checkpoint instead of from nothing."""
@@ -202,7 +203,7 @@ class Session:
 
     def _ended(self) -> bool:
         """Whether the budget is used up or a signal has come, to any process."""
-        flags = torch.tensor([float(self.stop), float(self._share() >= 1)])
+        flags = torch.tensor([float(self.asked), float(self._share() >= 1)])
         processes.sum_([flags])
         self.stop = bool(flags[0])
         return bool(flags.any())
@@ -225,7 +226,7 @@ class Session:
         """The first Ctrl-C or SIGTERM ends the run after this step, saved; the second ends it at once."""
 
         def ask(number: int, frame: object) -> None:
-            self.stop = True
+            self.asked = True
             console.say("stopping after this step; once more to stop at once (what was saved stays)")
             signal.signal(number, signal.SIG_DFL)
 
