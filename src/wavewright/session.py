@@ -99,6 +99,7 @@ class Session:
             self._save(regular=False)
             if not self.stop:
                 self._listen(trainer.validate())
+        processes.wait()  # part together: gloo does not outlive a process that others still speak to
         if self.monitor:
             self.monitor.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.stop)
