@@ -50,6 +50,8 @@ def plain_step(model: nn.Module, batch: int, length: int) -> Callable[[], None]:
     def step() -> None:
         optimizer.zero_grad()
         functional.cross_entropy(model(codes).flatten(0, 1), targets.flatten()).backward()
+        if isinstance(model, SampleRNN):  # as the thesis clips it, and so do we
+            nn.utils.clip_grad_value_(model.parameters(), 1.0)
         optimizer.step()
 
     return step

@@ -38,8 +38,10 @@ class State:
         return type(self)(*(apply(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
     def detach(self) -> Self:
-        """The same values, cut off from the graph: where truncated BPTT truncates."""
-        return self.map(Tensor.detach)
+        """The same values, cut off from the graph, where truncated BPTT truncates, and from the memory of a window's
+        activations, of which a state is a few views: a view would keep them all until the next step.
+        """
+        return self.map(lambda tensor: tensor.detach().clone(memory_format=torch.contiguous_format))
 
     def clone(self) -> Self:
         """A copy that shares no memory: to fork a stream."""
