@@ -18,7 +18,7 @@ from wavewright.training import Budget, train
 
 CLIP = "bwv846_prelude.flac"  # Bach, Prelude in C, BWV 846: see data/README.md for its licence
 START, SECONDS = 0.52, 1.5  # from the first note on
-STEPS = 170
+STEPS = 260
 MODEL = {"blocks": 2, "layers": 9, "channels": 32, "skip_channels": 64}
 
 
@@ -33,7 +33,7 @@ def run(out: Path) -> None:
     soundfile.write(original, sound, rate)
     corpus = prepare([original], out / "corpus", PrepareSettings(section_seconds=SECONDS, split=(1, 0, 0)))
 
-    console.say(f"2/4 training a small WaveNet on it for {STEPS} steps (about a minute)")
+    console.say(f"2/4 training a small WaveNet on it for {STEPS} steps (a minute or two)")
     summary = train(_config(corpus.section), corpus, out / "run", Budget(steps=STEPS), resume=True, device="cpu")
 
     console.say("3/4 playing: a step of the model for every sample")
