@@ -62,15 +62,7 @@ def record(
         AudioError: `prime` cannot be read whole.
         KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
     """
-    samples = round(seconds * run.rate) if 0 < seconds < math.inf else 0
-    if samples < 1:
-        raise ConfigError(f"--seconds {seconds}: give more than 0")
-    if count < 1:
-        raise ConfigError(f"--count {count}: give 1 or more")
-    if seed < 0:
-        raise ConfigError(f"--seed {seed}: give 0 or more")
-    if out.suffix.lower() != ".wav":
-        raise ConfigError(f"--out {out}: name a .wav file")
+    samples = _checked(run, out, seconds, count, seed)
     sampling = sampling or Sampling()
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     facts = {
@@ -113,6 +105,20 @@ def record(
         console.say(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
     return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
+
+
+def _checked(run: Run, out: Path, seconds: float, count: int, seed: int) -> int:
+    """The samples of a take, once all that `record` was asked for is found to be in range."""
+    samples = round(seconds * run.rate) if 0 < seconds < math.inf else 0
+    if samples < 1:
+        raise ConfigError(f"--seconds {seconds}: give more than 0")
+    if count < 1:
+        raise ConfigError(f"--count {count}: give 1 or more")
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: give 0 or more")
+    if out.suffix.lower() != ".wav":
+        raise ConfigError(f"--out {out}: name a .wav file")
+    return samples
 
 
 class _Meter:

@@ -1,6 +1,5 @@
 """`wavewright inspect` and `wavewright prepare`: parse, one library call, print."""
 
-import json
 import math
 import os
 from dataclasses import asdict
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from wavewright.console import say, table
+from wavewright.console import print_json, say, table
 from wavewright.errors import ConfigError, WavewrightError, printable
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
 
     report = doctor.inspect(_some(paths), _workers(workers))
     if json:
-        _print_json(asdict(report))
+        print_json(asdict(report))
     else:
         _print_report(report)
     if not report.files:
@@ -160,7 +159,7 @@ def prepare(
     )
     corpus = make(_some(paths), out, settings, _workers(workers))
     if json:
-        _print_json(_summary(corpus))
+        print_json(_summary(corpus))
     else:
         _print_summary(corpus)
 
@@ -241,7 +240,3 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
     if unknown := sorted(set(listed) - set(SPLITS)):
         raise ConfigError(f"{path}: unknown split {unknown[0]!r}; there are {', '.join(SPLITS)}")
     return listed
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from wavewright.commands.data import Flag
 from wavewright.console import print_json, say, table
 from wavewright.errors import ConfigError, WavewrightError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from wavewright.training import Summary
 
 ModelName = Literal["naive-rnn", "sample-rnn", "wavenet"]
-Flag = Annotated[bool, Parameter(negative="")]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DEFAULT_MINUTES = 30.0
 
