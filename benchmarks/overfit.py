@@ -17,8 +17,8 @@ from wavewright.config import resolve
 from wavewright.console import print_json
 from wavewright.demo import CLIP, START
 from wavewright.metrics import cross_correlation
+from wavewright.native import open_model
 from wavewright.prepare import prepare
-from wavewright.runs import open_run
 from wavewright.sampling import Sampling
 from wavewright.settings import PrepareSettings
 from wavewright.takes import record
@@ -55,7 +55,7 @@ def run(name: str, case: Case, out: Path) -> dict[str, object]:
     config = resolve(case.model, "thesis", None, [*fixed, *case.overrides])
     summary = train(config, corpus, out / name, Budget(steps=case.steps), resume=True, device="cpu")
     take = out / f"{name}.wav"
-    record(open_run(out / name), take, seconds=1.0, sampling=Sampling(temperature=0))
+    record(open_model(out / name), take, seconds=1.0, sampling=Sampling(temperature=0))
     made, _ = soundfile.read(take, dtype="float32")
     heard = corpus.samples("train") / np.float32(32767)
     losses = [json.loads(line) for line in (out / name / "metrics.jsonl").read_text().splitlines()]

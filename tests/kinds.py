@@ -33,11 +33,11 @@ NARROW: dict[str, dict[str, Any]] = {
 }
 
 
-def build(kind: str, seed: int = 0) -> models.Model[Any]:
+def build(kind: str, seed: int = 0, **more: Any) -> models.Model[Any]:
     """A model of that kind; every parameter is moved, so that none of them is zero or one."""
     name, fields = KINDS[kind]
     torch.manual_seed(seed)
-    model = models.build(name, **NARROW[name], **fields, q_levels=LEVELS).double().eval()
+    model = models.build(name, **{**NARROW[name], **fields, "q_levels": LEVELS, **more}).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.3)

@@ -16,7 +16,7 @@ from wavewright import __version__, runs
 from wavewright.corpus import Corpus
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["inspect", "prepare", "train", "generate", "evaluate", "demo"]
+COMMANDS = ["inspect", "prepare", "train", "generate", "export", "evaluate", "demo"]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -31,6 +31,8 @@ def loaded_by(code: str) -> set[str]:
     [
         "import wavewright",
         "import wavewright.cli",
+        "import wavewright.config",
+        "import wavewright.model_file",
         "from wavewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from wavewright.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
         "from wavewright.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass",

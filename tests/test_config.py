@@ -176,4 +176,4 @@ def test_constant_is_constant_but_for_what_roll_backs_took() -> None:
 
 def test_models_are_built_from_what_was_resolved() -> None:
     config = resolve("wavenet", "tiny", None, ["model.channels=5"])
-    assert models.MODELS[config.name][0](config.model).config.channels == 5
+    assert models.MODELS[config.name](config.model).config.channels == 5

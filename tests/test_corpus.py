@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import FAST, melody
@@ -45,9 +45,28 @@ def test_the_default_is_band_limited_centred_and_full_scale(data: Path, tmp_path
     corpus = prepare([source], tmp_path / "c", PrepareSettings(split=(1, 0, 0)))
     x, rate = soundfile.read(source, dtype="float32", always_2d=True)
     y = soxr.resample(x.mean(axis=1), rate, 14700, "VHQ").astype(np.float64)
+    loud = np.flatnonzero(np.abs(y - y.mean()) > np.abs(y - y.mean()).max() / 1000)  # 60 dB below the peak
+    y = y[loud[0] : loud[-1] + 1]
     y -= y.mean()
+    assert corpus.tracks[0].source_start == loud[0]
     np.testing.assert_allclose(corpus.samples("train"), y / np.abs(y).max() * 32767, atol=0.51)
     assert np.abs(corpus.samples("train")).max() == 32767
+
+
+@pytest.mark.parametrize("levels", ["track", "section"])
+def test_silence_around_a_recording_is_trimmed(record: Record, tmp_path: Path, levels: str) -> None:
+    """As if it had never been recorded, however long it is; within the recording it stays."""
+    tone = np.cos(np.arange(40_000) / 3) * np.exp(-np.arange(40_000) / 8000)
+    tone[10_000:20_000] = 0
+    hush = np.full(600_000, 1e-4)  # more than a block of it
+    record("padded/1.wav", np.concatenate([hush, tone, hush]), 12000, "FLOAT")
+    record("bare/1.wav", tone, 12000, "FLOAT")
+    settings = PrepareSettings(**FAST, levels=levels, resample="decimate", remove_dc=False, split=(1, 0, 0))
+    padded, bare = (prepare([tmp_path / name], tmp_path / f"{name}.c", settings) for name in ("padded", "bare"))
+    assert padded.tracks[0].source_start == 200_000
+    assert np.array_equal(padded.samples("train"), bare.samples("train"))
+    whole = prepare([tmp_path / "padded"], tmp_path / "c", settings.model_copy(update={"trim": 0.0}))
+    assert len(whole.samples("train")) == -(-1_240_000 // 3)
 
 
 def test_levels_of_the_whole_corpus_and_none(record: Record, tmp_path: Path) -> None:
@@ -89,6 +108,7 @@ def test_priming_audio_is_levelled_as_the_corpus_was(album: Path, tmp_path: Path
         for track in corpus.tracks[:3]:
             primed = np.concatenate(list(audio_like_corpus(album / track.name, levelling)))
             stored = corpus.samples(track.split)[track.start :][: track.frames]
+            primed = primed[track.source_start :][: track.frames]  # a corpus is trimmed
             assert np.array_equal(np.rint(primed * 32767), stored)
 
 
@@ -126,6 +146,7 @@ def test_every_sample_lies_in_one_section_of_one_track(album: Path, tmp_path: Pa
     st.sampled_from([(0.88, 0.06, 0.06), (0.5, 0.5, 0.0), (1.0, 0.0, 0.0), (0.2, 0.3, 0.5)]),
     st.integers(0, 3),
 )
+@example([117_601], (0.5, 0.5, 0.0), 0)  # one sample more than two sections: it is not the third split's
 def test_splits_are_whole_tracks_near_the_shares(
     lengths: list[int], shares: tuple[float, float, float], seed: int
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +17,9 @@ from hypothesis.extra.numpy import arrays
 from kinds import build
 from oracles import ORACLES, weights_of
 from tiny import RATE, make_corpus, start, tiny
-from wavewright import metrics, models, runs
+from wavewright import metrics, models, papers, runs, scoring
 from wavewright.corpus import Corpus
-from wavewright.errors import ConfigError
+from wavewright.errors import AudioError, ConfigError, WavewrightError
 from wavewright.evaluation import evaluate
 from wavewright.generate import stream
 from wavewright.quantize import decode, encode
@@ -37,13 +38,13 @@ def slow_nats(model: Any, codes: list[int]) -> float:
 @pytest.mark.parametrize("kind", ["naive embedded", "thesis tiers", "tiers 6 3", "plain", "gated"])
 def test_the_score_of_every_section(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through several windows and groups of lanes, with sections of several lengths."""
-    monkeypatch.setattr(metrics, "SCORE_LENGTH", 13)
-    monkeypatch.setattr(metrics, "SCORE_LANES", 4)
+    monkeypatch.setattr(scoring, "SCORE_LENGTH", 13)
+    monkeypatch.setattr(scoring, "SCORE_LANES", 4)
     samples = np.random.default_rng(0).integers(-32768, 32768, 300).astype(np.int16)
     edges = [0, 40, 80, 81, 120, 133, 160, 200, 240, 279, 300]
     sections = np.stack([edges[:-1], edges[1:]], 1)
     model = build(kind)
-    found = metrics.score(model, samples, sections, "linear")
+    found = scoring.score(model, samples, sections, "linear")
     codes = encode(samples / 32767, model.config.q_levels, "linear")
     expected = [slow_nats(model, codes[start:stop].tolist()) for start, stop in sections]
     np.testing.assert_allclose(found, expected, rtol=1e-5)  # logits as float32
@@ -75,7 +76,7 @@ def test_bits_of_a_split_and_of_its_tracks(run: Run, corpus: Corpus) -> None:
 
 @pytest.mark.parametrize("name", models.MODELS)
 def test_a_model_that_knows_nothing_scores_exactly_log2_q(name: str, run: Run, corpus: Corpus) -> None:
-    model = models.MODELS[name][0](tiny(name).model).eval()
+    model = models.MODELS[name](tiny(name).model).eval()
     with torch.no_grad():
         output = model.output[-1] if name == "wavenet" else model.output
         output.weight.zero_()
@@ -94,7 +95,7 @@ def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     ]
     sections = corpus.sections("valid")
     chosen = sections[np.linspace(0, len(sections) - 1, 2).round().astype(int)]  # 0.3 s of 0.125 s sections
-    nats = metrics.score(best.model, corpus.samples("valid"), chosen, "mu-law")
+    nats = scoring.score(best.model, corpus.samples("valid"), chosen, "mu-law")
     assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
 
 
@@ -105,7 +106,7 @@ def test_continuations_are_those_of_the_streams(run: Run, corpus: Corpus) -> Non
     assert (result.count, result.prime_seconds, result.seconds) == (1, 250 / RATE, 200 / RATE)
     section = corpus.samples("test")[:500] / np.float32(32767)
     heard = encode(section[:250], 64, "mu-law")
-    made = decode(np.concatenate(list(stream(run.model, samples=200, prime=[heard])), 1)[0], 64, "mu-law")
+    made = decode(np.concatenate(list(stream(run.player(), 200, prime=[heard])), 1)[0], 64, "mu-law")
     truth = section[250:450]
     assert result.mean_absolute_difference == pytest.approx(np.mean(np.abs(made - truth)), rel=1e-5)
     assert result.cross_correlation == pytest.approx(brute_correlation(made, truth, 200)[0], rel=1e-4)
@@ -173,10 +174,81 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
     assert found["bits_per_sample"] == pytest.approx(result.bits_per_sample, rel=1e-6)
     assert found["tracks"].keys() == {"d.wav", "e.wav"}
     assert found["continuations"]["count"] == 2
-    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--split", "valid")
+    assert len(found["generated"]["rms_dbfs"]) == 10
+    assert found["generated"]["chroma"].keys() == {"generated", "corpus", "distance", "baseline"}
+    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--split", "valid", "--generate", 1)
     assert command.wait() == 0
     assert "bits" in command.output
     assert "c.wav" in command.output
+    assert "1 s generated from silence: each second -" in command.output
+    assert "nearest in training" in command.output
+    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--generate", 0)
+    assert command.wait() == 0
+    assert json.loads(command.output)["generated"] is None
+
+
+@pytest.fixture
+def paper_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A model of 16 kHz and 256 levels, for examples of 20 ms instead of 8 s."""
+    monkeypatch.setattr(papers, "PAPER", papers.PAPER.model_copy(update={"section_seconds": 0.02}))
+    model = models.MODELS["naive-rnn"](tiny("naive-rnn", {"q_levels": 256}).model).eval()
+    return replace(run, model=model, config=model.config, rate=16000)
+
+
+@pytest.mark.parametrize("encoding", ["linear", "mu-law"])
+def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: Path) -> None:
+    """By hand: whole examples, each from its least sample at -1 to its greatest at 1; the shorter rest is dropped."""
+    run = replace(paper_run, encoding=encoding)
+    random = np.random.default_rng(0)
+    sounds = {"a.wav": random.normal(0.1, 0.05, 1000), "b.wav": np.linspace(-0.01, 0.03, 330), "c.wav": np.zeros(319)}
+    sounds["a.wav"][320:640] = 0.25  # silence but for DC
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / "notes.txt").write_text("not audio")
+    for name, sound in sounds.items():
+        soundfile.write(tmp_path / "recordings" / name, sound, 16000, "FLOAT")
+    bits = {}
+    for name, sound in sounds.items():
+        examples = [sound[i : i + 320].astype(np.float32) for i in range(0, len(sound) - 319, 320)]
+        nats = 0.0
+        for example in examples:
+            low, high = float(example.min()), float(example.max())
+            scaled = 2 * (example.astype(float) - low) / (high - low) - 1 if high > low else np.zeros(320)
+            nats += slow_nats(run.model, encode(np.rint(scaled * 32767) / 32767, 256, encoding).tolist())
+        if examples:
+            bits[name] = nats / math.log(2) / 320 / len(examples)
+    found = papers.evaluate_as_papers(run, tmp_path / "recordings")
+    assert found.tracks == pytest.approx(bits, rel=1e-4)
+    assert found.bits_per_sample == pytest.approx((3 * bits["a.wav"] + bits["b.wav"]) / 4, rel=1e-4)
+    assert (found.samples, found.paper_compatible, found.continuations) == (4 * 320, True, None)
+
+
+def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> None:
+    """Whatever gain its tracks have, its examples are those of the recordings, but for rounding."""
+    corpus = make_corpus(tmp_path, rate=16000, levels="none", remove_dc=False)
+    found = papers.evaluate_as_papers(paper_run, corpus.path, "valid")
+    (track,) = corpus.tracks_of("valid")
+    sound = corpus.samples("valid")[: track.frames // 320 * 320].reshape(-1, 320).astype(float)
+    low, high = sound.min(1, keepdims=True), sound.max(1, keepdims=True)
+    scaled = 2 * (sound - low) / (high - low) - 1
+    codes = encode(np.rint(scaled * 32767) / 32767, 256, "mu-law").tolist()
+    expected = np.mean([slow_nats(paper_run.model, example) / 320 / math.log(2) for example in codes])
+    assert found.tracks == {"c.wav": pytest.approx(expected, rel=1e-4)}
+    slow = make_corpus(tmp_path / "slow")
+    with pytest.raises(ConfigError, match="4000 Hz, but --paper-compatible needs 16000 Hz"):
+        papers.evaluate_as_papers(paper_run, slow.path)
+
+
+def test_what_the_papers_do_not_compare(trained: Path, paper_run: Run, corpus: Corpus, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.zeros(319), 16000)
+    with pytest.raises(ConfigError, match=r"no recording is as long as an example of 0\.02 s"):
+        papers.evaluate_as_papers(paper_run, tmp_path / "short.wav")
+    with pytest.raises(WavewrightError, match="no such file"):
+        papers.evaluate_as_papers(paper_run, tmp_path / "none")
+    (tmp_path / "broken.flac").write_bytes(b"fLaC, or so it says")
+    with pytest.raises(AudioError, match=r"broken\.flac"):
+        papers.evaluate_as_papers(paper_run, tmp_path)
+    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--paper-compatible")
+    assert "needs a model of 16000 Hz and 256 levels, but" in command.refusal()
 
 
 def test_what_cannot_be_compared_is_refused(trained: Path, run: Run, corpus: Corpus, tmp_path: Path) -> None:

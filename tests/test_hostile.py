@@ -2,7 +2,7 @@
 
 import csv
 import re
-import resource
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,7 +12,7 @@ import pytest
 from wavewright import doctor
 from wavewright.errors import AudioError, WavewrightError
 from wavewright.prepare import audio_like_corpus, prepare
-from wavewright.settings import PrepareSettings
+from wavewright.settings import LEVELLING, PrepareSettings
 
 # Where libsndfile and ffmpeg, which the manifest quotes, disagree though neither lost anything of the recording.
 EXPLAINED = {
@@ -45,12 +45,6 @@ def expected(hostile: Path) -> dict[str, int | None]:
     return {name: int(count[1]) if count else None for name, count in counts.items()}
 
 
-def memory_of_children() -> int:
-    """The greatest resident memory of any ended child process, in bytes."""
-    unit = 1024 if sys.platform == "linux" else 1
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
-
-
 def test_inspect_reads_each_file_whole_or_refuses_it(hostile: Path, expected: dict[str, int | None]) -> None:
     report = doctor.inspect(sorted((hostile / "audio").iterdir()), workers=2)
     frames = {file.name: round(file.seconds * file.rate) for file in report.files}
@@ -80,7 +74,24 @@ def test_prepare_takes_or_refuses_each_file_alone(hostile: Path, tmp_path: Path)
         else:
             assert sum(corpus.contents.frames.values()) > 0
         assert time.monotonic() - start < 10, path.name
-    assert memory_of_children() < 512e6
+
+
+MEMORY = """if True:
+    import resource, sys
+    from pathlib import Path
+    from wavewright import doctor
+    from wavewright.prepare import prepare
+    from wavewright.settings import PrepareSettings
+    doctor.inspect(sorted(Path(sys.argv[1]).iterdir()), workers=2)
+    prepare([Path(sys.argv[1])], Path(sys.argv[2]), PrepareSettings(), workers=2)
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1024 if sys.platform == "linux" else 1))
+"""
+
+
+def test_no_decoder_takes_more_than_512_mb(hostile: Path, tmp_path: Path) -> None:
+    """In a process of its own, whose children are decoders only."""
+    command = [sys.executable, "-c", MEMORY, hostile / "audio", tmp_path / "corpus"]
+    assert int(subprocess.run(command, capture_output=True, check=True, text=True).stdout.split()[-1]) < 512e6
 
 
 def test_prepare_of_the_folder_records_every_refusal(hostile: Path, tmp_path: Path) -> None:
@@ -96,7 +107,7 @@ def test_prepare_of_the_folder_records_every_refusal(hostile: Path, tmp_path: Pa
 
 
 def test_priming_with_any_of_them(hostile: Path) -> None:
-    corpus_like = {**PrepareSettings().model_dump(include={"rate", "levels", "remove_dc"}), "common_gain": None}
+    corpus_like = {**PrepareSettings().model_dump(include=LEVELLING), "common_gain": None}
     for name, reason in REFUSED.items():
         with pytest.raises(AudioError, match=reason):
             list(audio_like_corpus(hostile / "audio" / name, corpus_like))

@@ -58,7 +58,7 @@ THESIS = {
 @pytest.mark.parametrize("name", THESIS)
 def test_the_thesis_presets_have_the_thesis_sizes(name: str) -> None:
     settings = config.resolve(name, "thesis")
-    model = models.MODELS[name][0](settings.model)
+    model = models.MODELS[name](settings.model)
     assert model.parameter_count() == THESIS[name]
     assert settings.encoding == "linear"
     training = settings.training

@@ -180,6 +180,11 @@ def test_what_the_contract_refuses(name: str) -> None:
         ("wavenet", {"form": "plain"}, "form: plain has a scalar input"),
         ("wavenet", {"form": "round"}, r"model.form: .* \(got 'round'\)"),
         ("wavenet", {"filter_width": 1}, "model.filter_width: .* greater than or equal to 2"),
+        ("wavenet", {"layers": 40}, "layers: a receptive field of more than 1048576 samples; take fewer"),
+        ("wavenet", {"layers": 1000, "blocks": 1000, "filter_width": 65536}, "layers: a receptive field"),
+        ("wavenet", {"channels": 10**9}, r"model.channels: .* less than or equal to 65536 \(got 1000000000\)"),
+        ("naive-rnn", {"layers": 10**9}, "model.layers: .* less than or equal to 1000"),
+        ("sample-rnn", {"frame_sizes": (2**20, 2)}, "frame_sizes: .* 65536 at most"),
     ],
 )
 def test_contradictions_are_refused_on_building(name: str, fields: dict[str, Any], line: str) -> None:

@@ -15,7 +15,7 @@ SHORTER = {"--minutes 30": "--minutes 0.03", "--seconds 10": "--seconds 0.05", "
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
     return [line for line in lines if line.startswith("wavewright ")]
 
@@ -38,7 +38,7 @@ def test_readme_commands_do_what_they_say(clip, tmp_path, wavewright, monkeypatc
     for i, name in enumerate(["start", "middle", "end"]):
         soundfile.write(f"recordings/{name}.flac", sound[i * 5 * rate : (i + 1) * 5 * rate], rate)
     lines = commands()
-    assert {shlex.split(line)[1] for line in lines} == {"inspect", "prepare", "train", "generate", "evaluate"}
+    assert {shlex.split(line)[1] for line in lines} == {"inspect", "prepare", "train", "generate", "export", "evaluate"}
     for line in map(shortened, lines):
         result = wavewright(*shlex.split(line)[1:])
         assert result.returncode == 0, (line, result.stderr)

@@ -1,6 +1,7 @@
 """Drawing codes: against a slow oracle, and by frequency."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -15,20 +16,23 @@ ALMOST_ONE = float(np.nextafter(1.0, 0.0))
 
 
 def kept_probabilities(logits: list[float], sampling: Sampling) -> list[float]:
-    """Probabilities after temperature, then top-k, then top-p of what top-k left; 0 for what neither keeps."""
+    """Probabilities after temperature, then top-k, then top-p of what top-k left; 0 for what neither keeps.
+
+    Summed exactly: beside a weight of 1 the smallest still counts, so top-p 1 keeps all.
+    """
     largest = max(logits)
-    weights = [math.exp((logit - largest) / sampling.temperature) for logit in logits]
+    weights = [Fraction(math.exp((logit - largest) / sampling.temperature)) for logit in logits]
     ranked = sorted(range(len(logits)), key=lambda code: (-weights[code], code))
     if sampling.top_k is not None:
         ranked = ranked[: sampling.top_k]
     if sampling.top_p is not None:
-        wanted = sampling.top_p * math.fsum(weights[code] for code in ranked)
+        wanted = Fraction(sampling.top_p) * sum(weights[code] for code in ranked)
         count = 1
-        while math.fsum(weights[code] for code in ranked[:count]) < wanted and count < len(ranked):
+        while sum(weights[code] for code in ranked[:count]) < wanted:
             count += 1
         ranked = ranked[:count]
-    total = math.fsum(weights[code] for code in ranked)
-    return [weights[code] / total if code in ranked else 0.0 for code in range(len(logits))]
+    total = sum(weights[code] for code in ranked)
+    return [float(weights[code] / total) if code in ranked else 0.0 for code in range(len(logits))]
 
 
 # Multiples of ln 2 make ties and give probabilities on which top-p falls exactly.
@@ -48,6 +52,7 @@ uniform = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, ALMOST_ONE])
 @example([0.0, 0.0, 0.0, 0.0], ALMOST_ONE, Sampling(top_k=2))
 @example([0.0, -1e4], ALMOST_ONE, Sampling())
 @example([-1e4, 0.0], 0.0, Sampling())
+@example([-800.0, 0.0], 0.0, Sampling(1.7, top_p=1.0))
 def test_draws_are_those_of_the_definition(logits: list[float], uniform: float, sampling: Sampling) -> None:
     (found,) = draw(np.array([logits]), np.array([uniform]), sampling)
     if sampling.temperature == 0:

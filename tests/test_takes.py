@@ -37,7 +37,7 @@ def test_a_take_is_the_codes_of_the_model(run: Run, tmp_path: Path) -> None:
     (take,) = takes.record(run, tmp_path / "new/take.wav", seconds=0.7, sampling=sampling, seed=3)
     sound, rate = soundfile.read(take.path)
     assert rate == RATE == run.rate
-    codes = np.concatenate(list(stream(run.model, samples=2800, sampling=sampling, seed=3)), 1)[0]
+    codes = np.concatenate(list(stream(run.player(seed=3), 2800, sampling)), 1)[0]
     np.testing.assert_allclose(sound, decode(codes, 64, "mu-law"), atol=1 / 32767)
     assert take.seconds == pytest.approx(0.7)
     assert take.mean == pytest.approx(sound.mean(), abs=1e-4)
@@ -132,7 +132,7 @@ def test_hostile_primes_are_read_or_refused_in_one_line(run: Run, data: Path, tm
         assert not refused or Path(name).name in refused
     out = tmp_path / "take.wav"
     prime = data / "hostile/audio/ours__html_404.flac"
-    command = start(tmp_path / "log", "generate", run.folder, "--out", out, "--seconds", 0.01, "--prime", prime)
+    command = start(tmp_path / "log", "generate", run.path, "--out", out, "--seconds", 0.01, "--prime", prime)
     assert "ours__html_404.flac" in command.refusal()
     assert not list(tmp_path.glob("*take*"))
 
@@ -164,10 +164,10 @@ def test_where_a_take_cannot_go(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"take.mp3: name a .wav file"):
         takes.record(run, tmp_path / "take.mp3", seconds=0.1)
     (tmp_path / "folder.wav").mkdir()
-    command = start(tmp_path / "log", "generate", run.folder, "--out", tmp_path / "folder.wav", "--seconds", 0.01)
+    command = start(tmp_path / "log", "generate", run.path, "--out", tmp_path / "folder.wav", "--seconds", 0.01)
     assert "folder.wav: cannot write" in command.refusal()
     (tmp_path / "file").write_text("")
-    command = start(tmp_path / "log", "generate", run.folder, "--out", tmp_path / "file/a.wav", "--seconds", 0.01)
+    command = start(tmp_path / "log", "generate", run.path, "--out", tmp_path / "file/a.wav", "--seconds", 0.01)
     assert "cannot write" in command.refusal()
 
 

@@ -11,9 +11,10 @@ import torch
 from torch.nn import functional
 
 from tiny import FIELDS, tiny
-from wavewright import checkpoint, metrics, processes
+from wavewright import checkpoint, metrics, processes, scoring, trainer
 from wavewright.corpus import Corpus
-from wavewright.trainer import Trainer
+from wavewright.errors import ConfigError
+from wavewright.trainer import Trainer, has_bfloat16
 from wavewright.training import Budget, train
 
 CPU = torch.device("cpu")
@@ -88,7 +89,7 @@ def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus
         total += trainer.train_step()["loss"] * (trainer.samples - heard)
     samples = trainer.samples
     assert samples == len(corpus.samples("train")) == 10_000
-    expected = metrics.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
+    expected = scoring.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
     assert total == pytest.approx(expected, rel=1e-5)
 
 
@@ -112,7 +113,7 @@ def test_the_average_is_what_is_validated_saved_and_played(corpus: Corpus, tmp_p
     assert torch.equal(saved.training["weights.0"], own)
     with trainer.playing() as model:
         sections = corpus.sections("valid")[[0, -1]]  # 0.3 s: 2 sections of 0.125 s, the first and the last
-        nats = metrics.score(model, corpus.samples("valid"), sections, "mu-law")
+        nats = scoring.score(model, corpus.samples("valid"), sections, "mu-law")
     expected = nats.sum() / (sections[:, 1] - sections[:, 0]).sum() / math.log(2)
     assert trainer.validate() == pytest.approx(expected, rel=1e-6)
 
@@ -133,12 +134,19 @@ def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
     assert not torch.equal(trainer_of(corpus).parameters[0], c.parameters[0])
 
 
+@pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor does not compute in bfloat16")
 @pytest.mark.parametrize("model", FIELDS)
 def test_bfloat16_follows_float32_with_weights_in_float32(model: str, corpus: Corpus) -> None:
     exact, rough = trainer_of(corpus, model), trainer_of(corpus, model, precision="bf16")
     for _ in range(10):
         assert rough.train_step()["loss"] == pytest.approx(exact.train_step()["loss"], rel=0.02)
     assert {p.dtype for p in rough.parameters} == {torch.float32}
+
+
+def test_bfloat16_is_refused_where_the_processor_has_none(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "has_bfloat16", lambda device: False)
+    with pytest.raises(ConfigError, match="bf16"):
+        trainer_of(corpus, precision="bf16")
 
 
 @pytest.mark.parametrize("model", FIELDS)

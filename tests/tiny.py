@@ -49,7 +49,7 @@ def make_corpus(folder: Path, **settings: Any) -> Corpus:
     for i, (name, seconds) in enumerate(item for split in TRACKS.values() for item in split.items()):
         soundfile.write(recordings / name, melody(seconds, RATE, 180 + 35 * i), RATE)
     splits = {split: tuple(tracks) for split, tracks in TRACKS.items()}
-    chosen = PrepareSettings(**{"rate": RATE, "section_seconds": 0.125, "splits": splits, **settings})
+    chosen = PrepareSettings(**{"rate": RATE, "section_seconds": 0.125, "trim": 0, "splits": splits, **settings})
     return prepare([recordings], folder / "corpus", chosen)
 
 

@@ -6,6 +6,7 @@ all samples but the last, the targets all samples. Shorter sections, and lanes w
 targets. The order of sections is a permutation drawn from (seed, epoch, order), so a position is three numbers.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -95,6 +96,13 @@ class Batches:
         count = int(np.clip(sizes - position.offset, 0, width).sum())
         self.position = self._after(position, position.offset + width >= longest)
         return Batch(inputs[self.own_lanes], targets[self.own_lanes], position.offset == 0, count)
+
+    def rest_of_epoch(self) -> Iterator[tuple[int, Batch]]:
+        """The batches to the end of the epoch, each with the place of its first lane's section in the order."""
+        epoch = self.position.epoch
+        while self.position.epoch == epoch:
+            first = self.position.group * self.lanes + self.own_lanes.start
+            yield first, next(self)
 
     def reorder(self) -> None:
         """Go on from the next group, in an order not yet seen."""

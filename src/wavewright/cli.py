@@ -6,7 +6,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from wavewright import __version__
-from wavewright.commands import data, model
+from wavewright.commands import bench, data, model, play
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -18,7 +18,17 @@ app = App(
     `wavewright train FOLDER --model sample-rnn --out RUN --minutes 30`, then
     `wavewright generate RUN --out new.wav --seconds 10`.""",
 )
-for command in (data.inspect, data.prepare, model.train, model.generate, model.evaluate, model.demo):
+for command in (
+    data.inspect,
+    data.prepare,
+    model.train,
+    play.generate,
+    play.play,
+    play.export,
+    model.evaluate,
+    bench.bench,
+    model.demo,
+):
     app.command(command)
 
 

@@ -12,8 +12,8 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from wavewright import models
 from wavewright.errors import ConfigError
+from wavewright.model_config import ModelConfig, configure, explain
 from wavewright.presets import PRESETS
 from wavewright.quantize import Encoding
 
@@ -38,7 +38,7 @@ class TrainingConfig:
         checkpoint_every: steps between checkpoints, each with a validation and a listening sample.
         validation_seconds: of audio, spread over the validation split, that a validation reads.
         sample_seconds: length of a listening sample.
-        precision: `fp32`, or `bf16` for matrix products (autocast) with fp32 weights.
+        precision: `fp32`, or `bf16` for matrix products (autocast) with fp32 weights, where the processor has it.
         seed: of the weights, the order of sections and the listening samples.
     """
 
@@ -73,7 +73,7 @@ class RunConfig:
     """All that decides a run, its corpus and its length apart."""
 
     name: str
-    model: models.ModelConfig
+    model: ModelConfig
     encoding: Encoding
     training: TrainingConfig
 
@@ -96,7 +96,7 @@ class RunConfig:
             raise ConfigError(f"{min(unknown)}: unknown field; there are model.*, encoding and training.*")
         fields = dict(values.get("model") or {})
         name = fields.pop("name", None)
-        model = models.configure(str(name), **fields)
+        model = configure(str(name), **fields)
         return cls(
             name=str(name),
             model=model,
@@ -156,7 +156,7 @@ def _validate(kind: Any, value: Any, field: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(models.explain(error, field)) from None
+        raise ConfigError(explain(error, field)) from None
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any], source: str) -> None:

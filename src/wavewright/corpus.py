@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wavewright import files
 from wavewright.errors import WavewrightError
-from wavewright.settings import SPLITS, PrepareSettings, SplitName
+from wavewright.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
 
 FORMAT = 1  # of corpus.json; raised when an older reader would misread it
 INDEX = "corpus.json"
@@ -173,8 +173,7 @@ class Corpus:
 
     def levelling(self) -> dict[str, Any]:
         """What `prepare.audio_like_corpus` needs to level another recording alike: a few JSON values."""
-        keys = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
         return {
-            **self.settings.model_dump(mode="json", include=keys),
+            **self.settings.model_dump(mode="json", include=LEVELLING),
             "common_gain": self.contents.common_gain,
         }

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright import config, console, runs, takes
+from wavewright import config, console, native, takes
 from wavewright.metrics import cross_correlation
 from wavewright.prepare import prepare
 from wavewright.sampling import Sampling
@@ -37,7 +37,7 @@ def run(out: Path) -> None:
     summary = train(_config(corpus.section), corpus, out / "run", Budget(steps=STEPS), resume=True, device="cpu")
 
     console.say("3/4 playing: a step of the model for every sample")
-    opened = runs.open_run(summary.run)
+    opened = native.open_model(summary.run)
     takes.record(opened, out / "generated.wav", seconds=SECONDS, sampling=Sampling(temperature=0))
     takes.record(opened, out / "variation.wav", seconds=SECONDS, sampling=Sampling(temperature=1), seed=1)
 

@@ -1,5 +1,7 @@
 """What a user can cause: one line that names the file or field, the value and the remedy. The CLI exits 2."""
 
+import os
+
 
 class WavewrightError(Exception):
     """The root of all our errors; its text is the one line a user reads."""
@@ -18,5 +20,32 @@ class AudioError(WavewrightError):
         self.reason = printable(reason)
 
 
+class ModelFileError(WavewrightError):
+    """A model file that cannot be used, and why; `reason` names no path and is short, whatever a hostile file says."""
+
+    def __init__(self, path: object, reason: str, remedy: str = "") -> None:
+        reason = printable(reason)
+        self.reason = f"{reason[:400]}..." if len(reason) > 400 else reason
+        super().__init__(f"{printable(path)}: {self.reason}{remedy and '; '}{remedy}")
+
+
 class ConfigError(WavewrightError):
     """A configuration that contradicts itself, the data or a checkpoint."""
+
+
+class GivenUp(WavewrightError):
+    """A training run that no roll-back could save."""
+
+
+def need_torch() -> None:
+    """Import torch.
+
+    Raises:
+        WavewrightError: it is not installed.
+    """
+    # Larger pages for the activations of a step: read by torch when it first allocates.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    try:
+        import torch  # noqa: F401
+    except ModuleNotFoundError:
+        raise WavewrightError("this needs torch, which is not installed: pip install 'wavewright[train]'") from None

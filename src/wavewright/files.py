@@ -5,9 +5,11 @@ import fcntl
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,13 +121,37 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or raise one line that names the file."""
+    """Read strict JSON, or raise one line that names the file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WavewrightError(f"{path}: no such file") from None
     except (OSError, ValueError) as error:
         raise WavewrightError(f"{path}: not readable as JSON ({error})") from None
+
+
+def parse_json(text: str) -> Any:
+    """Strict JSON: no key twice in an object, no number that is not finite.
+
+    Raises:
+        ValueError: it is not.
+    """
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} twice")
+        return value
+
+    def finite(number: str) -> float:
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"{number} is not a finite number")
+        return value
+
+    try:
+        return json.loads(text, object_pairs_hook=once, parse_float=finite, parse_constant=finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def sha256(path: Path) -> str:

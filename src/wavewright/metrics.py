@@ -1,64 +1,20 @@
-"""What a model is worth: bits per sample, and how far a continuation is from the truth."""
+"""What a model is worth, in numpy alone: bits, levels, and how like two sounds are. See docs/evaluation.md."""
 
 import math
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from wavewright import processes
-from wavewright.batches import IGNORED, Batches
-from wavewright.models import Model
 from wavewright.quantize import Encoding, encode_table
 
-SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
-SCORE_LANES = 16
+SILENT = 1e-4  # RMS, -80 dBFS: what is below is like any silence, so nothing is said of it
+NEAREST_BLOCK = 1 << 16  # samples transformed at once: about the fastest of the powers of two
 
 
 def bits(nats: float) -> float:
     """Nats as bits."""
     return nats / math.log(2)
-
-
-@torch.no_grad()
-def score(
-    model: Model[Any],
-    samples: NDArray[np.int16],
-    sections: NDArray[np.int64],
-    encoding: Encoding,
-    *,
-    rank: int = 0,
-    world: int = 1,
-) -> NDArray[np.float64]:
-    """The nats of each section, (S,), summed over its samples, with true state carried through it.
-
-    With several processes each scores its lanes, and all return the whole.
-    """
-    batches = Batches(
-        samples,
-        sections,
-        batch_size=SCORE_LANES,
-        length=SCORE_LENGTH,
-        levels=model.config.q_levels,
-        encoding=encoding,
-        seed=None,
-        rank=rank,
-        world=world,
-    )
-    nats = torch.zeros(len(sections) + batches.lanes, dtype=torch.float64)
-    state = None
-    while batches.position.epoch == 0:
-        first = batches.position.group * batches.lanes + batches.own_lanes.start
-        batch = next(batches)
-        inputs = torch.from_numpy(batch.inputs).to(model.device)
-        targets = torch.from_numpy(batch.targets).to(model.device)
-        logits, state = model(inputs, None if batch.reset else state)
-        loss = functional.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
-        nats[first : first + len(loss)] += loss.double().sum(1).cpu()
-    processes.sum_([nats])
-    return nats[: len(sections)].numpy()
 
 
 def zero_order_entropy(samples: NDArray[np.int16], levels: int, encoding: Encoding) -> float:
@@ -68,6 +24,15 @@ def zero_order_entropy(samples: NDArray[np.int16], levels: int, encoding: Encodi
         counts += np.bincount(table[samples[start : start + block].view(np.uint16)], minlength=levels)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())
+
+
+def entropy(logits: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The entropy in bits (...), in [0, log2 Q], of the distributions with logits (..., Q)."""
+    shifted = logits - logits.max(-1, keepdims=True).astype(np.float64)
+    weights = np.exp(shifted)
+    total = weights.sum(-1)
+    nats: NDArray[np.float64] = np.log(total) - (weights * shifted).sum(-1) / total
+    return nats / math.log(2)
 
 
 def mean_absolute_difference(generated: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
@@ -97,3 +62,48 @@ def level(amplitude: NDArray[np.floating]) -> tuple[float, float]:
     """RMS in dB below full scale (never less than -120) and mean, of amplitudes of any shape."""
     rms = float(np.sqrt(np.mean(np.square(amplitude, dtype=np.float64))))
     return 20 * math.log10(max(rms, 1e-6)), float(np.mean(amplitude))
+
+
+def pieces(values: NDArray[np.floating], size: int) -> list[NDArray[np.floating]]:
+    """Values (T,) cut every `size`; the last may be shorter."""
+    return np.split(values, range(size, len(values), size))
+
+
+def spread(sound: NDArray[Any], length: int, most: int) -> NDArray[Any]:
+    """Up to `most` stretches (K, length) of a sound (N,), evenly spread, none overlapping another."""
+    count = min(most, len(sound) // length)
+    starts = np.linspace(0, len(sound) - length, count).astype(int)
+    return np.asarray(sound[starts[:, None] + np.arange(length)])
+
+
+def nearest(stretches: NDArray[np.floating], sound: NDArray[np.int16]) -> NDArray[np.float64]:
+    """The greatest normalised cross-correlation (K,), in [-1, 1], of each stretch (K, n) with any of `sound` (N,).
+
+    1 is a copy at any gain and offset. Silence correlates with nothing. `sound` is read in
+    blocks, so that memory does not grow with it: one transform a block, shared by all stretches.
+    Where it is shorter than n there is nothing to find: -1.
+    """
+    from scipy import fft
+
+    if not len(stretches):
+        return np.empty(0)
+    n = stretches.shape[1]
+    size = fft.next_fast_len(max(NEAREST_BLOCK, 4 * n), real=True)
+    centred = stretches - stretches.mean(1, keepdims=True)
+    lengths = np.sqrt(np.square(centred).sum(1, keepdims=True))
+    wanted = fft.rfft((centred / np.maximum(lengths, 1e-12)).astype(np.float32), size).conj()
+    best = np.full(len(stretches), -1.0)
+    for start in range(0, len(sound) - n + 1, size - n + 1):
+        block = sound[start : start + size] / 32767
+        block -= block.mean()  # keeps rounding small where there is DC
+        products = fft.irfft(fft.rfft(block.astype(np.float32), size) * wanted, size)
+        scale = _inverse_lengths(block, n)
+        best = np.maximum(best, (products[:, : len(scale)] * scale).max(1))
+    return np.minimum(best, 1.0)  # which rounding may exceed
+
+
+def _inverse_lengths(block: NDArray[np.float64], n: int) -> NDArray[np.float32]:
+    """1 / |window - its mean| for each window of n samples, (N - n + 1,); 0 for silence."""
+    sums, squares = (np.concatenate([[0.0], np.cumsum(values)]) for values in (block, np.square(block)))
+    energy = squares[n:] - squares[:-n] - np.square(sums[n:] - sums[:-n]) / n
+    return np.where(energy > n * SILENT**2, 1 / np.sqrt(np.maximum(energy, 1e-12)), 0.0).astype(np.float32)

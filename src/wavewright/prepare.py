@@ -19,18 +19,25 @@ from wavewright.audio import BLOCK, Recording, Samples, mono, resample
 from wavewright.corpus import FORMAT, INDEX, Contents, Corpus, Refused, Source, Track, samples_file
 from wavewright.discovery import Found, find
 from wavewright.errors import AudioError, WavewrightError
-from wavewright.levels import Meter, Signal, gains, level, limit, offsets, peaks, to_int16
-from wavewright.settings import SPLITS, PrepareSettings, SplitName
+from wavewright.levels import SILENT, Meter, Signal, gains, level, limit, offsets, peaks, to_int16
+from wavewright.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """One recording at the corpus's rate, waiting in a temporary file of float32."""
+    """One recording waiting in a temporary file of float32, of which every `step`-th sample will be in the corpus."""
 
     file: Path
     source: Source
-    frames: int  # in `file`
-    meter: Meter
+    step: int
+    start: int  # samples of the corpus that were trimmed before the first
+    frames: int  # samples for the corpus
+    meter: Meter  # of all samples between the first and the last, also those that `step` passes over
+
+    def blocks(self) -> Iterator[Samples]:
+        """What is for the corpus (n,)."""
+        start, stop = self.start * self.step, (self.start + self.frames) * self.step
+        return (block[:: self.step] for block in _read(self.file, start, stop, BLOCK // self.step * self.step))
 
 
 @dataclass(frozen=True)
@@ -53,20 +60,23 @@ class Levelling:
     def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
         """Blocks of samples, and which of them were clipped."""
         gain, offset = self.factors(decoded)
-        signal = level(_floats(decoded.file), gain, offset, self.settings.section)
+        signal = level(decoded.blocks(), gain, offset, self.settings.section)
         if self.settings.limiter is not None:
             signal = limit(signal, self.settings.rate, self.settings.limiter)
         return to_int16(signal)
 
 
-def _floats(file: Path) -> Iterator[NDArray[np.float32]]:
+def _read(file: Path, start: int, stop: int, size: int = BLOCK) -> Iterator[Samples]:
+    """Samples `start` to `stop` of a file of float32, in blocks of `size`."""
     with file.open("rb") as source:
-        while len(block := np.fromfile(source, np.float32, BLOCK)):
+        source.seek(4 * start)
+        while len(block := np.fromfile(source, np.float32, min(size, stop - start))):
             yield block
+            start += len(block)
 
 
 def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, None, Decoded]:
-    """Task for `isolate`: write `path` at the corpus's rate to `to`, and measure it.
+    """Task for `isolate`: write `path` at the corpus's rate to `to`, find where it sounds, and measure that.
 
     Raises:
         AudioError: it cannot be read whole, or its rate is no multiple of the corpus's where that is needed.
@@ -79,17 +89,40 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
             step = _step(recording, settings.rate)
         else:
             step, signal = 1, resample(signal, recording.rate, settings.rate)
-        meter = Meter(settings.section * step)  # the thesis levels its sections before it decimates them
+        whole = Meter(1 << 62)
         for block in signal:
-            out.write(block[-meter.count % step :: step].tobytes())
-            meter.add(block)
+            out.write(block.tobytes())
+            whole.add(block)
             yield
-        frames = out.tell() // 4
-    if frames == 0:
+    if whole.count == 0:
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
+    start, stop = _sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
+    start -= start % step
+    meter = Meter(settings.section * step)  # the thesis levels its sections before it decimates them
+    for block in _read(to, start, stop):
+        meter.add(block)
+        yield
     notes = tuple(recording.notes)
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
-    return Decoded(to, source, frames, meter)
+    return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
+
+
+def _sounding(file: Path, whole: Meter, trim: float) -> tuple[int, int]:
+    """Where the samples start and stop that are within `trim` dB of the greatest; silence is kept whole."""
+    centre = float(whole.whole().means()[0])
+    peak = max(whole.highs[0] - centre, centre - whole.lows[0])
+    if peak <= SILENT:
+        return 0, whole.count
+    quiet = peak * 10 ** (-trim / 20)
+
+    def loud(start: int) -> NDArray[np.intp]:
+        (block,) = _read(file, start, min(start + BLOCK, whole.count))
+        return start + np.flatnonzero(np.abs(block - centre) > quiet)
+
+    starts = range(0, whole.count, BLOCK)
+    first = next(found[0] for found in map(loud, starts) if len(found))
+    last = next(found[-1] for found in map(loud, reversed(starts)) if len(found))
+    return int(first), int(last) + 1
 
 
 def _step(recording: Recording, rate: int) -> int:
@@ -225,7 +258,16 @@ def _write_track(
             clipped[i] += int(np.count_nonzero(over[part]))
         position += len(block)
     return [
-        Track(name, decoded.source, s.split, s.start, start, len(s), beyond, *_factors(decoded, s, levelling))
+        Track(
+            name,
+            decoded.source,
+            s.split,
+            decoded.start + s.start,
+            start,
+            len(s),
+            beyond,
+            *_factors(decoded, s, levelling),
+        )
         for s, start, beyond in zip(stretches, starts, clipped, strict=True)
     ]
 
@@ -250,9 +292,7 @@ def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray
     Raises:
         AudioError: on the first block, where it cannot be read whole.
     """
-    fields = dict(levelling)
-    common_gain = fields.pop("common_gain")
-    settings = PrepareSettings(**fields)
+    settings, common_gain = parse_levelling(levelling)
     with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
         (result,) = isolate.each(decode, [(path, Path(folder) / "0.f32", settings)], workers=1)
         if isinstance(result, AudioError):

@@ -1,55 +1,118 @@
-"""A trained run, opened to play: its model with the weights of one checkpoint, and what its corpus was like."""
+"""A trained model opened to play: a run with the weights of one checkpoint, or a model file."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-from wavewright import checkpoint, models
+from wavewright import checkpoint, model_file, models, scoring
 from wavewright.config import RunConfig
-from wavewright.errors import WavewrightError
+from wavewright.errors import ConfigError, WavewrightError, printable
 from wavewright.files import read_json
+from wavewright.generate import Playable
+from wavewright.model_config import ModelConfig, SampleRNNConfig
+from wavewright.model_file import ModelFile, Training
+from wavewright.models.layers import multiply_out
+from wavewright.native import Native
+from wavewright.torch_player import TorchPlayer
 
 
 @dataclass(frozen=True)
-class Run:
-    """What playing and scoring need.
+class Run(Playable):
+    """A model that torch plays.
 
     Attributes:
-        config: what it was trained with; step: the checkpoint's.
         model: in evaluation mode, on the device asked for.
-        rate: of its sound, in Hz; levelling: see Corpus.levelling.
     """
 
-    folder: Path
-    config: RunConfig
-    step: int
     model: models.Model[Any]
-    rate: int
-    levelling: dict[str, Any]
+
+    def player(self, streams: int = 1, seed: int = 0) -> TorchPlayer:
+        """See Playable."""
+        return TorchPlayer(self.model, streams, seed)
+
+    def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
+        """See Playable."""
+        return scoring.score(self.model, samples, sections, self.encoding)
+
+    def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """See Playable."""
+        return scoring.entropy(self.model, codes)
+
+    def plain_model(self) -> tuple[ModelConfig, models.Model[Any]]:
+        """A copy in float32 on the CPU with weight norm multiplied out, as files and the engine have it."""
+        model = deepcopy(self.model).float().cpu()
+        multiply_out(model)
+        if isinstance(self.config, SampleRNNConfig):
+            return replace(self.config, weight_norm=False), model
+        return self.config, model
+
+    def native(self) -> Native:
+        """The same for the engine."""
+        config, model = self.plain_model()
+        weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        return Native(
+            self.name, config, self.encoding, self.rate, self.levelling, self.training, self.path, weights, "float32"
+        )
 
 
-def open_run(folder: Path, which: str = "best", device: torch.device | None = None) -> Run:
-    """Open a run with its `best` or `last` checkpoint, or that of a step.
+def open_run(path: Path, which: str = "best", device: torch.device | None = None) -> Run:
+    """Open a run with its `best` or `last` checkpoint or that of a step, or a model file (.safetensors), which has one.
 
     Raises:
-        WavewrightError: no run, no such checkpoint, or a damaged one.
+        WavewrightError: no run, no such checkpoint, or a damaged one; a model file that cannot be used.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        raise WavewrightError(f"{folder}: not a run (no config.json); make one with `wavewright train`")
-    facts = read_json(path)
+    if path.suffix == ".safetensors":
+        if which != "best":
+            raise ConfigError(f"--checkpoint {which}: {path} is a model file, which holds but one; leave it out")
+        return play(model_file.load(path), device)
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise WavewrightError(
+            f"{path}: not a run (no config.json), nor a .safetensors file; make one with `wavewright train`"
+        )
+    facts = read_json(config_file)
     try:
         config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})
         rate, levelling = int(facts["corpus"]["rate"]), dict(facts["corpus"]["levelling"])
+        versions = {key: str(facts["made_by"][key]) for key in ("wavewright", "torch")}
     except (KeyError, TypeError, ValueError) as error:
-        raise WavewrightError(f"{path}: damaged at {error}; restore it from a copy") from None
-    saved = checkpoint.load(checkpoint.find(folder, which))
-    model = models.MODELS[config.name][0](config.model)
+        raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
+    saved = checkpoint.load(checkpoint.find(path, which))
+    model = _model(config.name, config.model, saved.model, saved.folder, device)
     try:
-        model.load_state_dict(saved.model)
+        best = saved.facts["best"]
+        training = Training(
+            run=printable(path.resolve().name),
+            step=saved.facts["step"],
+            samples=saved.facts["samples"],
+            best_bits=best and best["bits"],
+            **versions,
+        )
+    except (KeyError, TypeError, ValueError):
+        raise WavewrightError(f"{saved.folder / 'training.json'}: damaged; {checkpoint.REMEDY}") from None
+    return Run(config.name, config.model, config.encoding, rate, levelling, training, path, model)
+
+
+def play(file: ModelFile, device: torch.device | None = None) -> Run:
+    """A model file that has been read, as a run."""
+    weights = {name: torch.from_numpy(weight) for name, weight in file.weights.items()}
+    model = _model(file.name, file.config, weights, file.path, device)
+    return Run(file.name, file.config, file.encoding, file.rate, file.levelling, file.training, file.path, model)
+
+
+def _model(
+    name: str, config: ModelConfig, weights: Mapping[str, Tensor], where: Path, device: torch.device | None
+) -> models.Model[Any]:
+    model = models.MODELS[name](config)
+    try:
+        model.load_state_dict(weights)
     except RuntimeError as error:
-        raise WavewrightError(f"{saved.folder}: not of this run's model ({str(error).splitlines()[0]})") from None
-    model.to(device or torch.device("cpu")).eval()
-    return Run(folder, config, int(saved.facts["step"]), model, rate, levelling)
+        raise WavewrightError(f"{where}: not of this run's model ({str(error).splitlines()[0]})") from None
+    return model.to(device or torch.device("cpu")).eval()

@@ -15,7 +15,8 @@ class Sampling:
     Attributes:
         temperature: divides the logits; 1 is the model's own distribution, 0 its likeliest code.
         top_k: draw among the k likeliest codes only.
-        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751).
+        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751);
+            1 is all.
 
     Raises:
         ConfigError: a value out of range.
@@ -42,8 +43,9 @@ def draw(logits: NDArray[np.floating], uniforms: NDArray[np.float64], sampling: 
     """
     if sampling.temperature == 0:
         return np.argmax(logits, 1)
-    scaled = logits.astype(np.float64) / sampling.temperature
-    weights = np.exp(scaled - scaled.max(1, keepdims=True))
+    exact = logits.astype(np.float64)
+    with np.errstate(over="ignore"):  # e^-inf is 0
+        weights = np.exp((exact - exact.max(1, keepdims=True)) / sampling.temperature)
     if sampling.top_k is not None or sampling.top_p is not None:
         weights = _keep_likeliest(weights, sampling)
     cumulative = np.cumsum(weights, 1)
@@ -55,13 +57,11 @@ def draw(logits: NDArray[np.floating], uniforms: NDArray[np.float64], sampling: 
 def _keep_likeliest(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np.float64]:
     order = np.argsort(-weights, 1, kind="stable")
     ranked = np.take_along_axis(weights, order, 1)
-    before = np.cumsum(ranked, 1) - ranked  # what the likelier codes have together
-    keep = np.ones_like(weights, bool)
-    if sampling.top_k is not None:
-        keep[:, sampling.top_k :] = False
-    if sampling.top_p is not None:
-        kept = np.where(keep, ranked, 0.0).sum(1, keepdims=True)
-        keep &= before < sampling.top_p * kept
+    together = np.cumsum(ranked, 1)  # in order, as the engine sums
+    count = min(sampling.top_k or weights.shape[1], weights.shape[1])
+    keep = np.broadcast_to(np.arange(weights.shape[1]) < count, weights.shape)
+    if sampling.top_p is not None and sampling.top_p < 1:
+        keep = keep & (together - ranked < sampling.top_p * together[:, count - 1 : count])
     result = np.zeros_like(weights)
     np.put_along_axis(result, order, np.where(keep, ranked, 0.0), 1)
     return result
@@ -70,12 +70,13 @@ def _keep_likeliest(weights: NDArray[np.float64], sampling: Sampling) -> NDArray
 class Uniforms:
     """Uniform numbers for B streams; stream k is the same whatever B is, and starts anywhere at once.
 
-    Philox is counter-based (Salmon et al., SC 2011): stream k of a seed is its own key.
+    Philox is counter-based (Salmon et al., SC 2011): stream k of a seed has its own key, (B, 2) in all.
     """
 
     def __init__(self, seed: int, streams: int) -> None:
         sequences = [np.random.SeedSequence([seed, stream]) for stream in range(streams)]
-        self._generators = [np.random.Generator(np.random.Philox(sequence)) for sequence in sequences]
+        self.keys = np.stack([sequence.generate_state(2, np.uint64) for sequence in sequences])
+        self._generators = [np.random.Generator(np.random.Philox(key=key)) for key in self.keys]
 
     def __call__(self, count: int) -> NDArray[np.float64]:
         """The next (B, count) numbers in [0, 1)."""

@@ -14,18 +14,22 @@ import torch
 
 from wavewright import checkpoint, console, processes
 from wavewright.errors import ConfigError
-from wavewright.generate import one_thread, stream
+from wavewright.generate import stream
 from wavewright.metrics import bits, level, zero_order_entropy
 from wavewright.monitor import Monitor
 from wavewright.quantize import decode
+from wavewright.torch_player import TorchPlayer
 from wavewright.trainer import Trainer
 
+ROLLING = 10  # steps over which a loss is averaged, as in the thesis's figures
 REGULAR_KEPT = 2  # recent regular checkpoints that stay, beside the best and the last
 
 
 @dataclass(frozen=True)
 class Budget:
     """When a run ends: whichever comes first; minutes count all its sessions.
+
+    `loss` is learned well enough: the mean training loss of ROLLING steps, in nats a sample, is below it.
 
     Raises:
         ConfigError: one that is not more than 0.
@@ -34,6 +38,7 @@ class Budget:
     steps: int | None = None
     epochs: int | None = None
     minutes: float | None = None
+    loss: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -167,8 +172,8 @@ class Session:
 
     def _sample(self, samples: int) -> Any:
         config = self.trainer.config
-        with self.trainer.playing() as model, one_thread():
-            blocks = list(stream(model, samples=samples, seed=config.training.seed))
+        with self.trainer.playing() as model:
+            blocks = list(stream(TorchPlayer(model, seed=config.training.seed), samples))
         return decode(np.concatenate(blocks, 1)[0], config.model.q_levels, config.encoding)
 
     def _roll_back(self) -> None:
@@ -204,10 +209,14 @@ class Session:
 
     def _ended(self) -> bool:
         """Whether the budget is used up or a signal has come, to any process."""
-        flags = torch.tensor([float(self.asked), float(self._share() >= 1)])
+        flags = torch.tensor([float(self.asked), float(self._share() >= 1 or self._learned())])
         processes.sum_([flags])
         self.stop = bool(flags[0])
         return bool(flags.any())
+
+    def _learned(self) -> bool:
+        recent = list(self.trainer.guard.losses)[-ROLLING:]
+        return self.budget.loss is not None and len(recent) == ROLLING and sum(recent) / ROLLING < self.budget.loss
 
     def _title(self) -> str:
         now = f"{bits(self.loss):.3f} bits" if self.loss is not None else "no loss"

@@ -71,11 +71,11 @@ def _deal(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, Sp
 
 def _cut(length: int, settings: PrepareSettings) -> list[Stretch]:
     """Cut a recording between sections where each split gets one, else at the sample."""
-    shares = [sum(settings.split[: i + 1]) for i in range(len(SPLITS))]
-    section = settings.section
-    edges = [0, *(min(length, section * round(share * length / section)) for share in shares[:-1]), length]
-    pieces = list(zip(SPLITS, settings.split, edges, edges[1:], strict=False))
-    if any(stop <= start for _, share, start, stop in pieces if share > 0):
-        edges = [0, *(round(share * length) for share in shares[:-1]), length]
+    last = max(i for i, share in enumerate(settings.split) if share > 0)
+    shares = [sum(settings.split[: i + 1]) if i < last else 1.0 for i in range(len(SPLITS))]
+    for grain in (settings.section, 1):
+        edges = [0, *(length if share == 1 else min(length, grain * round(share * length / grain)) for share in shares)]
         pieces = list(zip(SPLITS, settings.split, edges, edges[1:], strict=False))
+        if all(stop > start for _, share, start, stop in pieces if share > 0):
+            break
     return [Stretch(split, start, stop) for split, _, start, stop in pieces if stop > start]

@@ -16,10 +16,9 @@ from wavewright import console
 from wavewright.audio import writing
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
-from wavewright.generate import one_thread, stream
+from wavewright.generate import Playable, play
 from wavewright.prepare import audio_like_corpus
 from wavewright.quantize import decode, encode
-from wavewright.runs import Run
 from wavewright.sampling import Sampling
 
 
@@ -33,18 +32,18 @@ class Take:
     mean: float
 
 
-def prime_codes(run: Run, audio: Path) -> Iterator[NDArray[np.int64]]:
+def prime_codes(run: Playable, audio: Path) -> Iterator[NDArray[np.int64]]:
     """Blocks (n,) of a recording's codes, resampled and levelled as the run's corpus was.
 
     Raises:
         AudioError: it cannot be read whole.
     """
     for amplitude in audio_like_corpus(audio, run.levelling):
-        yield encode(amplitude, run.config.model.q_levels, run.config.encoding)
+        yield encode(amplitude, run.config.q_levels, run.encoding)
 
 
 def record(
-    run: Run,
+    run: Playable,
     out: Path,
     *,
     seconds: float,
@@ -52,10 +51,11 @@ def record(
     prime: Path | None = None,
     sampling: Sampling | None = None,
     seed: int = 0,
+    guard: bool = True,
 ) -> list[Take]:
     """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
 
-    A take primed with a recording holds what comes after it.
+    A take primed with a recording holds what comes after it. `guard`: see generate.play.
 
     Raises:
         ConfigError: seconds, count or seed out of range; `out` is not a .wav file.
@@ -66,9 +66,9 @@ def record(
     sampling = sampling or Sampling()
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     facts = {
-        "run": run.folder.name,
+        "run": run.training.run,
         "step": run.step,
-        "model": run.config.name,
+        "model": run.name,
         "seed": seed,
         "prime": prime.name if prime else None,
         **asdict(sampling),
@@ -83,22 +83,24 @@ def record(
             file.software = f"wavewright {importlib.metadata.version('wavewright')}"
             file.comment = json.dumps({**facts, "take": i + 1})
             files.append(stack.enter_context(file))
-        blocks = stream(
-            run.model,
-            samples=samples,
-            streams=count,
-            sampling=sampling,
-            seed=seed,
-            prime=prime_codes(run, prime) if prime else None,
-        )
+        heard = prime_codes(run, prime) if prime else None
         try:
-            with console.progress("generating", samples) as advance, one_thread():
+            with console.progress("generating", samples) as advance:
+                blocks = play(
+                    run,
+                    samples,
+                    count=count,
+                    seed=seed,
+                    sampling=sampling,
+                    prime=heard,
+                    guard=guard,
+                    advance=advance,
+                )
                 for codes in blocks:
-                    amplitude = decode(codes, run.config.model.q_levels, run.config.encoding)
+                    amplitude = decode(codes, run.config.q_levels, run.encoding)
                     for file, meter, take in zip(files, meters, amplitude, strict=True):
                         file.write(take)
                         meter.add(take)
-                    advance(codes.shape[1])
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
@@ -107,15 +109,25 @@ def record(
     return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
 
 
-def _checked(run: Run, out: Path, seconds: float, count: int, seed: int) -> int:
-    """The samples of a take, once all that `record` was asked for is found to be in range."""
-    samples = round(seconds * run.rate) if 0 < seconds < math.inf else 0
+def samples_of(seconds: float, rate: int, seed: int) -> int:
+    """The samples of a take of finite length.
+
+    Raises:
+        ConfigError: seconds or seed out of range.
+    """
+    samples = round(seconds * rate) if 0 < seconds < math.inf else 0
     if samples < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
-    if count < 1:
-        raise ConfigError(f"--count {count}: give 1 or more")
     if seed < 0:
         raise ConfigError(f"--seed {seed}: give 0 or more")
+    return samples
+
+
+def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) -> int:
+    """The samples of a take, once all that `record` was asked for is found to be in range."""
+    samples = samples_of(seconds, run.rate, seed)
+    if count < 1:
+        raise ConfigError(f"--count {count}: give 1 or more")
     if out.suffix.lower() != ".wav":
         raise ConfigError(f"--out {out}: name a .wav file")
     return samples

@@ -17,13 +17,20 @@ from wavewright.batches import IGNORED, Batches, Position
 from wavewright.checkpoint import Checkpoint
 from wavewright.config import RunConfig
 from wavewright.corpus import Corpus
-from wavewright.errors import WavewrightError
+from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.guard import Guard
-from wavewright.metrics import bits, score
+from wavewright.metrics import bits
 from wavewright.schedule import Schedule
+from wavewright.scoring import score
 
 ROLLBACKS = 5  # without a checkpoint between them, until a run gives up
 ROLLBACK_RATE = 0.3  # what each leaves of the learning rate
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether torch can compute in bfloat16 there; oneDNN's LSTM needs a processor with AVX-512 (or ARM's bf16)."""
+    by_onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return not by_onednn or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class Trainer:
@@ -33,13 +40,18 @@ class Trainer:
         step: steps made; samples: training samples heard, over all processes.
         best: the best validation so far, `{"step": ..., "bits": ...}`.
         lost: roll-backs since the last checkpoint; lowered: roll-backs in all.
+
+    Raises:
+        ConfigError: a precision that the device does not have.
     """
 
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         training = config.training
+        if training.precision == "bf16" and not has_bfloat16(device):
+            raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
         torch.manual_seed(training.seed)
-        self.model = models.MODELS[config.name][0](config.model).to(device)
+        self.model = models.MODELS[config.name](config.model).to(device)
         self.parameters = list(self.model.parameters())
         self.optimizer = torch.optim.Adam(
             self.parameters,
@@ -236,11 +248,11 @@ class Trainer:
         """Go back to a good checkpoint, with another order of the data and a lower rate; say so in one line.
 
         Raises:
-            WavewrightError: that has been tried often enough.
+            GivenUp: that has been tried often enough.
         """
         reason, lost, lowered, step = self.guard.reason, self.lost + 1, self.lowered + 1, self.step
         if lost > ROLLBACKS:
-            raise WavewrightError(
+            raise GivenUp(
                 f"{run}: given up at step {step} after {ROLLBACKS} roll-backs ({reason}); the checkpoints before it"
                 " are good: try a lower training.learning_rate or training.clip=norm in a new run"
             )

@@ -93,6 +93,7 @@ def prepare(
     remove_dc: bool | None = None,
     limiter: float | None = None,
     channel: Literal["mix", "left", "right"] | None = None,
+    trim: float | None = None,
     split: str | None = None,
     splits: Path | None = None,
     seed: int | None = None,
@@ -110,12 +111,12 @@ def prepare(
     out
         The folder to make; a corpus that is there is replaced.
     preset
-        `default`: 14700 Hz, band-limited, DC removed, each track brought to full scale. `thesis`: every third
-        sample of 44100 Hz with no filter, each section scaled min-max to [-1, 1].
+        `default`: 14700 Hz, band-limited, DC removed, each track trimmed and brought to full scale. `thesis`: every
+        third sample of 44100 Hz with no filter, each section scaled min-max to [-1, 1].
     rate
         Sample rate in Hz; 14700.
     section_seconds
-        Length of a section in seconds; 4.
+        Length of a section in seconds; 4. Longer ones, such as 30, keep recurrent models steady in long takes.
     levels
         What is brought to full scale by a gain of its own: each section, each track (the default), the whole
         corpus, or nothing.
@@ -127,6 +128,9 @@ def prepare(
         Hold peaks down to so many dB below full scale, such as -6, then raise all by as much; off by default.
     channel
         What to take of several channels: their `mix` (the default), `left` or `right`.
+    trim
+        Leave out the quiet at both ends of a recording: what is more than so many dB below its peak; 60. 0 keeps
+        all.
     split
         Shares of the duration for train, valid and test; 0.88,0.06,0.06. Tracks stay whole; fewer tracks than
         splits are each cut into contiguous stretches.
@@ -153,6 +157,7 @@ def prepare(
         remove_dc=remove_dc,
         limiter=limiter,
         channel=channel,
+        trim=trim,
         split=None if split is None else _fractions(split),
         splits=None if splits is None else _read_splits(splits),
         seed=seed,

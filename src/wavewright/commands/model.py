@@ -1,4 +1,4 @@
-"""`wavewright train`, `generate`, `evaluate` and `demo`: parse, one library call, print."""
+"""`wavewright train`, `evaluate` and `demo`: parse, one library call, print."""
 
 import os
 import time
@@ -10,24 +10,17 @@ from cyclopts import Parameter
 
 from wavewright.commands.data import Flag
 from wavewright.console import print_json, say, table
-from wavewright.errors import ConfigError, WavewrightError
+from wavewright.errors import ConfigError, need_torch
 
 if TYPE_CHECKING:
     from wavewright.corpus import Corpus
+    from wavewright.evaluation import Evaluation, Generated
     from wavewright.training import Summary
 
 ModelName = Literal["naive-rnn", "sample-rnn", "wavenet"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineName = Literal["auto", "native", "torch"]
 DEFAULT_MINUTES = 30.0
-
-
-def _need_torch() -> None:
-    # Larger pages for the activations of a step: read by torch when it first allocates.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError:
-        raise WavewrightError("this needs torch, which is not installed: pip install 'wavewright[train]'") from None
 
 
 def train(
@@ -85,7 +78,7 @@ def train(
     json
         Print how it ended as JSON.
     """
-    _need_torch()
+    need_torch()
     from wavewright import config as configuration
     from wavewright.processes import rank
     from wavewright.training import Budget
@@ -139,66 +132,6 @@ def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
     return Corpus.open(made)
 
 
-def generate(
-    run: Path,
-    *,
-    out: Path,
-    seconds: float = 5.0,
-    count: int = 1,
-    prime: Path | None = None,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int = 0,
-    checkpoint: str = "best",
-    device: Device = "cpu",
-    json: Flag = False,
-) -> None:
-    """Make sound with a trained model.
-
-    Parameters
-    ----------
-    run
-        A folder that `train` made.
-    out
-        The WAV file to write, at the model's own rate; with --count N, NAME-1.wav to NAME-N.wav.
-    seconds
-        Length of each take.
-    count
-        How many takes to make in one pass.
-    prime
-        A recording to continue; the take holds what comes after it.
-    temperature
-        Below 1 plays safer, above 1 wilder; 0 always takes the likeliest code.
-    top_k
-        Draw among the k likeliest codes only.
-    top_p
-        Draw among the fewest codes that together have probability p.
-    seed
-        Another seed is another take.
-    checkpoint
-        `best`, `last` or a step number.
-    device
-        Where to compute; one stream is usually fastest on the CPU.
-    json
-        Print the takes' lengths and levels as JSON.
-    """
-    _need_torch()
-    from wavewright.runs import open_run
-    from wavewright.sampling import Sampling
-    from wavewright.takes import record
-    from wavewright.training import choose_device
-
-    sampling = Sampling(temperature, top_k, top_p)
-    opened = open_run(run, checkpoint, choose_device(device))
-    takes = record(opened, out, seconds=seconds, count=count, prime=prime, sampling=sampling, seed=seed)
-    if json:
-        print_json([{**asdict(take), "path": str(take.path)} for take in takes])
-    else:
-        rows = [(str(t.path), f"{t.seconds:.2f}", f"{t.rms_dbfs:.1f}", f"{t.mean:+.4f}") for t in takes]
-        table(f"{run}, step {opened.step}", ("take", "seconds", "RMS dBFS", "DC"), rows)
-
-
 def evaluate(
     run: Path,
     corpus: Path,
@@ -206,15 +139,18 @@ def evaluate(
     split: Literal["train", "valid", "test"] = "test",
     checkpoint: str = "best",
     continuations: int = 4,
+    generate: float | None = None,
+    paper_compatible: Flag = False,
+    engine: EngineName = "auto",
     device: Device = "auto",
     json: Flag = False,
 ) -> None:
-    """Score a trained model on a split of a corpus: bits per sample, and continuations against the truth.
+    """Score a trained model on a split of a corpus: bits per sample, continuations and free sound against the truth.
 
     Parameters
     ----------
     run
-        A folder that `train` made.
+        A folder that `train` made, or a model file.
     corpus
         A corpus of the same sample rate.
     split
@@ -223,25 +159,45 @@ def evaluate(
         `best`, `last` or a step number.
     continuations
         Sections to continue from their middle for half a second and compare; 0 for none.
+    generate
+        Seconds of sound to make from silence and measure: level, DC, entropy, chroma, onsets, mel spectrum, and
+        whether it is copied from the training split. 10 where the packages of wavewright[experiments] are installed;
+        0 for none.
+    paper_compatible
+        Only bits per sample, as the SampleRNN and SaShiMi papers count them: examples of 8 s at 16 kHz, each min-max
+        scaled, of a corpus, an audio file or a folder of audio.
+    engine
+        `native` is the C++ engine, `torch` the model that was trained; `auto` takes the engine.
     device
-        Where to compute.
+        Where torch computes.
     json
         Print the figures as JSON.
     """
-    _need_torch()
+    from wavewright import measures
     from wavewright.corpus import Corpus
     from wavewright.evaluation import evaluate as score
-    from wavewright.runs import open_run
-    from wavewright.training import choose_device
+    from wavewright.native import open_model
+    from wavewright.papers import evaluate_as_papers
 
-    result = score(
-        open_run(run, checkpoint, choose_device(device)), Corpus.open(corpus), split, continuations=continuations
-    )
+    opened = open_model(run, checkpoint, engine=engine, device=device)
+    if paper_compatible:
+        result = evaluate_as_papers(opened, corpus, split)
+    else:
+        if generate is None:
+            generate = 0.0 if measures.missing() else 10.0
+        result = score(opened, Corpus.open(corpus), split, continuations=continuations, generate=generate)
     if json:
         print_json(asdict(result))
-        return
+    else:
+        _print_evaluation(result)
+    if not paper_compatible and (names := measures.missing()):
+        say(f"without {', '.join(names)} some measures are left out: pip install 'wavewright[experiments]'")
+
+
+def _print_evaluation(result: "Evaluation") -> None:
     rows = [(name, f"{bits:.4f}") for name, bits in result.tracks.items()]
-    table(f"{run}, step {result.step}, {split}", ("track", "bits per sample"), rows)
+    scaled = ", as the papers scale it" if result.paper_compatible else ""
+    table(f"{result.run}, step {result.step}, {result.split}{scaled}", ("track", "bits per sample"), rows)
     print(
         f"all {result.samples} samples: {result.bits_per_sample:.4f} bits ({result.nats_per_sample:.4f} nats) "
         f"per sample; zero-order entropy {result.zero_order_entropy:.4f} bits"
@@ -251,6 +207,38 @@ def evaluate(
             f"{made.count} continuations of {made.seconds:.2f} s after {made.prime_seconds:.2f} s: mean absolute "
             f"difference {made.mean_absolute_difference:.4f}, cross-correlation {made.cross_correlation:.3f}"
         )
+        if made.multi_resolution_stft is not None:
+            print(
+                f"  their spectra: multi-resolution STFT distance {made.multi_resolution_stft:.3f}, spectral "
+                f"convergence {made.spectral_convergence:.3f} (0 is the truth, silence has 1)"
+            )
+    if result.generated is not None:
+        _print_generated(result.generated)
+
+
+def _print_generated(made: "Generated") -> None:
+    def figure(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    largest_dc = max(made.dc, key=abs)
+    print(
+        f"{made.seconds:g} s generated from silence: each second {min(made.rms_dbfs):.1f} to {max(made.rms_dbfs):.1f} "
+        f"dBFS, greatest DC {largest_dc:+.4f}; entropy {min(made.entropy):.2f} to {max(made.entropy):.2f} bits"
+    )
+    near = made.nearest
+    rows = [
+        ("pitch classes, distance (0 to 1)", figure(made.chroma.distance), figure(made.chroma.baseline)),
+        (
+            "log-mel Frechet distance, dB^2",
+            figure(made.log_mel_frechet_distance),
+            figure(made.log_mel_frechet_baseline),
+        ),
+        ("onsets a second", figure(made.onsets.generated_per_second), figure(made.onsets.corpus_per_second)),
+        ("onset strength, dB", figure(made.onsets.generated_strength), figure(made.onsets.corpus_strength)),
+        ("nearest in training, mean (1: a copy)", figure(near.mean), figure(near.held_out_mean)),
+        ("nearest in training, greatest", figure(near.greatest), figure(near.held_out_greatest)),
+    ]
+    table("beside real sound of the same length", ("measure", "generated", "real"), rows)
 
 
 def demo(*, out: Path = Path("demo")) -> None:
@@ -261,7 +249,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     out
         The folder for the sounds and pictures.
     """
-    _need_torch()
+    need_torch()
     from wavewright.demo import run
 
     run(out)

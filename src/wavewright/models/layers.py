@@ -1,12 +1,11 @@
 """What the models are built from: a linear layer as TensorFlow starts it, and a recurrent layer with explicit state."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-Cell = Literal["lstm", "gru"]
+from wavewright.model_config import Cell
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
@@ -95,3 +94,11 @@ def normalise_weights(module: nn.Module) -> None:
         elif isinstance(layer, Recurrent):
             weight_norm(layer, "input_weight")
             weight_norm(layer, "hidden_weight")
+
+
+def multiply_out(module: nn.Module) -> None:
+    """Undo `normalise_weights`: every matrix below `module` is a plain parameter again, of the same value."""
+    for layer in list(module.modules()):
+        for weight in ("weight", "input_weight", "hidden_weight"):
+            if is_parametrized(layer, weight):
+                remove_parametrizations(layer, weight)

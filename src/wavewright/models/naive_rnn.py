@@ -1,33 +1,12 @@
 """NaiveRNN: one sample in, one distribution out, through a stack of residual LSTM layers (thesis, section 3.1)."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 
+from wavewright.model_config import NaiveRNNConfig
 from wavewright.models.base import Model, State
 from wavewright.models.layers import Recurrent, linear
-
-
-@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class NaiveRNNConfig:
-    """The fields of a NaiveRNN.
-
-    Attributes:
-        layers: LSTM layers, each with its input added to its output.
-        units: hidden units of each.
-        input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
-        forget_bias: where the forget gates' biases start; TensorFlow's LSTM cell has 1.
-        q_levels: Q, the number of codes.
-    """
-
-    layers: int = Field(default=2, ge=1)
-    units: int = Field(default=512, ge=1)
-    input: Literal["scalar", "embedded"] = "embedded"
-    forget_bias: float = 1.0
-    q_levels: int = Field(default=256, ge=2, le=65536)
 
 
 @dataclass(frozen=True)

@@ -6,77 +6,15 @@ then complete, and its output conditions the f predictions from there on. At pos
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal
 
 import torch
-from pydantic import ConfigDict, Field, field_validator, model_validator
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavewright.model_config import SampleRNNConfig
 from wavewright.models.base import Model, State
-from wavewright.models.layers import Cell, Recurrent, linear, normalise_weights
+from wavewright.models.layers import Recurrent, linear, normalise_weights
 from wavewright.quantize import silence
-
-
-@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class SampleRNNConfig:
-    """The fields of a SampleRNN.
-
-    Attributes:
-        frame_sizes: samples in a frame of each recurrent tier, the slowest first; each divides the one before it.
-            (8, 2) is the thesis's and the paper's 3-tier model, (16,) the paper's 2-tier model.
-        window: how many past samples the sample tier sees; none means the smallest frame size.
-        units: width of every tier.
-        n_rnn: recurrent layers in each tier.
-        cell: `lstm` or `gru`.
-        input: `scalar`, the thesis's numbers, or `embedded`, a learned vector for each code, at the sample tier (the
-            paper's; worth 0.17 bits, see ANCHORS.md).
-        embedding: length of those vectors.
-        frame_scale: frames are real numbers in [-frame_scale, frame_scale]; 1 in the thesis, 2 in the paper's code.
-        learned_state: learn where the recurrent layers start, instead of zeros.
-        weight_norm: learn each matrix row's length and direction apart.
-        forget_bias: where an LSTM's forget gates start; 1 in the thesis, 3 in the paper's code.
-        q_levels: Q, the number of codes.
-    """
-
-    frame_sizes: tuple[int, ...] = (8, 2)
-    window: int | None = Field(default=None, ge=1)
-    units: int = Field(default=512, ge=1)
-    n_rnn: int = Field(default=1, ge=1)
-    cell: Cell = "lstm"
-    input: Literal["scalar", "embedded"] = "embedded"
-    embedding: int = Field(default=256, ge=1)
-    frame_scale: float = Field(default=2.0, gt=0)
-    learned_state: bool = False
-    weight_norm: bool = False
-    forget_bias: float = 1.0
-    q_levels: int = Field(default=256, ge=2, le=65536)
-
-    @field_validator("frame_sizes", mode="before")
-    @classmethod
-    def _one_frame_size(cls, value: object) -> object:
-        return (value,) if isinstance(value, int) else value
-
-    @model_validator(mode="after")
-    def _frames_divide(self) -> "SampleRNNConfig":
-        if not self.frame_sizes or min(self.frame_sizes) < 1:
-            raise ValueError("frame_sizes: give one frame size at least, each 1 or more")
-        for slow, fast in pairwise(self.frame_sizes):
-            if slow % fast:
-                raise ValueError(f"frame_sizes: {fast} does not divide {slow}; give sizes that divide one another")
-        return self
-
-    @property
-    def ratios(self) -> tuple[int, ...]:
-        """How many steps of the next faster tier each tier conditions; for the last, the sample tier's."""
-        return tuple(slow // fast for slow, fast in pairwise((*self.frame_sizes, 1)))
-
-    @property
-    def reach(self) -> int:
-        """How many past samples the sample tier sees."""
-        return self.window or self.frame_sizes[-1]
 
 
 @dataclass(frozen=True)

@@ -5,56 +5,15 @@ skip or bias but at the output. `gated` is the paper's: tanh times sigmoid, resi
 """
 
 from dataclasses import dataclass
-from itertools import cycle, islice
-from typing import Literal
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as validated
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavewright.model_config import WaveNetConfig
 from wavewright.models.base import Model, State
 from wavewright.models.layers import linear
 from wavewright.quantize import silence
-
-
-@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
-class WaveNetConfig:
-    """The fields of a WaveNet.
-
-    Attributes:
-        blocks: how often the dilations 1, 2, 4 ... are gone through.
-        layers: dilated layers in a block; dilation filter_width ** i.
-        channels: width of every layer.
-        skip_channels: width of the gated form's skip path and output network; none means `channels`.
-        filter_width: taps of each convolution.
-        form: `plain` (the thesis's) or `gated` (the paper's).
-        input: `scalar`, one real channel, or `embedded`, a learned vector for each code (gated form only).
-        gain: standard deviation of the plain form's weights over He's sqrt(2 / fan_in); fast-wavenet had sqrt(1/2), by
-            which 40 layers shrink the signal 2^-20 times and do not learn (docs/models.md).
-        q_levels: Q, the number of codes.
-    """
-
-    blocks: int = Field(default=2, ge=1)
-    layers: int = Field(default=10, ge=1)
-    channels: int = Field(default=128, ge=1)
-    skip_channels: int | None = Field(default=None, ge=1)
-    filter_width: int = Field(default=2, ge=2)
-    form: Literal["plain", "gated"] = "gated"
-    input: Literal["scalar", "embedded"] = "embedded"
-    gain: float = Field(default=1.0, gt=0)
-    q_levels: int = Field(default=256, ge=2, le=65536)
-
-    def __post_init__(self) -> None:
-        if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
-            raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
-
-    @property
-    def dilations(self) -> tuple[int, ...]:
-        """Of every layer, from the input on."""
-        block = [self.filter_width**i for i in range(self.layers)]
-        return tuple(islice(cycle(block), self.blocks * self.layers))
 
 
 @dataclass(frozen=True)
@@ -88,7 +47,7 @@ class PlainLayer(nn.Module):
 
     def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, None]:
         """taps (B, I, T + (filter_width - 1) * dilation), what the filter slides over -> (B, C, T)."""
-        return functional.relu(convolve(taps, self.weight, None, dilation)), None
+        return convolve(taps, self.weight, None, dilation).relu_(), None
 
 
 class GatedLayer(nn.Module):
@@ -134,8 +93,8 @@ class WaveNet(Model[WaveNetState]):
 
     @property
     def receptive_field(self) -> float:
-        """1 + (filter_width - 1) * the sum of the dilations, in samples."""
-        return 1 + (self.config.filter_width - 1) * sum(self.config.dilations)
+        """See WaveNetConfig."""
+        return self.config.receptive_field
 
     def initial_state(self, batch: int) -> WaveNetState:
         """The queues as endless silence leaves them: every layer's response to a constant silent input."""

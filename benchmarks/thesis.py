@@ -1,0 +1,25 @@
+"""The thesis's four models by name, with weights that are random but keep activations near 1."""
+
+from pathlib import Path
+
+from wavewright.benchmark import random_weights
+from wavewright.config import resolve
+from wavewright.model_file import Training
+from wavewright.native import Native
+from wavewright.precision import Precision
+
+MODELS = {
+    "NaiveRNN 2x512": ("naive-rnn", []),
+    "SampleRNN 512, 8/2": ("sample-rnn", []),
+    "WaveNet 2x12": ("wavenet", []),
+    "WaveNet 4x10": ("wavenet", ["model.blocks=4", "model.layers=10"]),
+}
+
+
+def native(title: str, precision: Precision = "float32", threads: int | None = None) -> Native:
+    """One of MODELS for the engine."""
+    name, overrides = MODELS[title]
+    config = resolve(name, "thesis", None, overrides)
+    nobody = Training(run="none", step=0, samples=0, best_bits=None, wavewright="", torch="")
+    facts = (name, config.model, config.encoding, 14700, {}, nobody, Path())
+    return Native(*facts, random_weights(config.model), precision, threads)

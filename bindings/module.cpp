@@ -1,0 +1,123 @@
+// The Python module wavewright._engine: thin, since engine.py checks what people give it.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "wavewright/engine.hpp"
+
+namespace nb = nanobind;
+using namespace wavewright;
+
+namespace {
+
+using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu>;
+using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Ints = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Codes = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using NewCodes = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using NewLogits = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Keys = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+template <class Array>
+auto span(const Array& array) {
+    return std::span(array.data(), array.size());
+}
+
+Config config_of(const std::string& name, const nb::dict& fields) {
+    const auto number = [&](const char* field) { return nb::cast<int>(fields[field]); };
+    const auto is = [&](const char* field, const char* value) {
+        return nb::cast<std::string>(fields[field]) == value;
+    };
+    const int levels = number("q_levels");
+    if (name == "naive-rnn")
+        return {NaiveRnnConfig{number("layers"), number("units"), is("input", "embedded")}, levels};
+    if (name == "sample-rnn")
+        return {SampleRnnConfig{nb::cast<std::vector<int>>(fields["frame_sizes"]), number("window"), number("units"),
+                                number("n_rnn"), is("cell", "gru"), is("input", "embedded"), number("embedding"),
+                                nb::cast<float>(fields["frame_scale"])},
+                levels};
+    if (name == "wavenet")
+        return {WaveNetConfig{number("blocks"), number("layers"), number("channels"), number("skip_channels"),
+                              number("filter_width"), is("form", "gated"), is("input", "embedded")},
+                levels};
+    throw Error("model: the engine knows no '" + name + "'");
+}
+
+Precision precision_of(const std::string& name) {
+    if (name == "float32") return Precision::float32;
+    if (name == "bfloat16") return Precision::bfloat16;
+    if (name == "int8") return Precision::int8;
+    throw Error("precision: '" + name + "'; give float32, bfloat16 or int8");
+}
+
+Weights weights_of(const nb::dict& arrays) {
+    Weights weights;
+    for (const auto& [name, array] : arrays) {
+        const auto values = nb::cast<Floats>(array);
+        std::vector<std::size_t> shape;
+        for (std::size_t i = 0; i < values.ndim(); i++) shape.push_back(values.shape(i));
+        weights[nb::cast<std::string>(name)] = {values.data(), shape};
+    }
+    return weights;
+}
+
+}  // namespace
+
+NB_MODULE(_engine, module) {
+    nb::exception<Error>(module, "Error");
+    nb::class_<Engine>(module, "Engine")
+        .def(
+            "__init__",
+            [](Engine* self, const std::string& name, const nb::dict& config, const nb::dict& weights,
+               const std::string& precision, int streams, int threads, const std::string& isa) {
+                new (self) Engine(config_of(name, config), weights_of(weights),
+                                  {precision_of(precision), streams, threads, isa});
+            },
+            nb::arg("name"), nb::arg("config"), nb::arg("weights"), nb::arg("precision"), nb::arg("streams"),
+            nb::arg("threads"), nb::arg("isa") = "")
+        .def_prop_ro("isa", &Engine::isa)
+        .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+        .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); })
+        .def("prime",
+             [](Engine& engine, const Codes& codes) {
+                 const auto heard = span(codes);
+                 const nb::gil_scoped_release release;
+                 engine.prime(heard);
+             })
+        .def("logits",
+             [](Engine& engine, const Codes& codes, const NewLogits& logits) {
+                 const auto heard = span(codes);
+                 const auto made = span(logits);
+                 const nb::gil_scoped_release release;
+                 engine.logits(heard, made);
+             })
+        .def("generate",
+             [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
+                const NewCodes& codes) {
+                 const Sampling sampling{span(temperature), span(top_k), span(top_p)};
+                 const auto made = span(codes);
+                 const nb::gil_scoped_release release;
+                 engine.generate(sampling, made);
+             })
+        .def("state",
+             [](const Engine& engine) {
+                 std::vector<std::byte> state(engine.state_size());
+                 engine.save(state);
+                 return nb::bytes(state.data(), state.size());
+             })
+        .def("restore", [](Engine& engine, const nb::bytes& state) {
+            engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
+        });
+    module.def("instruction_sets", &instruction_sets);
+    module.def("draw", [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform,
+                          double temperature, int top_k, double top_p) {
+        return draw(span(logits), uniform, temperature, top_k, top_p);
+    });
+    module.def("measure_limits", [](std::size_t bytes, int threads) {
+        const nb::gil_scoped_release release;
+        const Limits limits = measure_limits(bytes, threads);
+        return std::make_pair(limits.bytes_per_second, limits.multiply_adds_per_second);
+    });
+}

@@ -1,0 +1,64 @@
+// The inner loops, compiled once for each set of vector instructions and chosen when the program runs.
+//
+// Rows lie in vector lanes: the weights of 64 rows are stored side by side, column after column, and each row is summed
+// along its columns in their order. So a row's sum has the same bits at every vector width, and for any number of
+// streams and threads.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "wavewright/precision.hpp"
+
+namespace wavewright {
+
+inline constexpr int kBlock = 64;  // rows
+
+// A matrix in blocks of rows. float32: [block][column][64]; bfloat16 and int8: [block][pair of columns][64][2].
+struct MatrixView {
+    Precision precision = Precision::float32;
+    int blocks = 0;
+    int columns = 0;
+    const std::byte* data = nullptr;
+    const float* scales = nullptr;  // int8 only: of each row
+    std::size_t block_bytes = 0;
+};
+
+// Vectors to multiply with, one for each stream: `values` for float32 and bfloat16; `codes` times `scales` for int8.
+// Vectors end in zeros up to an even number of columns.
+struct Operand {
+    const float* values;
+    const std::int16_t* codes;
+    const float* scales;
+    std::ptrdiff_t stride;
+};
+
+struct Kernels {
+    const char* name;
+    // out[s][0..63] += block of matrix times x[s]
+    void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out, std::ptrdiff_t stride);
+    // codes * scale ~ x, |codes| <= limit
+    float (*quantise)(const float* x, int count, float limit, std::int16_t* codes);
+    // 16 units from the gates [i f g o][16]
+    void (*lstm)(const float* gates, float* cell, float* hidden);
+    // 16 units from [r z n(input) n(hidden)][16]
+    void (*gru)(const float* gates, const float* before, float* hidden);
+    // tanh(pre[0..31]) * sigmoid(pre[32..63])
+    void (*gate)(const float* pre, float* z);
+    void (*add)(float* to, const float* from, int count);
+    void (*add_scaled)(float* to, const float* from, float factor, int count);
+    void (*relu)(float* to, const float* from, int count);
+    // exp((logits - greatest) / temperature) in float64; returns the index of the greatest
+    int (*weigh)(const float* logits, int count, double temperature, double* weights);
+    // Reads the bytes; for measure_limits.
+    float (*read)(const std::byte* data, std::size_t bytes);
+    // So many multiply-adds; for measure_limits.
+    float (*multiply_add)(std::size_t count);
+};
+
+const Kernels* scalar_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+const Kernels* neon_kernels();
+
+}  // namespace wavewright

@@ -1,0 +1,273 @@
+// Compiled once for each set of instructions, under -ffp-contract=off: what is not written as fma() rounds twice, as
+// the scalar code does, so every set gives the same bits. Nothing here may come from a header with inline functions
+// of external linkage: the linker would keep one copy for all sets.
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels.hpp"
+#include "simd.hpp"
+
+namespace wavewright {
+namespace {
+
+// -- Products: a tile of V x 16 rows by S streams stays in registers.
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 4, kTileStreams = 4;
+#else
+constexpr int kTileRows = 2, kTileStreams = 2;
+#endif
+
+template <int V, int S>
+void tile_float32(const float* w, int columns, const float* x, std::ptrdiff_t stride, float* out, std::ptrdiff_t to) {
+    Floats sums[S][V];
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
+    for (int c = 0; c < columns; c++, w += kBlock) {
+        Floats weights[V];
+        for (int v = 0; v < V; v++) weights[v] = load(w + 16 * v);
+        for (int s = 0; s < S; s++) {
+            const Floats input = splat(x[s * stride + c]);
+            for (int v = 0; v < V; v++) sums[s][v] = fma(weights[v], input, sums[s][v]);
+        }
+    }
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) store(out + s * to + 16 * v, sums[s][v]);
+}
+
+template <int V, int S>
+void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptrdiff_t stride, float* out,
+                   std::ptrdiff_t to) {
+    Floats sums[S][V];
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
+    for (int c = 0; c < columns; c += 2, w += 2 * kBlock) {
+        Ints pairs[V];
+        for (int v = 0; v < V; v++) pairs[v] = load_pairs(w + 32 * v);
+        for (int s = 0; s < S; s++) {
+            const Floats first = splat(x[s * stride + c]), second = splat(x[s * stride + c + 1]);
+            for (int v = 0; v < V; v++) sums[s][v] = fma(odd(pairs[v]), second, fma(even(pairs[v]), first, sums[s][v]));
+        }
+    }
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) store(out + s * to + 16 * v, sums[s][v]);
+}
+
+// Sums of integers are exact in any order: two of them take turns, lest each wait for the one before.
+template <int V, int S>
+void tile_int8(const std::int8_t* w, const float* scales, int columns, const Operand& x, int first, float* out,
+               std::ptrdiff_t to) {
+    constexpr int turns = S == 1 ? 2 : 1;
+    Ints sums[turns][S][V];
+    for (auto& turn : sums)
+        for (auto& stream : turn)
+            for (Ints& sum : stream) sum = zero();
+    const std::int16_t* codes = x.codes + first * x.stride;
+    const int pairs = (columns + 1) / 2;
+    int pair = 0;
+    const auto add = [&](int turn) {
+        for (int s = 0; s < S; s++) {
+            const Ints input = splat_pair(codes + s * x.stride + 2 * pair);
+            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_pairs(sums[turn][s][v], w + 32 * v, input);
+        }
+        pair++;
+        w += 2 * kBlock;
+    };
+    while (pair + turns <= pairs)
+        for (int turn = 0; turn < turns; turn++) add(turn);
+    if (pair < pairs) add(0);
+    for (int s = 0; s < S; s++) {
+        const Floats scale = splat(x.scales[first + s]);
+        for (int v = 0; v < V; v++) {
+            float* const row = out + s * to + 16 * v;
+            const Ints sum = turns == 2 ? plus(sums[0][s][v], sums[turns - 1][s][v]) : sums[0][s][v];
+            store(row, fma(to_floats(sum), times(load(scales + 16 * v), scale), load(row)));
+        }
+    }
+}
+
+template <int V, int S>
+void tile(const MatrixView& m, int block, int row, const Operand& x, int first, float* out, std::ptrdiff_t to) {
+    const std::byte* data = m.data + block * m.block_bytes;
+    out += first * to + row;
+    switch (m.precision) {
+        case Precision::float32:
+            return tile_float32<V, S>(reinterpret_cast<const float*>(data) + row, m.columns,
+                                      x.values + first * x.stride, x.stride, out, to);
+        case Precision::bfloat16:
+            return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + 2 * row, m.columns,
+                                       x.values + first * x.stride, x.stride, out, to);
+        case Precision::int8:
+            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 2 * row,
+                                   m.scales + block * kBlock + row, m.columns, x, first, out, to);
+    }
+}
+
+void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
+    int s = 0;
+    for (; s + kTileStreams <= streams; s += kTileStreams)
+        for (int row = 0; row < kBlock; row += 16 * kTileRows)
+            tile<kTileRows, kTileStreams>(m, block, row, x, s, out, to);
+    for (; s < streams; s++) tile<4, 1>(m, block, 0, x, s, out, to);
+}
+
+float quantise(const float* x, int count, float limit, std::int16_t* codes) {
+    std::uint32_t greatest = 0;
+    for (int i = 0; i < count; i++) {
+        std::uint32_t bits;
+        __builtin_memcpy(&bits, x + i, 4);
+        bits &= 0x7fffffffu;
+        greatest = bits > greatest ? bits : greatest;
+    }
+    float peak;
+    __builtin_memcpy(&peak, &greatest, 4);
+    if (!(peak > 1e-30f)) {
+        for (int i = 0; i < count; i++) codes[i] = 0;
+        return 0;
+    }
+    const float up = limit / peak;
+    for (int i = 0; i < count; i++) {
+        const float rounded = (x[i] * up + 12582912.0f) - 12582912.0f;  // to the nearest integer, ties to even
+        codes[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
+    }
+    return peak / limit;
+}
+
+// -- What happens to each number by itself: plain loops, which the compiler lays out in vectors.
+
+// e^x within 1 in 10^7, for -87 <= x <= 88: 2^n times a Taylor polynomial on [-ln 2 / 2, ln 2 / 2].
+inline float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    const float shifted = __builtin_fmaf(x, 1.44269504f, 12582912.0f);  // 1.5 * 2^23: n is now in the lowest bits
+    const float n = shifted - 12582912.0f;
+    float r = __builtin_fmaf(n, -0.693145751953125f, x);
+    r = __builtin_fmaf(n, -1.42860677e-6f, r);
+    float p = 1.0f / 5040;
+    p = __builtin_fmaf(p, r, 1.0f / 720);
+    p = __builtin_fmaf(p, r, 1.0f / 120);
+    p = __builtin_fmaf(p, r, 1.0f / 24);
+    p = __builtin_fmaf(p, r, 1.0f / 6);
+    p = __builtin_fmaf(p, r, 0.5f);
+    p = __builtin_fmaf(p, r, 1.0f);
+    p = __builtin_fmaf(p, r, 1.0f);
+    std::uint32_t bits, exponent;
+    __builtin_memcpy(&bits, &p, 4);
+    __builtin_memcpy(&exponent, &shifted, 4);
+    bits += exponent << 23;
+    __builtin_memcpy(&p, &bits, 4);
+    return p;
+}
+
+// The same in float64, within 1 in 10^15, for x <= 0; 0 below -708, where float64 has no full precision left.
+inline double exponential(double x) {
+    const double kept = x < -708.0 ? -708.0 : x;
+    const double shifted = __builtin_fma(kept, 1.4426950408889634, 6755399441055744.0);
+    const double n = shifted - 6755399441055744.0;
+    double r = __builtin_fma(n, -0.693147180369123816490, kept);
+    r = __builtin_fma(n, -1.90821492927058770002e-10, r);
+    double p = 1.0 / 6227020800;
+    p = __builtin_fma(p, r, 1.0 / 479001600);
+    p = __builtin_fma(p, r, 1.0 / 39916800);
+    p = __builtin_fma(p, r, 1.0 / 3628800);
+    p = __builtin_fma(p, r, 1.0 / 362880);
+    p = __builtin_fma(p, r, 1.0 / 40320);
+    p = __builtin_fma(p, r, 1.0 / 5040);
+    p = __builtin_fma(p, r, 1.0 / 720);
+    p = __builtin_fma(p, r, 1.0 / 120);
+    p = __builtin_fma(p, r, 1.0 / 24);
+    p = __builtin_fma(p, r, 1.0 / 6);
+    p = __builtin_fma(p, r, 0.5);
+    p = __builtin_fma(p, r, 1.0);
+    p = __builtin_fma(p, r, 1.0);
+    std::uint64_t bits, exponent;
+    __builtin_memcpy(&bits, &p, 8);
+    __builtin_memcpy(&exponent, &shifted, 8);
+    bits += exponent << 52;
+    __builtin_memcpy(&p, &bits, 8);
+    return x < -708.0 ? 0.0 : p;
+}
+
+inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+inline float tangent(float x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * x)); }
+
+void lstm(const float* gates, float* cell, float* hidden) {
+    for (int i = 0; i < 16; i++) {
+        const float kept = sigmoid(gates[16 + i]) * cell[i];
+        cell[i] = __builtin_fmaf(sigmoid(gates[i]), tangent(gates[32 + i]), kept);
+        hidden[i] = sigmoid(gates[48 + i]) * tangent(cell[i]);
+    }
+}
+
+void gru(const float* gates, const float* before, float* hidden) {
+    for (int i = 0; i < 16; i++) {
+        const float reset = sigmoid(gates[i]), update = sigmoid(gates[16 + i]);
+        const float fresh = tangent(__builtin_fmaf(reset, gates[48 + i], gates[32 + i]));
+        hidden[i] = __builtin_fmaf(update, before[i] - fresh, fresh);
+    }
+}
+
+void gate(const float* pre, float* z) {
+    for (int i = 0; i < kBlock / 2; i++) z[i] = tangent(pre[i]) * sigmoid(pre[kBlock / 2 + i]);
+}
+
+void add(float* to, const float* from, int count) {
+    for (int i = 0; i < count; i++) to[i] += from[i];
+}
+
+void add_scaled(float* to, const float* from, float factor, int count) {
+    for (int i = 0; i < count; i++) to[i] = __builtin_fmaf(from[i], factor, to[i]);
+}
+
+void relu(float* to, const float* from, int count) {
+    for (int i = 0; i < count; i++) to[i] = from[i] > 0.0f ? from[i] : 0.0f;
+}
+
+int weigh(const float* logits, int count, double temperature, double* weights) {
+    float greatest = logits[0];
+    for (int i = 1; i < count; i++) greatest = logits[i] > greatest ? logits[i] : greatest;
+    int index = 0;
+    while (index < count - 1 && logits[index] != greatest) index++;
+    if (temperature > 0) {
+        const double peak = greatest;
+        for (int i = 0; i < count; i++)
+            weights[i] = exponential((static_cast<double>(logits[i]) - peak) / temperature);
+    }
+    return index;
+}
+
+float read(const std::byte* data, std::size_t bytes) {
+    Floats sums[8];
+    for (Floats& sum : sums) sum = splat(0);
+    const Floats one = splat(1);
+    for (std::size_t at = 0; at + 512 <= bytes; at += 512)
+        for (int v = 0; v < 8; v++)
+            sums[v] = fma(load(reinterpret_cast<const float*>(data + at + 64 * v)), one, sums[v]);
+    float row[16], total = 0;
+    for (const Floats& sum : sums) {
+        store(row, sum);
+        for (float lane : row) total += lane;
+    }
+    return total;
+}
+
+float multiply_add(std::size_t count) {
+    Floats sums[10];
+    for (Floats& sum : sums) sum = splat(0);
+    const Floats half = splat(0.5f), one = splat(1);
+    for (std::size_t i = 0; i < count; i += 160)
+        for (Floats& sum : sums) sum = fma(sum, half, one);
+    float row[16], total = 0;
+    for (const Floats& sum : sums) {
+        store(row, sum);
+        for (float lane : row) total += lane;
+    }
+    return total;
+}
+
+constexpr Kernels table(const char* name) {
+    return {name, product, quantise, lstm, gru, gate, add, add_scaled, relu, weigh, read, multiply_add};
+}
+
+}  // namespace
+}  // namespace wavewright

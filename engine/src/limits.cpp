@@ -1,0 +1,46 @@
+// What the machine can do at best, for the benchmark to compare with.
+#include <algorithm>
+#include <chrono>
+
+#include "dispatch.hpp"
+#include "team.hpp"
+#include "wavewright/engine.hpp"
+
+namespace wavewright {
+namespace {
+
+double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// The shortest time that `work` on all threads took, of several.
+template <class Work>
+double shortest(Team& team, Work work) {
+    double best = 1e9;
+    for (int round = 0; round < 7; round++) {
+        const double start = seconds();
+        team.run(work);
+        best = std::min(best, seconds() - start);
+    }
+    return best;
+}
+
+}  // namespace
+
+Limits measure_limits(std::size_t bytes, int threads) {
+    Team team(threads);
+    const Kernels& set = kernels("");
+    const std::size_t own = std::max<std::size_t>(bytes / threads / 512 * 512, 512);
+    const std::size_t rounds = std::max<std::size_t>(1, (std::size_t{1} << 28) / (own * threads));
+    std::vector<Buffer<std::byte>> memory;
+    for (int thread = 0; thread < threads; thread++) memory.emplace_back(own);
+    std::vector<float> sums(threads);
+    const double reading = shortest(team, [&](int thread) {
+        for (std::size_t i = 0; i < rounds; i++) sums[thread] += set.read(memory[thread].data(), own);
+    });
+    const std::size_t steps = 160'000'000;
+    const double adding = shortest(team, [&](int thread) { sums[thread] += set.multiply_add(steps); });
+    return {static_cast<double>(own * rounds) * threads / reading, static_cast<double>(steps) * threads / adding};
+}
+
+}  // namespace wavewright

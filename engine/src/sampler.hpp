@@ -1,0 +1,26 @@
+// From logits to a code, as sampling.py defines it.
+#pragma once
+
+#include <span>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+
+namespace wavewright {
+
+class Sampler {
+public:
+    Sampler(const Kernels& kernels, int levels) : kernels_(kernels), weights_(levels), order_(levels) {}
+
+    // uniform in [0, 1); temperature >= 0; 1 <= top_k; 0 < top_p <= 1
+    int draw(const float* logits, double uniform, double temperature, int top_k, double top_p);
+
+private:
+    void keep_likeliest(int top_k, double top_p);
+
+    const Kernels& kernels_;
+    Buffer<double> weights_;
+    Buffer<int> order_;
+};
+
+}  // namespace wavewright

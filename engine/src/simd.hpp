@@ -1,0 +1,231 @@
+// Sixteen lanes of float32, and what the products need of them, in whatever registers there are.
+// Included by kernels.inl only, in an unnamed namespace: each set of instructions has its own.
+
+#if defined(WAVEWRIGHT_SCALAR)
+#elif defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace wavewright {
+namespace {
+
+#if defined(__AVX512F__) && !defined(WAVEWRIGHT_SCALAR)
+
+struct Floats {
+    __m512 v;
+};
+struct Ints {
+    __m512i v;
+};
+inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
+inline Floats splat(float x) { return {_mm512_set1_ps(x)}; }
+inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Floats times(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Ints plus(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+// Pairs of bfloat16: the even and the odd of each.
+inline Ints load_pairs(const std::uint16_t* p) { return {_mm512_loadu_si512(p)}; }
+// (Operators in place of two intrinsics for which GCC 12 warns of its own header, its bug 105593.)
+inline Floats even(Ints a) { return {reinterpret_cast<__m512>(reinterpret_cast<__v16su>(a.v) << 16)}; }
+inline Floats odd(Ints a) {
+    return {_mm512_castsi512_ps(_mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+}
+inline Ints zero() { return {_mm512_setzero_si512()}; }
+inline Ints splat_pair(const std::int16_t* p) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return {_mm512_set1_epi32(pair)};
+}
+// sums + w[2i] * x[0] + w[2i + 1] * x[1] for 16 pairs of int8 weights
+inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+    const __m512i wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+    return {_mm512_dpwssd_epi32(sums.v, wide, x.v)};
+}
+inline Floats to_floats(Ints a) {
+    return {reinterpret_cast<__m512>(__builtin_convertvector(reinterpret_cast<__v16si>(a.v), __v16sf))};
+}
+
+#elif defined(__AVX2__) && !defined(WAVEWRIGHT_SCALAR)
+
+struct Floats {
+    __m256 a, b;
+};
+struct Ints {
+    __m256i a, b;
+};
+inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, Floats x) {
+    _mm256_storeu_ps(p, x.a);
+    _mm256_storeu_ps(p + 8, x.b);
+}
+inline Floats splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Floats fma(Floats a, Floats b, Floats c) {
+    return {_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)};
+}
+inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Ints plus(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline __m256i load_half(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline Ints load_pairs(const std::uint16_t* p) { return {load_half(p), load_half(p + 16)}; }
+inline Floats even(Ints x) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(x.a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(x.b, 16))};
+}
+inline Floats odd(Ints x) {
+    const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+    return {_mm256_castsi256_ps(_mm256_and_si256(x.a, mask)), _mm256_castsi256_ps(_mm256_and_si256(x.b, mask))};
+}
+inline Ints zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline Ints splat_pair(const std::int16_t* p) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+}
+inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+    const __m128i* halves = reinterpret_cast<const __m128i*>(w);
+    const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves));
+    const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1));
+    return {_mm256_add_epi32(sums.a, _mm256_madd_epi16(low, x.a)),
+            _mm256_add_epi32(sums.b, _mm256_madd_epi16(high, x.b))};
+}
+inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+
+#elif defined(__ARM_NEON) && !defined(WAVEWRIGHT_SCALAR)
+
+struct Floats {
+    float32x4_t v[4];
+};
+struct Ints {
+    int32x4_t v[4];
+};
+inline Floats load(const float* p) { return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}}; }
+inline void store(float* p, Floats a) {
+    for (int i = 0; i < 4; i++) vst1q_f32(p + 4 * i, a.v[i]);
+}
+inline Floats splat(float x) {
+    const float32x4_t v = vdupq_n_f32(x);
+    return {{v, v, v, v}};
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+    for (int i = 0; i < 4; i++) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+    return c;
+}
+inline Floats times(Floats a, Floats b) {
+    for (int i = 0; i < 4; i++) a.v[i] = vmulq_f32(a.v[i], b.v[i]);
+    return a;
+}
+inline Ints plus(Ints a, Ints b) {
+    for (int i = 0; i < 4; i++) a.v[i] = vaddq_s32(a.v[i], b.v[i]);
+    return a;
+}
+inline Ints load_pairs(const std::uint16_t* p) {
+    Ints a;
+    for (int i = 0; i < 4; i++) a.v[i] = vreinterpretq_s32_u16(vld1q_u16(p + 8 * i));
+    return a;
+}
+inline Floats even(Ints a) {
+    Floats x;
+    for (int i = 0; i < 4; i++) x.v[i] = vreinterpretq_f32_s32(vshlq_n_s32(a.v[i], 16));
+    return x;
+}
+inline Floats odd(Ints a) {
+    Floats x;
+    for (int i = 0; i < 4; i++)
+        x.v[i] = vreinterpretq_f32_s32(vandq_s32(a.v[i], vdupq_n_s32(static_cast<int>(0xffff0000u))));
+    return x;
+}
+inline Ints zero() {
+    const int32x4_t v = vdupq_n_s32(0);
+    return {{v, v, v, v}};
+}
+inline Ints splat_pair(const std::int16_t* p) {
+    std::int32_t pair;
+    __builtin_memcpy(&pair, p, 4);
+    const int32x4_t v = vdupq_n_s32(pair);
+    return {{v, v, v, v}};
+}
+inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+    for (int i = 0; i < 4; i++) {
+        const int16x8_t wide = vmovl_s8(vld1_s8(w + 8 * i)), pair = vreinterpretq_s16_s32(x.v[i]);
+        const int32x4_t low = vmull_s16(vget_low_s16(wide), vget_low_s16(pair));
+        const int32x4_t high = vmull_high_s16(wide, pair);
+        sums.v[i] = vaddq_s32(sums.v[i], vpaddq_s32(low, high));
+    }
+    return sums;
+}
+inline Floats to_floats(Ints a) {
+    Floats x;
+    for (int i = 0; i < 4; i++) x.v[i] = vcvtq_f32_s32(a.v[i]);
+    return x;
+}
+
+#else
+
+struct Floats {
+    float v[16];
+};
+struct Ints {
+    std::int32_t v[16];
+};
+inline Floats load(const float* p) {
+    Floats a;
+    __builtin_memcpy(a.v, p, sizeof a.v);
+    return a;
+}
+inline void store(float* p, Floats a) { __builtin_memcpy(p, a.v, sizeof a.v); }
+inline Floats splat(float x) {
+    Floats a;
+    for (float& lane : a.v) lane = x;
+    return a;
+}
+inline Floats fma(Floats a, Floats b, Floats c) {
+    for (int i = 0; i < 16; i++) c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+inline Floats times(Floats a, Floats b) {
+    for (int i = 0; i < 16; i++) a.v[i] *= b.v[i];
+    return a;
+}
+inline Ints plus(Ints a, Ints b) {
+    for (int i = 0; i < 16; i++) a.v[i] += b.v[i];
+    return a;
+}
+inline Ints load_pairs(const std::uint16_t* p) {
+    Ints a;
+    __builtin_memcpy(a.v, p, sizeof a.v);
+    return a;
+}
+inline Floats from_bits(Ints a, int shift, std::uint32_t mask) {
+    Floats x;
+    for (int i = 0; i < 16; i++) {
+        const std::uint32_t bits = (static_cast<std::uint32_t>(a.v[i]) << shift) & mask;
+        __builtin_memcpy(&x.v[i], &bits, 4);
+    }
+    return x;
+}
+inline Floats even(Ints a) { return from_bits(a, 16, ~0u); }
+inline Floats odd(Ints a) { return from_bits(a, 0, 0xffff0000u); }
+inline Ints zero() { return {}; }
+inline Ints splat_pair(const std::int16_t* p) {
+    Ints a;
+    for (std::int32_t& lane : a.v) __builtin_memcpy(&lane, p, 4);
+    return a;
+}
+inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+    for (int i = 0; i < 16; i++) {
+        std::int16_t pair[2];
+        __builtin_memcpy(pair, &x.v[i], 4);
+        sums.v[i] += w[2 * i] * pair[0] + w[2 * i + 1] * pair[1];
+    }
+    return sums;
+}
+inline Floats to_floats(Ints a) {
+    Floats x;
+    for (int i = 0; i < 16; i++) x.v[i] = static_cast<float>(a.v[i]);
+    return x;
+}
+
+#endif
+
+}  // namespace
+}  // namespace wavewright

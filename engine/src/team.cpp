@@ -1,0 +1,91 @@
+#include "team.hpp"
+
+#include <sched.h>
+#include <time.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace wavewright {
+namespace {
+
+constexpr int kSpins = 4096;        // some 50 us: far longer than any thread lags behind while it is running
+constexpr int kIdleSpins = 65536;   // a millisecond, as long as a busy caller may take between two blocks
+constexpr long kNapNanoseconds = 100'000;
+
+void pause() {
+#if defined(__x86_64__)
+    _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+// Where other programs use the cores, the thread waited for may not be running: let it.
+void spin(int& spins) {
+    if (++spins < kSpins) return pause();
+    sched_yield();
+}
+
+}  // namespace
+
+Team::Team(int threads) : threads_(threads), places_(threads) {
+    for (int thread = 1; thread < threads; thread++) others_.emplace_back([this, thread] { serve(thread); });
+}
+
+Team::~Team() {
+    stop_ = true;
+    for (std::thread& other : others_) other.join();
+}
+
+void Team::wait(int thread) {
+    const std::uint32_t mine = places_[thread].count.load(std::memory_order_relaxed);
+    for (int other = 0; other < threads_; other++) {
+        int spins = 0;
+        while (static_cast<std::int32_t>(places_[other].count.load(std::memory_order_acquire) - mine) < 0) spin(spins);
+    }
+}
+
+void Team::start() {
+    job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    const NoDenormals none;
+    call_(context_, 0);
+    meet(0);
+}
+
+void Team::serve(int thread) {
+    const NoDenormals none;
+    std::uint32_t seen = 0;
+    for (;;) {
+        // Woken by nobody, so that the caller needs no system call: an idle thread looks 10,000 times a second.
+        for (int spins = 0; job_.load(std::memory_order_acquire) == seen; spins++) {
+            if (stop_) return;
+            if (spins < kIdleSpins) {
+                pause();
+            } else {
+                const timespec nap{0, kNapNanoseconds};
+                nanosleep(&nap, nullptr);
+            }
+        }
+        seen++;
+        call_(context_, thread);
+        meet(thread);
+    }
+}
+
+#if defined(__x86_64__)
+NoDenormals::NoDenormals() : before_(_mm_getcsr()) { _mm_setcsr(_mm_getcsr() | 0x8040); }
+NoDenormals::~NoDenormals() { _mm_setcsr(static_cast<unsigned>(before_)); }
+#elif defined(__aarch64__)
+NoDenormals::NoDenormals() {
+    __asm__ __volatile__("mrs %0, fpcr" : "=r"(before_));
+    __asm__ __volatile__("msr fpcr, %0" : : "r"(before_ | (std::uint64_t{1} << 24)));
+}
+NoDenormals::~NoDenormals() { __asm__ __volatile__("msr fpcr, %0" : : "r"(before_)); }
+#else
+NoDenormals::NoDenormals() : before_(0) {}
+NoDenormals::~NoDenormals() = default;
+#endif
+
+}  // namespace wavewright

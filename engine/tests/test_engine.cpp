@@ -1,0 +1,363 @@
+// The engine without Python: the same bits in every way of running it, state, refusals, and that nothing on the
+// generating path allocates or calls the system. Built with sanitizers by `make sanitize`.
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+
+#include "wavewright/engine.hpp"
+
+#if defined(__linux__)
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#endif
+
+using namespace wavewright;
+
+// -- An allocator that counts.
+
+namespace {
+std::atomic<long> allocations{0};
+}
+
+#if defined(__GLIBC__) && !defined(SANITIZED)
+#define COUNTS_ALLOCATIONS 1
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+void __libc_free(void*);
+void* malloc(size_t size) {
+    allocations++;
+    return __libc_malloc(size);
+}
+void* calloc(size_t count, size_t size) {
+    allocations++;
+    return __libc_calloc(count, size);
+}
+void* realloc(void* old, size_t size) {
+    allocations++;
+    return __libc_realloc(old, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+    allocations++;
+    return __libc_memalign(alignment, size);
+}
+void free(void* memory) {
+    if (memory) allocations++;
+    __libc_free(memory);
+}
+}
+#endif
+
+namespace {
+
+int failures = 0;
+
+void check(bool good, const std::string& what) {
+    if (good) return;
+    failures++;
+    std::printf("FAILED: %s\n", what.c_str());
+}
+
+// -- One small model of every kind, with random weights.
+
+constexpr int kLevels = 40;
+
+struct Model {
+    std::string name;
+    Config config;
+    Weights weights{};
+    std::vector<std::shared_ptr<std::vector<float>>> storage;  // what the weights point to
+    std::mt19937 random{7};
+
+    Model(std::string name, Config config) : name(std::move(name)), config(std::move(config)) {}
+
+    void add(const std::string& weight, std::vector<std::size_t> shape) {
+        std::size_t size = 1;
+        for (std::size_t part : shape) size *= part;
+        const double inputs = shape.size() > 1 ? static_cast<double>(size) / static_cast<double>(shape[0]) : 4;
+        std::normal_distribution<float> draw(0, static_cast<float>(1.5 / std::sqrt(inputs)));
+        std::vector<float>& values = *storage.emplace_back(std::make_shared<std::vector<float>>(size));
+        for (float& value : values) value = draw(random);
+        weights[weight] = {values.data(), shape};
+    }
+    void add_layer(const std::string& layer, std::size_t inputs, std::size_t units, bool gru) {
+        const std::size_t rows = (gru ? 3 : 4) * units;
+        add(layer + ".input_weight", {rows, inputs});
+        add(layer + ".hidden_weight", {rows, units});
+        add(layer + ".input_bias", {rows});
+        if (gru) add(layer + ".hidden_bias", {rows});
+    }
+    void add_linear(const std::string& layer, std::size_t inputs, std::size_t outputs) {
+        add(layer + ".weight", {outputs, inputs});
+        add(layer + ".bias", {outputs});
+    }
+};
+
+Model naive(bool embedded) {
+    Model model{embedded ? "naive embedded" : "naive scalar", {NaiveRnnConfig{2, 40, embedded}, kLevels}};
+    if (embedded)
+        model.add("input.weight", {kLevels, 40});
+    else
+        model.add_linear("input", 1, 40);
+    for (int i = 0; i < 2; i++) model.add_layer("layers." + std::to_string(i), 40, 40, false);
+    model.add_linear("output", 40, kLevels);
+    return model;
+}
+
+Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embedded) {
+    const std::size_t units = 72, embedding = 5;
+    Model model{"tiers", {SampleRnnConfig{frames, window, int(units), n_rnn, gru, embedded, int(embedding), 2}, kLevels}};
+    for (std::size_t i = 0; i < frames.size(); i++) {
+        const std::string tier = "tiers." + std::to_string(i);
+        const std::size_t frame = frames[i], ratio = i + 1 < frames.size() ? frame / frames[i + 1] : frame;
+        model.name.append(" ").append(std::to_string(frame));
+        if (i > 0) model.add_linear(tier + ".frame_input", frame, units);
+        for (int j = 0; j < n_rnn; j++) {
+            model.add_layer(tier + ".layers." + std::to_string(j), i == 0 && j == 0 ? frame : units, units, gru);
+            model.add(tier + ".layers." + std::to_string(j) + ".start", {std::size_t(gru ? 1 : 2), units});
+        }
+        model.add_linear(tier + ".upsample", units, ratio * units);
+    }
+    if (embedded) model.add("embedding.weight", {kLevels, embedding});
+    model.add_linear("sample_input", window * (embedded ? embedding : 1), units);
+    for (int i = 0; i < 2; i++) model.add_linear("hidden." + std::to_string(i), units, units);
+    model.add_linear("output", units, kLevels);
+    return model;
+}
+
+Model wavenet(bool gated, bool embedded, int width) {
+    const std::size_t channels = 70, skip = gated ? 30 : channels, taps = width;
+    Model model{gated ? "gated" : "plain",
+                {WaveNetConfig{2, 3, int(channels), int(skip), width, gated, embedded}, kLevels}};
+    if (gated && embedded) model.add("input.weight", {kLevels, channels});
+    if (gated && !embedded) model.add_linear("input", 1, channels);
+    for (int i = 0; i < 6; i++) {
+        const std::string layer = "layers." + std::to_string(i);
+        model.add(layer + ".weight", {(gated ? 2 : 1) * channels, !gated && i == 0 ? 1 : channels, taps});
+        if (!gated) continue;
+        model.add(layer + ".bias", {2 * channels});
+        model.add(layer + ".out_weight", {channels + skip, channels, 1});
+        model.add(layer + ".out_bias", {channels + skip});
+    }
+    if (gated) {
+        model.add_linear("output.1", skip, skip);
+        model.add_linear("output.3", skip, kLevels);
+    } else {
+        model.add_linear("output", channels, kLevels);
+    }
+    return model;
+}
+
+const Model every_kind[] = {
+    naive(false),
+    naive(true),
+    tiers({8, 2}, 2, 1, false, false),
+    tiers({6, 3}, 5, 2, true, true),
+    tiers({4}, 4, 1, true, false),
+    wavenet(false, false, 2),
+    wavenet(true, true, 2),
+    wavenet(true, false, 3),
+};
+
+// -- Playing.
+
+std::vector<std::uint64_t> keys(int streams) {
+    std::vector<std::uint64_t> all;
+    for (int i = 0; i < 2 * streams; i++) all.push_back(1000 + i);
+    return all;
+}
+
+std::vector<std::int32_t> generate(Engine& engine, int count, double heat = 1.0) {
+    const std::vector<double> temperature{heat}, top_p{0.95};
+    const std::vector<int> top_k{30};
+    std::vector<std::int32_t> codes(std::size_t(count) * engine.streams());
+    engine.generate({temperature, top_k, top_p}, codes);
+    return codes;
+}
+
+Engine::Options with(Precision precision, int streams, int threads, std::string isa = "") {
+    return {precision, streams, threads, std::move(isa)};
+}
+
+void same_bits(const Model& model) {
+    constexpr int kCount = 150;
+    Engine reference(model.config, model.weights, with(Precision::float32, 1, 1, "scalar"));
+    reference.reset(keys(1));
+    const std::vector<std::int32_t> expected = generate(reference, kCount);
+    int changes = 0;
+    for (int i = 1; i < kCount; i++) changes += expected[i] != expected[i - 1];
+    check(changes > 25, model.name + ": the reference hardly moves");
+    for (const std::string& isa : instruction_sets())
+        for (int threads : {1, 2})
+            for (int streams : {1, 5}) {
+                Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
+                engine.reset(keys(streams));
+                std::vector<std::int32_t> first;
+                for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
+                    const std::vector<std::int32_t> codes = generate(engine, block);
+                    first.insert(first.end(), codes.begin(), codes.begin() + block);
+                }
+                check(first == expected, model.name + ": other codes with " + isa + ", " + std::to_string(threads) +
+                                             " threads, " + std::to_string(streams) + " streams");
+            }
+}
+
+void state_and_reset(const Model& model) {
+    for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
+        Engine engine(model.config, model.weights, with(precision, 2, 2)), other(model.config, model.weights, with(precision, 2, 1));
+        engine.reset(keys(2));
+        const std::vector<std::int32_t> beginning = generate(engine, 37);
+        std::vector<std::byte> state(engine.state_size());
+        engine.save(state);
+        const std::vector<std::int32_t> after = generate(engine, 50);
+        generate(other, 11);
+        other.restore(state);
+        check(generate(other, 50) == after, model.name + ": a restored state goes another way");
+        engine.reset(keys(2));
+        check(generate(engine, 37) == beginning, model.name + ": a reset engine begins otherwise");
+        try {
+            engine.restore(std::span(state).first(state.size() - 1));
+            check(false, model.name + ": took a state of another size");
+        } catch (const Error&) {
+        }
+    }
+}
+
+void primed(const Model& model) {
+    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)), b(model.config, model.weights, with(Precision::float32, 1, 1));
+    std::vector<std::int32_t> heard;
+    for (int i = 0; i < 60; i++) heard.push_back(i * 7 % kLevels);
+    a.prime(heard);
+    std::vector<float> logits(heard.size() * kLevels);
+    b.logits(heard, logits);
+    bool finite = true;
+    for (float logit : logits) finite &= std::isfinite(logit);
+    check(finite, model.name + ": a logit is not finite");
+    check(generate(a, 40) == generate(b, 40), model.name + ": priming and forcing differ");
+}
+
+void refuses() {
+    Model model = wavenet(false, false, 2);
+    const auto refused = [&](auto change, const std::string& named) {
+        Weights weights = model.weights;
+        Engine::Options options;
+        change(weights, options);
+        try {
+            Engine engine(model.config, weights, options);
+            check(false, "not refused: " + named);
+        } catch (const Error& error) {
+            check(std::strstr(error.what(), named.c_str()) != nullptr, named + " is not named in: " + error.what());
+        }
+    };
+    refused([](Weights& w, auto&) { w.erase("output.bias"); }, "output.bias");
+    refused([](Weights& w, auto&) { w["layers.2.weight"].shape[1]++; }, "layers.2.weight");
+    refused([](auto&, Engine::Options& o) { o.threads = 0; }, "threads");
+    refused([](auto&, Engine::Options& o) { o.streams = -1; }, "streams");
+    refused([](auto&, Engine::Options& o) { o.isa = "mmx"; }, "mmx");
+    Engine engine(model.config, model.weights, {});
+    const std::vector<std::int32_t> wrong{0, kLevels};
+    try {
+        engine.prime(wrong);
+        check(false, "took a code out of range");
+    } catch (const Error&) {
+    }
+}
+
+// -- Real time.
+
+void no_allocation(const Model& model) {
+#if defined(COUNTS_ALLOCATIONS)
+    Engine engine(model.config, model.weights, with(Precision::int8, 3, 2));
+    std::vector<std::int32_t> codes(3 * 200);
+    std::vector<float> logits(codes.size() * kLevels);
+    const std::vector<double> temperature{0.9}, top_p{0.9};
+    const std::vector<int> top_k{20};
+    const long before = allocations;
+    engine.generate({temperature, top_k, top_p}, codes);
+    engine.prime(codes);
+    engine.logits(codes, logits);
+    const long after = allocations;
+    check(after == before, model.name + ": the generating path allocates");
+    const long unused = allocations;
+    void* volatile memory = malloc(16);
+    free(memory);
+    const long used = allocations;
+    check(used == unused + 2, "the counting allocator does not count");
+#else
+    (void)model;
+#endif
+}
+
+#if defined(__linux__) && !defined(SANITIZED) && defined(__x86_64__)
+// In a child whose threads may only wait: any other call of the system kills it.
+bool survives_alone(const Model& model, bool call) {
+    const pid_t child = fork();
+    if (child == 0) {
+        Engine engine(model.config, model.weights, with(Precision::float32, 2, 2));
+        std::vector<std::int32_t> codes(2 * 500);
+        const std::vector<double> temperature{0.9}, top_p{0.9};
+        const std::vector<int> top_k{20};
+        sock_filter filter[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),  // another program has the core
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_nanosleep, 3, 0),  // an idle thread, between blocks
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_nanosleep, 2, 0),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        sock_fprog program{sizeof filter / sizeof *filter, filter};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program)) _exit(77);
+        engine.generate({temperature, top_k, top_p}, codes);
+        engine.prime(codes);
+        if (call) syscall(SYS_getpid);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        std::printf("skipped: this system takes no seccomp filter\n");
+        return !call;
+    }
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void no_system_call(const Model& model) {
+    check(survives_alone(model, false), model.name + ": the generating path calls the system");
+    check(!survives_alone(model, true), "a call of the system goes unnoticed");
+}
+#else
+void no_system_call(const Model&) {}
+#endif
+
+}  // namespace
+
+int main() {
+    for (const Model& model : every_kind) {
+        same_bits(model);
+        state_and_reset(model);
+        primed(model);
+        no_allocation(model);
+        no_system_call(model);
+    }
+    refuses();
+    std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures);
+    return failures != 0;
+}

@@ -1,0 +1,110 @@
+"""`wavewright bench`: parse, one library call, print."""
+
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from wavewright.commands.data import Flag
+from wavewright.commands.model import ModelName
+from wavewright.console import print_json, say, table
+from wavewright.errors import ConfigError
+from wavewright.precision import Precision
+
+RATE = 14700  # Hz, the thesis's
+
+
+def bench(
+    path: Path | None = None,
+    *,
+    model: ModelName | None = None,
+    preset: Literal["thesis", "small", "tiny", "paper"] = "thesis",
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    threads: str = "1,2",
+    streams: str = "1,16,64",
+    precision: str = "float32,bfloat16,int8",
+    seconds: float = 2.0,
+    json: Flag = False,
+) -> None:
+    """Measure how fast a model plays, beside torch and beside what this machine could do at best.
+
+    Parameters
+    ----------
+    path
+        A model file; or give --model.
+    model
+        A model of that name with random weights, which are as fast as trained ones.
+    preset
+        Its size.
+    set_
+        One field of it, such as `model.layers=10`; may be repeated.
+    threads
+        Numbers of threads, separated by commas.
+    streams
+        Numbers of takes side by side.
+    precision
+        Some of float32, bfloat16 and int8.
+    seconds
+        How long to play for each figure.
+    json
+        Print the rows as JSON.
+    """
+    from wavewright.benchmark import Row, random_weights
+    from wavewright.benchmark import bench as measure
+
+    if (path is None) == (model is None):
+        raise ConfigError("give a model file, or --model")
+    if path is not None:
+        from wavewright.native import load
+
+        native = load(path)
+        name, config, weights, rate, called = native.name, native.config, native.weights, native.rate, path.name
+    else:
+        from wavewright.config import resolve
+
+        assert model is not None
+        name, config, rate, called = model, resolve(model, preset, None, list(set_)).model, RATE, preset
+        weights = random_weights(config)
+    rows: list[Row] = []
+    measured = measure(
+        name,
+        config,
+        weights,
+        preset=" ".join([called, *set_]),
+        rate=rate,
+        threads=_numbers("--threads", threads),
+        streams=_numbers("--streams", streams),
+        precisions=_precisions(precision),
+        seconds=seconds,
+    )
+    for row in measured:
+        rows.append(row)
+        if not json:
+            say(
+                f"{row.engine} {row.precision}, {row.threads} threads, {row.streams} streams: "
+                f"{row.samples_per_second:,.0f} samples a second, {row.times_real_time:.2f} times real time"
+            )
+    if json:
+        print_json([asdict(row) for row in rows])
+    else:
+        table(f"{name}, {called}", list(Row.__dataclass_fields__), [astuple(row) for row in rows])
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise ConfigError(f"{option} {text}: give numbers from 1 up, separated by commas")
+    return numbers
+
+
+def _precisions(text: str) -> list[Precision]:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(list[Precision]).validate_python(text.split(","))
+    except ValidationError:
+        raise ConfigError(f"--precision {text}: give some of float32, bfloat16 and int8") from None

@@ -1,0 +1,71 @@
+"""Streams of a torch model, stepped by torch: the plain way to play, on any device, and what the engine must equal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.utils import parametrize
+
+from wavewright.models import Model
+from wavewright.quantize import silence
+from wavewright.sampling import Sampling, Uniforms, draw
+
+PRIME_BLOCK = 8192  # samples at once, at most
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread: a step is too small to share, above all with other programs on the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class TorchPlayer:
+    """A `Player`.
+
+    Args:
+        model: on any device.
+        streams: how many takes to make side by side; each equals the same take made alone.
+        seed: decides every take.
+    """
+
+    def __init__(self, model: Model[Any], streams: int = 1, seed: int = 0) -> None:
+        self.model = model.eval()
+        self.streams = streams
+        self._uniforms = Uniforms(seed, streams)
+        self._code = np.full(streams, silence(model.config.q_levels))
+        with torch.inference_mode():
+            self._state = model.initial_state(streams)
+
+    @one_thread()
+    @torch.inference_mode()
+    def prime(self, codes: NDArray[np.integer]) -> None:
+        """Hear codes (streams, n), or (n,) for all streams."""
+        block = np.broadcast_to(codes, (self.streams, codes.shape[-1]))
+        heard = np.concatenate((self._code[:, None], block), 1)
+        with parametrize.cached():  # weight norm: once, not at every step
+            for part in np.array_split(heard[:, :-1], -(-block.shape[1] // PRIME_BLOCK), 1):
+                _, self._state = self.model(torch.from_numpy(part).to(self.model.device), self._state)
+        self._code = heard[:, -1]
+
+    @one_thread()
+    @torch.inference_mode()
+    def generate(
+        self, samples: int, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+    ) -> NDArray[np.int64]:
+        """New codes (streams, samples)."""
+        sampling = Sampling(temperature, top_k, top_p)
+        codes = np.empty((self.streams, samples), np.int64)
+        drawn = self._uniforms(samples)
+        with parametrize.cached():
+            for t in range(samples):
+                logits, self._state = self.model.step(torch.from_numpy(self._code).to(self.model.device), self._state)
+                codes[:, t] = self._code = draw(logits.float().cpu().numpy(), drawn[:, t], sampling)
+        return codes

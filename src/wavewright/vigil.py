@@ -1,0 +1,104 @@
+"""Watches a stream while it is made: has it fallen silent, does it stick, has it turned to noise?
+
+A model file does not say how its corpus sounds, so a block is compared with the stream's own healthy past, and only a
+long unbroken run of odd blocks is trouble: docs/generation.md has the measurements behind the numbers here.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.quantize import Encoding, decode
+
+BLOCK = 2048  # samples that are judged together
+
+PAST = 30.0  # seconds of healthy blocks to compare with
+WARM = 2.0  # seconds of them from which comparing means something
+PATIENCE = {"silent": 10.0, "stuck": 2.0, "noise": 2.0}  # seconds of one fault that are trouble
+STILL = 0.3  # standard deviation of codes: nearly all are the same one
+STILL_SHARE = 1 / 16  # of the past's median deviation
+MEAN = 0.1  # amplitude: no recording's silence has such an offset
+FLAT = -6.0  # dB of spectral flatness; white noise has 0
+JUMP = 10.0  # dB that a noise's surprise is above the past's median
+COARSE = 2.0  # standard deviation of codes below which the quantiser's own noise is most of what there is
+FRAME = 256  # samples of a spectrum
+
+Fault = Literal["silent", "stuck", "noise"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong, in words; for how many blocks; whether there is a healthy past to go back to."""
+
+    what: str
+    blocks: int
+    past: bool
+
+
+class Measures(NamedTuple):
+    """Of a block: standard deviation of its codes, mean amplitude; surprise and flatness in dB.
+
+    Spectral flatness is the geometric over the arithmetic mean of the power spectrum. By Kolmogorov's formula it is the
+    error of the best linear prediction of the next sample, as a share of the power; the surprise is that error itself.
+    """
+
+    spread: float
+    mean: float
+    surprise: float
+    flatness: float
+
+
+def measure(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> Measures:
+    """The measures of codes (n,) of Q levels; n is FRAME or more."""
+    amplitude = decode(codes, levels, encoding).astype(np.float64)
+    mean = amplitude.mean()
+    frames = np.lib.stride_tricks.sliding_window_view(amplitude - mean, FRAME)[:: FRAME // 2]
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))[:, 2:-1]  # without what is left of the mean
+    power = np.square(spectrum).mean(0) + 1e-9
+    surprise = np.log10(power).mean()
+    return Measures(codes.std(), mean, 10 * surprise, 10 * (surprise - np.log10(power.mean())))
+
+
+class Vigil:
+    """Judges the blocks of one stream, in their order.
+
+    Args:
+        levels: Q, of the codes; encoding: theirs.
+        rate: in Hz.
+        heard: codes (n,) of a recording that the stream goes on from: they are healthy.
+    """
+
+    def __init__(self, levels: int, encoding: Encoding, rate: int, heard: NDArray[np.integer]) -> None:
+        self._levels, self._encoding = levels, encoding
+        self._rate = rate / BLOCK  # blocks a second
+        self._past: deque[Measures] = deque(maxlen=round(PAST * self._rate) + 1)
+        self._fault: Fault | None = None
+        self._run = 0
+        for start in range(len(heard) % BLOCK, len(heard), BLOCK):
+            self._past.append(measure(heard[start : start + BLOCK], levels, encoding))
+
+    def judge(self, codes: NDArray[np.integer]) -> Trouble | None:
+        """The trouble that a block (BLOCK,) completes; with the next block another run begins."""
+        block = measure(codes, self._levels, self._encoding)
+        warm = len(self._past) >= WARM * self._rate
+        fault = self._fault_of(block, warm)
+        self._run = self._run + 1 if fault == self._fault else 1
+        self._fault = fault
+        if fault is None:
+            self._past.append(block)
+        elif self._run >= PATIENCE[fault] * self._rate:
+            self._fault = None
+            return Trouble(f"stuck at {block.mean:+.2f}" if fault == "stuck" else fault, self._run, warm)
+        return None
+
+    def _fault_of(self, block: Measures, warm: bool) -> Fault | None:
+        usual_spread = np.median([past.spread for past in self._past]) if warm else 0.0
+        usual_surprise = np.median([past.surprise for past in self._past]) if warm else -np.inf
+        if block.spread < max(STILL, STILL_SHARE * usual_spread):
+            return "stuck" if abs(block.mean) > MEAN else "silent"
+        if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual_surprise + JUMP:
+            return "noise"
+        return None

@@ -1,0 +1,67 @@
+"""Small model files of every kind, and files made from them by hand."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kinds import build
+from wavewright.export import export
+from wavewright.model_file import ModelFile, Training
+from wavewright.precision import Precision
+from wavewright.runs import Run
+
+# Wide enough for most matrices to be reduced.
+WIDE: dict[str, dict[str, Any]] = {
+    "naive-rnn": {"units": 18},
+    "sample-rnn": {"units": 18, "embedding": 3},
+    "wavenet": {"channels": 17},
+}
+LEVELLING = {
+    "rate": 4000,
+    "section_seconds": 0.5,
+    "levels": "corpus",
+    "resample": "band-limited",
+    "remove_dc": True,
+    "limiter": None,
+    "channel": "mix",
+    "common_gain": 1.5,
+}
+TRAINING = Training(run="mine", step=7, samples=900, best_bits=3.25, wavewright="0.1.0", torch="2.13.0")
+
+
+def run_of(kind: str, **more: Any) -> Run:
+    """A run with a model of that kind, in float32."""
+    name = build(kind).name
+    model = build(kind, **{**WIDE[name], **more}).float()
+    return Run(name, model.config, "mu-law", 4000, LEVELLING, TRAINING, Path("runs/mine"), model)
+
+
+def make(path: Path, kind: str = "tiers 6 3", precision: Precision = "float32", **more: Any) -> ModelFile:
+    """A model file of that kind."""
+    return export(run_of(kind, **more), path, precision)
+
+
+def parts(path: Path) -> tuple[dict[str, Any], dict[str, Any], bytearray]:
+    """The metadata, the rest of the header and the tensors' bytes of a sound file."""
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    return json.loads(header.pop("__metadata__")["wavewright"]), header, bytearray(content[start:])
+
+
+def assemble(path: Path, metadata: Any, header: Any, body: bytes) -> None:
+    """A file of these parts, whatever they are; metadata may be given as text."""
+    text = metadata if isinstance(metadata, str) else json.dumps(metadata)
+    whole = json.dumps({"__metadata__": {"wavewright": text}, **header}).encode()
+    path.write_bytes(len(whole).to_bytes(8, "little") + whole + body)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any], dict[str, Any], bytearray], None]) -> None:
+    """Change a file's parts in place; its SHA-256 is set right again."""
+    metadata, header, body = parts(path)
+    change(metadata, header, body)
+    if "sha256" in metadata:
+        metadata["sha256"] = hashlib.sha256(body).hexdigest()
+    assemble(path, metadata, header, bytes(body))

@@ -1,0 +1,161 @@
+"""The native engine against torch in float64 (itself held to the oracles by test_model_maths) and against itself."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from kinds import KINDS, LEVELS, build, codes_of
+from oracles import ORACLES, weights_of
+from wavewright import engine
+from wavewright.engine import Engine, instruction_sets
+from wavewright.errors import ConfigError
+from wavewright.generate import stream
+from wavewright.models import Model
+from wavewright.precision import Precision
+from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.torch_player import TorchPlayer
+
+LENGTH = 1500
+
+
+def native(model: Model[Any], **options: Any) -> Engine:
+    """An engine with the weights of a torch model."""
+    weights = {name: np.float32(weight) for name, weight in weights_of(model).items()}
+    return Engine(model.name, model.config, weights, **options)
+
+
+def forced(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """The torch model's logits (B, T, Q) for each of codes (B, T) of streams that begin with them."""
+    heard = np.concatenate([np.full((len(codes), 1), LEVELS // 2), codes[:, :-1]], 1)
+    with torch.no_grad():
+        return model(torch.from_numpy(heard))[0].numpy()
+
+
+def test_the_engine_is_built() -> None:
+    """Where there is a compiler, as there is wherever these tests run, a silent fall-back would be a fault."""
+    assert engine.available()
+    assert instruction_sets()[-1] == "scalar"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_logits_are_those_of_the_float64_model(kind: str) -> None:
+    model = build(kind)
+    codes = codes_of(3, LENGTH).numpy()
+    expected = forced(model, codes)
+    found = native(model, streams=3, threads=2).logits(codes)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    best = np.sort(expected, 2)
+    clear = best[..., -1] - best[..., -2] > 1e-4
+    assert np.array_equal(found.argmax(2)[clear], expected.argmax(2)[clear])
+    oracle = ORACLES[model.name](model.config, weights_of(model), [LEVELS // 2, *codes[0, :99].tolist()])
+    np.testing.assert_allclose(found[0, :100], oracle, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_float32_has_the_same_bits_in_every_way_of_running_it(kind: str) -> None:
+    model = build(kind)
+    reference = native(model, isa="scalar", threads=1, seed=5)
+    expected = reference.generate(600)[0]
+    for isa in instruction_sets():
+        for threads, streams, block in ((1, 1, 1), (2, 1, 17), (2, 3, 509), (1, 3, 4096)):
+            player = native(model, isa=isa, threads=threads, streams=streams, seed=5)
+            edges = [*range(0, 600, block), 600]
+            found = np.concatenate([player.generate(b - a)[0] for a, b in pairwise(edges)])
+            assert np.array_equal(found, expected), (isa, threads, streams, block)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_plays_what_torch_plays(kind: str) -> None:
+    """The same uniforms, so the same codes; a primed stream too."""
+    model = build(kind).float()
+    prime = [codes_of(1, 40, seed=3).numpy()[0], codes_of(1, 7, seed=4).numpy()[0]]
+    sampling = Sampling(0.9, top_k=9, top_p=0.97)
+    takes = [
+        np.concatenate(list(stream(player, 700, sampling, prime)), 1)
+        for player in (native(model, streams=2, seed=8), TorchPlayer(model, 2, seed=8))
+    ]
+    differ = np.flatnonzero((takes[0] != takes[1]).any(0))
+    assert not len(differ), f"first difference at sample {differ[0]}"
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+@pytest.mark.parametrize("kind", ["thesis tiers", "tier 16", "short window"])
+def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
+    model = build(kind)
+    codes = codes_of(2, 300).numpy()
+    expected = forced(model, codes)
+    off = native(model, streams=2, precision=precision).logits(codes) - expected
+    rms = np.sqrt(np.mean(off**2)) / expected.std()
+    assert 1e-5 < rms < {"bfloat16": 0.01, "int8": 0.02}[precision]
+
+
+@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated"])
+def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> None:
+    model = build(kind)
+    player, fork = native(model, seed=1), native(model, seed=2, threads=1)
+    player.generate(33)
+    state = player.state()
+    expected = player.generate(100)
+    fork.restore(state)
+    assert np.array_equal(fork.generate(100), expected)
+    with pytest.raises(ConfigError, match="bytes"):
+        fork.restore(state[:-1])
+    player.reset(1)
+    assert np.array_equal(player.generate(33), native(model, seed=1).generate(33))
+
+
+def test_settings_change_between_blocks_and_along_curves() -> None:
+    model = build("tiers 8 2")
+    cool, hot = native(model, seed=3), native(model, seed=3)
+    blocks = np.concatenate([cool.generate(50, 0.5), cool.generate(50, 1.5, top_k=4)], 1)
+    curve = hot.generate(100, np.repeat([0.5, 1.5], 50), top_k=np.repeat([LEVELS, 4], 50))
+    assert np.array_equal(blocks, curve)
+
+
+@given(st.integers(0, 2**32), st.floats(0, 3), st.integers(1, 300), st.floats(0.01, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_sampler_is_that_of_sampling_py(seed: int, temperature: float, top_k: int, top_p: float) -> None:
+    rng = np.random.default_rng(seed)
+    logits = (rng.standard_normal((20, 256)) * rng.choice([0.1, 1, 5, 30])).astype(np.float32)
+    logits[:5] = np.round(logits[:5])  # ties
+    uniforms = rng.random(20)
+    uniforms[:2] = 0, 1 - 2**-53
+    expected = draw(logits, uniforms, Sampling(temperature, top_k, top_p))
+    pairs = zip(logits, uniforms, strict=True)
+    found = [engine.draw(row, uniform, temperature, top_k, top_p) for row, uniform in pairs]
+    assert found == expected.tolist()
+
+
+def test_uniforms_are_numpys() -> None:
+    """With equal logits and 2^16 levels a code is its uniform number, cut to 16 bits."""
+    model = build("naive scalar")
+    flat = {name: np.zeros_like(weight, np.float32) for name, weight in weights_of(model).items()}
+    player = Engine(model.name, model.config, flat, streams=3, seed=9)
+    expected = np.floor(Uniforms(9, 3)(1001) * LEVELS)
+    assert np.array_equal(player.generate(1001), expected)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda model: native(model, streams=0), "streams"),
+        (lambda model: native(model, threads=65), "threads"),
+        (lambda model: native(model, isa="mmx"), "mmx"),
+        (lambda model: native(model).prime(np.array([LEVELS])), "codes"),
+        (lambda model: native(model, streams=2).prime(np.zeros((3, 4), int)), "3 streams"),
+        (lambda model: native(model).generate(10, temperature=-1), "temperature"),
+        (lambda model: native(model).generate(10, temperature=np.ones(9)), "9 values for 10"),
+        (lambda model: native(model).generate(10, top_k=0), "top_k"),
+        (lambda model: native(model).generate(10, top_p=1.5), "top_p"),
+    ],
+)
+def test_bad_input_is_one_line(call: Any, named: str) -> None:
+    with pytest.raises(ConfigError, match=named) as caught:
+        call(build("tiers 8 2"))
+    assert "\n" not in str(caught.value)

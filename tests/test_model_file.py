@@ -1,0 +1,158 @@
+"""Model files: what goes in comes out, in every precision, as the specification has it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from conftest import ROOT
+from kinds import KINDS, LEVELS, build
+from model_files import LEVELLING, TRAINING, make, parts, run_of
+from wavewright.model_config import shapes
+from wavewright.model_file import load
+from wavewright.models.layers import multiply_out
+from wavewright.precision import pack, unpack
+
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+
+
+def weights_of(kind: str) -> dict[str, torch.Tensor]:
+    model = run_of(kind).model
+    multiply_out(model)
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@every_kind
+def test_the_shapes_are_those_of_the_model(kind: str) -> None:
+    model = build(kind)
+    config = model.config
+    multiply_out(model)
+    assert dict(shapes(config)) == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+@every_kind
+def test_multiplying_out_changes_no_weight(kind: str) -> None:
+    model, plain = build(kind), build(kind)
+    multiply_out(plain)
+    codes = torch.arange(30)[None] % LEVELS
+    assert torch.equal(model(codes)[0], plain(codes)[0])
+    assert not [name for name in plain.state_dict() if "parametrizations" in name]
+
+
+@every_kind
+@every_precision
+def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
+    """Against safetensors' own reader and torch's own rounding."""
+    path = tmp_path / "m.safetensors"
+    made = make(path, kind, precision)
+    file, there, before = load(path), load_file(path), weights_of(kind)
+    assert (file.path, file.name, file.encoding, file.rate) == (path, KINDS[kind][0], "mu-law", 4000)
+    assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
+    assert file.config == made.config
+    assert not getattr(file.config, "weight_norm", False)
+    assert set(file.weights) == set(before)
+    reduced = 0
+    for name, weight in file.weights.items():
+        stored = there.pop(name)
+        assert (weight.dtype, weight.shape) == (np.float32, tuple(before[name].shape))
+        np.testing.assert_array_equal(weight, made.weights[name])
+        if stored.dtype == torch.float32:
+            expected = before[name]
+        elif stored.dtype == torch.bfloat16:
+            expected, reduced = before[name].to(torch.bfloat16).float(), reduced + 1
+        else:
+            scale, reduced = there.pop(f"{name}.scale")[:, None], reduced + 1
+            assert ((torch.from_numpy(weight) - before[name]).abs() <= scale * 0.5001).all()
+            expected = stored * scale
+        assert np.array_equal(weight, expected.numpy())
+    assert bool(reduced) == (precision != "float32")
+    assert sorted(there) == ["parity.codes", "parity.logits"]
+    assert file.parity.codes.tolist() == there["parity.codes"].tolist()
+    assert np.array_equal(file.parity.logits, there["parity.logits"].numpy())
+    assert (file.parity.codes.shape, file.parity.logits.shape) == ((64,), (64, LEVELS))
+
+
+def test_what_is_reduced(tmp_path: Path) -> None:
+    """Wide matrices only; a convolution's kernel has a scale for each of its taps."""
+
+    def dtypes(kind: str, **more: Any) -> dict[str, tuple[str, list[int]]]:
+        make(tmp_path / "m.safetensors", kind, "int8", **more)
+        header = parts(tmp_path / "m.safetensors")[1]
+        return {name: (entry["dtype"], entry["shape"]) for name, entry in header.items()}
+
+    found = dtypes("gated of 3 taps")
+    assert found["layers.0.weight"] == ("I8", [34, 17, 3])
+    assert found["layers.0.weight.scale"] == ("F32", [34, 3])
+    assert found["layers.0.out_weight.scale"] == ("F32", [34, 1])
+    assert found["output.3.weight.scale"] == ("F32", [12])
+    assert found["layers.0.bias"] == ("F32", [34])
+    assert found["input.weight"] == ("F32", [12, 17])  # a table
+    found = dtypes("tiers 8 4 2", embedding=20)
+    assert found["tiers.0.layers.0.hidden_weight"][0] == "I8"
+    assert found["tiers.0.layers.0.input_weight"] == ("F32", [54, 8])  # narrow
+    assert found["tiers.0.layers.0.start"] == ("F32", [1, 18])
+    assert found["embedding.weight"] == ("F32", [12, 20])
+    assert found["sample_input.weight"][0] == "I8"
+
+
+# Precisions
+
+
+def test_int8_by_hand() -> None:
+    """scale = 254 / 127 = 2; ties go to the even integer; a row too small to scale is zero."""
+    weight = np.zeros((3, 16), np.float32)
+    weight[0, :6] = [254, -254, 1, 3, 5, -3]
+    weight[1, :2] = [1e-37, -1e-40]
+    packed = pack("w", weight, "int8")
+    assert packed["w"][0, :6].tolist() == [127, -127, 0, 2, 2, -2]
+    assert packed["w.scale"].tolist() == [2, 0, 0]
+    assert not packed["w"][1:].any()
+    assert unpack("w", packed, "int8")[0, :6].tolist() == [254, -254, 0, 4, 4, -4]
+
+
+def test_bfloat16_by_hand() -> None:
+    """8 bits of precision: 1 + 2^-8 is a tie and goes to 1, 1 + 3 * 2^-8 to 1 + 2^-6."""
+    weight = np.full((1, 16), 1 + 2**-8, np.float32)
+    weight[0, 1:3] = 1 + 3 * 2**-8, -1 - 2**-8 - 2**-20
+    packed = pack("w", weight, "bfloat16")
+    assert packed["w"].dtype == np.uint16
+    assert unpack("w", packed, "bfloat16")[0, :4].tolist() == [1, 1 + 2**-6, -1 - 2**-7, 1]
+
+
+def test_a_scale_survives_being_multiplied_out() -> None:
+    """For every mantissa of a row's greatest weight: scale -> 127 * scale -> the same scale."""
+    greatest = (np.arange(2**23, dtype=np.uint32) | 0x3F800000).view(np.float32)
+    scale = greatest / np.float32(127)
+    assert np.array_equal(scale * np.float32(127) / np.float32(127), scale)
+
+
+floats = st.floats(-(2.0**100), 2.0**100, width=32)
+
+
+@given(st.lists(floats, min_size=1, max_size=40), st.sampled_from([(3, 16), (2, 17, 2)]), st.integers(0, 9))
+@settings(deadline=None)
+def test_rounding_what_was_rounded_changes_nothing(values: list[float], shape: tuple[int, ...], seed: int) -> None:
+    weight = np.random.default_rng(seed).choice(np.array(values, np.float32), shape)
+    for precision in ("bfloat16", "int8"):
+        once = pack("w", weight, precision)
+        again = pack("w", unpack("w", once, precision), precision)
+        assert {name: array.tolist() for name, array in once.items()} == {n: a.tolist() for n, a in again.items()}
+
+
+@every_precision
+def test_the_reader_in_the_specification(precision: Any, tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    make(path, "gated of 3 taps", precision)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/model-file.md").read_text(), re.DOTALL)
+    found: dict[str, Any] = {}
+    exec(code.replace('"mine.safetensors"', repr(str(path))), found)
+    for name, weight in load(path).weights.items():
+        np.testing.assert_array_equal(found["weights"][name], weight)
+    assert found["facts"]["model"]["name"] == "wavenet"
