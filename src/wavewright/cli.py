@@ -6,7 +6,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from wavewright import __version__
-from wavewright.commands import bench, data, model, play
+from wavewright.commands import bench, data, experiment, model, play, report
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -27,9 +27,11 @@ for command in (
     play.export,
     model.evaluate,
     bench.bench,
+    report.report,
     model.demo,
 ):
     app.command(command)
+app.command(experiment.app)
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -1,0 +1,91 @@
+"""Each model on one second (thesis 4.2): does it learn it, and does it play it?"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from wavewright.experiments.second import compare, one_second
+from wavewright.experiments.workbench import Result, Trial, Workbench
+from wavewright.training import Budget
+
+LEARNED = 0.015  # nats: what the thesis's best NaiveRNN reached (table 4.1)
+CLIPPED = "training.clip=norm"  # ours: one bad step ends no run
+WHOLE = ("training.batch_size=1", "training.sample_seconds=0")
+GAIN = "model.gain=0.70710678"  # fast-wavenet's initial weights, which shrink a signal by half at each layer
+
+
+def _trial(title: str, model: str, steps: int, *overrides: str, loss: float | None = LEARNED, **more: object) -> Trial:
+    every = f"training.checkpoint_every={max(1, steps // 8)}"
+    return Trial(title, model, Budget(steps=steps, loss=loss), overrides=(*WHOLE, every, *overrides), **more)  # type: ignore[arg-type]
+
+
+TRIALS = {
+    "naive-rnn": _trial(
+        "NaiveRNN 2x512",
+        "naive-rnn",
+        42_240,
+        CLIPPED,
+        thesis={"steps": 42_240, "seconds": 3655, "nats": 0.015, "where": "table 4.1"},
+    ),
+    "sample-rnn": _trial(
+        "SampleRNN 512, 8/2",
+        "sample-rnn",
+        28_000,
+        CLIPPED,
+        thesis={"steps": 28_000, "seconds": 3600, "nats": None, "where": "4.2.2"},
+    ),
+    "wavenet-2x12": _trial(
+        "WaveNet 2x12",
+        "wavenet",
+        2_100,
+        CLIPPED,
+        thesis={"steps": 2_100, "seconds": 120, "nats": None, "where": "4.2.3"},
+    ),
+    "wavenet-4x10": _trial(
+        "WaveNet 4x10",
+        "wavenet",
+        2_100,
+        CLIPPED,
+        "model.blocks=4",
+        "model.layers=10",
+        thesis={"steps": None, "seconds": None, "nats": None, "where": "4.2.3: never learned"},
+    ),
+    "wavenet-4x10-as-the-thesis": _trial(
+        "WaveNet 4x10, fast-wavenet's weights",
+        "wavenet",
+        400,
+        "model.blocks=4",
+        "model.layers=10",
+        GAIN,
+        note="as the thesis began it: the signal halves at every layer, and nothing is learned",
+    ),
+}
+SMALL = {
+    "naive-rnn": ("model.units=24",),
+    "sample-rnn": ("model.units=24",),
+    "wavenet": ("model.layers=4", "model.channels=12"),
+}
+
+
+def quick(trial: Trial, steps: int = 20) -> Trial:
+    """The same a good deal smaller."""
+    every = f"training.checkpoint_every={steps}"
+    return replace(
+        trial, budget=Budget(steps=steps), overrides=(*trial.overrides, *SMALL[trial.model], every), thesis=None
+    )
+
+
+def run(bench: Workbench) -> None:
+    """Do it."""
+    learn(bench, TRIALS)
+
+
+def learn(bench: Workbench, declared: Mapping[str, Trial]) -> None:
+    """Train each trial on one second, let it play, and compare."""
+    corpus = one_second(bench)
+
+    def do(name: str, trial: Trial) -> Result:
+        result = bench.train(name, trial, corpus)
+        compare(bench, result, corpus)
+        return result
+
+    bench.work(declared if bench.scale == "full" else {name: quick(trial) for name, trial in declared.items()}, do)

@@ -1,0 +1,119 @@
+"""The long comparison (thesis 4.3): the same data and time for each model; bits, and sound at the same moments."""
+
+import os
+from dataclasses import replace
+from importlib import resources
+
+import numpy as np
+
+from wavewright import metrics
+from wavewright.corpus import INDEX, Corpus
+from wavewright.demo import CLIP
+from wavewright.errors import ConfigError
+from wavewright.experiments.second import CLIP_FACTS, START_TOKEN, play
+from wavewright.experiments.workbench import Result, Sound, Trial, Workbench
+from wavewright.generate import Playable
+from wavewright.native import open_model
+from wavewright.prepare import prepare
+from wavewright.quantize import encode
+from wavewright.sampling import Sampling
+from wavewright.settings import SplitName, prepare_settings
+from wavewright.training import Budget
+
+MINUTES = {"full": 48 * 60.0, "quick": 0.1}  # the thesis gave each model 48 hours of a GPU
+SHARES = (0.25, 0.5, 1.0)  # of the time: when each plays
+SECONDS = {"full": 10.0, "quick": 0.5}  # of each of these sounds
+STEADY = {"full": 60.0, "quick": 2.0}  # of the last, whose level and centre are measured
+OWN = Sampling(temperature=1.0)  # the model's own distribution
+NOTHING = np.zeros(0, np.int64)
+DEEP = ("model.blocks=4", "model.layers=10")
+
+SECTION_SECONDS = 30.0  # training that resets its state every 4 s leaves an LSTM that drones from then on
+SILENT = (  # time is for training; each plays when its share of it is over
+    "training.sample_seconds=0",
+    "training.validation_seconds=60",
+)
+
+NAIVE = Trial("NaiveRNN", "naive-rnn", Budget(), overrides=SILENT)
+SAMPLE = Trial("SampleRNN", "sample-rnn", Budget(), overrides=SILENT)
+WAVENET = Trial("WaveNet", "wavenet", Budget(), overrides=SILENT)
+THESIS = {
+    "naive-rnn": NAIVE,
+    "sample-rnn": SAMPLE,
+    "wavenet-2x12": replace(WAVENET, title="WaveNet 2x12"),
+    "wavenet-4x10": replace(WAVENET, title="WaveNet 4x10", overrides=(*SILENT, *DEEP)),
+}
+OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # presets of our own have one WaveNet
+
+
+def run(bench: Workbench, preset: str = "thesis", minutes: float | None = None) -> None:
+    """Do it, at another preset than the thesis's and for another time where they are given."""
+    preset, minutes = ("tiny" if bench.scale == "quick" else preset), minutes or MINUTES[bench.scale]
+    trials = THESIS if preset == "thesis" else OTHER
+    corpus = corpus_of(bench)
+
+    def do(name: str, trial: Trial) -> Result:
+        sounds: list[Sound] = []
+        for share in SHARES:
+            result = bench.train(name, trial, corpus, budget=Budget(minutes=minutes * share))
+            result.sounds = sounds
+            made = play(_opened(bench, name), NOTHING, round(SECONDS[bench.scale] * corpus.rate), OWN)
+            bench.keep(result, f"{share:.0%}.wav".replace("%", "-percent"), "from silence", made, corpus.rate)
+        _continue(bench, result, corpus)
+        _hold(bench, result, corpus)
+        return result
+
+    bench.work({name: replace(trial, preset=preset) for name, trial in trials.items()}, do)
+
+
+def corpus_of(bench: Workbench) -> Corpus:
+    """The prepared corpus that was named, or the recordings named, prepared with the defaults.
+
+    Raises:
+        ConfigError: nothing was named at full scale.
+    """
+    if not bench.data and bench.scale == "full":
+        raise ConfigError("--data: name a corpus or recordings; the thesis had forty minutes of piano")
+    path, facts = bench.out / "corpus", ", ".join(map(str, bench.data)) or CLIP_FACTS
+    if bench.data and (bench.data[0] / INDEX).is_file():
+        path = bench.data[0]
+    elif not (path / INDEX).is_file():
+        with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
+            settings = prepare_settings(section_seconds=SECTION_SECONDS)
+            prepare(bench.data or [clip], path, settings, workers=os.cpu_count() or 1)
+    corpus = Corpus.open(path)
+    bench.describe(corpus, facts)
+    return corpus
+
+
+def _opened(bench: Workbench, name: str) -> Playable:
+    return open_model(bench.folder(name) / "run", "last")
+
+
+def _continue(bench: Workbench, result: Result, corpus: Corpus) -> None:
+    """Go on from a start token and from a second of music, of the validation split where there is one."""
+    played = _opened(bench, result.name)
+    split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
+    heard = corpus.samples(split)[: corpus.rate] / np.float32(32767)
+    codes = encode(heard, played.config.q_levels, played.encoding)
+    for token, title in (
+        (codes[:START_TOKEN], f"a start token of {START_TOKEN} samples"),
+        (codes, "a second of music"),
+    ):
+        made = play(played, token, round(SECONDS[bench.scale] * corpus.rate), OWN)
+        bench.keep(result, f"after-{len(token)}.wav", f"after {title}", made, corpus.rate)
+
+
+def _hold(bench: Workbench, result: Result, corpus: Corpus) -> None:
+    """A long sound from silence: does it keep its level and centre?"""
+    made = play(_opened(bench, result.name), NOTHING, round(STEADY[bench.scale] * corpus.rate), OWN, seed=1)
+    bench.keep(result, "steady.wav", f"{STEADY[bench.scale]:g} s from silence", made, corpus.rate)
+    levels = [metrics.level(second) for second in np.array_split(made, max(2, round(STEADY[bench.scale])))]
+    decibels, means = zip(*levels, strict=True)
+    result.measures |= {
+        "quietest_second_dbfs": min(decibels),
+        "loudest_second_dbfs": max(decibels),
+        "level_dbfs": metrics.level(made)[0],
+        "corpus_level_dbfs": metrics.level(corpus.samples("train") / np.float32(32767))[0],
+        "greatest_dc_of_a_second": max(map(abs, means)),
+    }

@@ -1,0 +1,93 @@
+"""What the thesis wished for (5.1): SampleRNN's frame sizes, tiers, units, length and rate, sought by Optuna.
+
+A trial is trained in stages; one whose validation is worse than the median of others at the same stage ends there.
+"""
+
+from typing import Any
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.trial import TrialState
+
+from wavewright.experiments import study
+from wavewright.experiments.piano import corpus_of
+from wavewright.experiments.workbench import Trial, Workbench
+from wavewright.files import write_json
+from wavewright.training import Budget
+
+FRAMES = ("4", "8", "16", "8 2", "16 4", "32 8", "8 4 2", "32 8 2", "64 16 4")
+UNITS = (128, 256, 512)
+LENGTHS = (256, 512, 1024)
+TRIALS = {"full": 40, "quick": 3}
+MINUTES = {"full": 20.0, "quick": 0.05}  # of a trial that is not pruned
+STAGES = 5
+CHECKPOINTS = {"full": 100, "quick": 2}
+
+
+def run(bench: Workbench) -> None:
+    """Do it, and write search.json: every trial, the importances, the best."""
+    corpus = corpus_of(bench)
+    opened = bench.open_study(
+        sampler=optuna.samplers.TPESampler(seed=0, multivariate=True), pruner=optuna.pruners.MedianPruner()
+    )
+
+    def objective(trial: optuna.Trial) -> float:
+        name = f"trial-{study.origin(trial):04d}"
+        declared = _sample(trial, bench.scale)
+        bits: float | None = None
+        for stage in range(1, STAGES + 1):
+            result = bench.train(name, declared, corpus, budget=Budget(minutes=MINUTES[bench.scale] * stage / STAGES))
+            bits = result.measures.get("validation_bits")
+            if bits is None or result.lost:
+                raise optuna.TrialPruned("lost")
+            bench.finish(result)
+            trial.report(bits, stage)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+        assert bits is not None
+        return bits
+
+    study.work(opened, objective, TRIALS[bench.scale])
+    write_json(bench.out / "search.json", _summary(opened))
+
+
+def _sample(trial: optuna.Trial, scale: str) -> Trial:
+    frames = trial.suggest_categorical("frame_sizes", FRAMES)
+    units = trial.suggest_categorical("units", UNITS)
+    length = trial.suggest_categorical("length", LENGTHS)
+    rate = trial.suggest_float("learning_rate", 3e-4, 6e-3, log=True)
+    return Trial(
+        f"frames {frames.replace(' ', '/')}, {units} units",
+        "sample-rnn",
+        Budget(),
+        preset="small",
+        overrides=(
+            f"model.frame_sizes=[{frames.replace(' ', ',')}]",
+            f"model.units={units if scale == 'full' else units // 16}",
+            f"training.length={length}",
+            f"training.learning_rate={rate:.4g}",
+            f"training.checkpoint_every={CHECKPOINTS[scale]}",
+            "training.sample_seconds=0",
+        ),
+    )
+
+
+def _summary(opened: optuna.Study) -> dict[str, Any]:
+    done = [trial for trial in opened.trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    complete = [trial for trial in done if trial.state == TrialState.COMPLETE]
+    varied = len(complete) > 1 and len({trial.value for trial in complete}) > 1
+    return {
+        "trials": [
+            {
+                "number": study.origin(trial),
+                "state": trial.state.name.lower(),
+                "value": trial.value,
+                "parameters": trial.params,
+                "intermediate": trial.intermediate_values,
+                "seconds": trial.duration.total_seconds() if trial.duration else None,
+            }
+            for trial in done
+        ],
+        "importances": get_param_importances(opened, evaluator=PedAnovaImportanceEvaluator()) if varied else {},
+        "best": study.origin(opened.best_trial) if complete else None,
+    }

@@ -1,0 +1,36 @@
+"""The six NaiveRNN configurations of the thesis's table 4.1 on one second."""
+
+from wavewright.experiments.overfit import CLIPPED, LEARNED, WHOLE, learn
+from wavewright.experiments.workbench import Trial, Workbench
+from wavewright.training import Budget
+
+TABLE = (  # layers, units, length, steps, seconds, nats: table 4.1
+    (2, 256, 256, 44_830, 6193, 0.027),
+    (3, 256, 256, 32_930, 6558, 0.086),
+    (2, 512, 256, 29_130, 4917, 0.049),
+    (2, 256, 512, 23_240, 6351, 0.124),
+    (2, 256, 128, 68_060, 4700, 0.007),
+    (2, 512, 128, 42_240, 3655, 0.015),
+)
+TRIALS = {
+    f"{layers}x{units}-{length}": Trial(
+        f"{layers} layers, {units} units, length {length}",
+        "naive-rnn",
+        Budget(steps=steps, loss=LEARNED),
+        overrides=(
+            *WHOLE,
+            CLIPPED,
+            f"model.layers={layers}",
+            f"model.units={units}",
+            f"training.length={length}",
+            f"training.checkpoint_every={steps // 8}",
+        ),
+        thesis={"steps": steps, "seconds": seconds, "nats": nats, "where": "table 4.1"},
+    )
+    for layers, units, length, steps, seconds, nats in TABLE
+}
+
+
+def run(bench: Workbench) -> None:
+    """Do it."""
+    learn(bench, TRIALS)

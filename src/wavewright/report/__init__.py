@@ -1,0 +1,78 @@
+"""`wavewright report`: experiments' folders as one page that needs nothing else, with the thesis beside ours.
+
+`reading` checks the folders, `sections` and `learning` decide what is shown, `figures` and `drawing` draw it.
+"""
+
+import base64
+import hashlib
+import importlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from wavewright.errors import WavewrightError
+from wavewright.files import atomic_file
+
+ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
+NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that bring them
+
+
+def report(folders: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Write the page of some experiments to `out`, and say what is on it; the same folders give the same bytes.
+
+    Raises:
+        WavewrightError: a folder is no experiment or is damaged; a library is missing.
+    """
+    _check_libraries()
+    from wavewright.report import figures
+    from wavewright.report.reading import read
+    from wavewright.report.sections import section
+
+    if not folders:
+        raise WavewrightError("report: give at least one folder of `wavewright experiment`")
+    experiments = sorted((read(folder) for folder in folders), key=lambda e: ORDER.index(e.header.experiment))
+    originals = [experiment.original for experiment in experiments if experiment.original]
+    sampling = [figures.rates(originals[0]), figures.resolutions(originals[0])] if originals else []
+    sections = [section(experiment) for experiment in experiments]
+    page = _render(sampling=sampling, sections=sections)
+    with atomic_file(out) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return {
+        "page": str(out),
+        "bytes": len(page.encode()),
+        "experiments": [experiment.header.experiment for experiment in experiments],
+        "figures": len(sampling) + sum(len(group) for section in sections for group in section.figures),
+        "players": sum(len(sounds.players) for section in sections for sounds in section.sounds),
+        "unfinished": [str(e.folder / "trials" / name) for e in experiments for name in e.unfinished],
+    }
+
+
+def _check_libraries() -> None:
+    for name, extra in NEEDS.items():
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            raise WavewrightError(
+                f"report needs {name}, which is not installed: pip install 'wavewright[{extra}]'"
+            ) from None
+
+
+def _render(**parts: Any) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    files = resources.files(__name__)
+    scripts = [files.joinpath(name).read_text(encoding="utf-8") for name in ("vendor/wavesurfer.min.js", "page.js")]
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(files.joinpath("page.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        **parts,
+        # Ours and the vendored player, which hold no "</script"; all that comes from a folder is escaped.
+        style=Markup(files.joinpath("style.css").read_text(encoding="utf-8")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],
+        licence=files.joinpath("vendor/LICENSE").read_text(encoding="utf-8"),
+    )

@@ -1,0 +1,40 @@
+"use strict";
+// Without this script each sound has the browser's own controls; with it, a waveform that can be played and searched.
+(() => {
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const surfers = [];
+  document.documentElement.classList.add("live");
+  for (const card of document.querySelectorAll(".player")) {
+    const button = document.createElement("button");
+    const title = card.querySelector("strong").textContent;
+    const show = (playing) => {
+      button.textContent = playing ? "❚❚" : "▶\uFE0E";
+      button.setAttribute("aria-label", `${playing ? "Pause" : "Play"} ${title}`);
+    };
+    const surfer = WaveSurfer.create({
+      container: card.querySelector(".surfer"),
+      media: card.querySelector("audio"),
+      peaks: JSON.parse(card.dataset.peaks),
+      duration: Number(card.dataset.seconds),
+      height: 80,
+      waveColor: colour("--wave"),
+      progressColor: colour("--played"),
+      cursorColor: colour("--played"),
+      dragToSeek: true,
+    });
+    button.type = "button";
+    show(false);
+    button.addEventListener("click", () => surfer.playPause());
+    surfer.on("play", () => {
+      for (const other of surfers) if (other !== surfer) other.pause();
+      show(true);
+    });
+    surfer.on("pause", () => show(false));
+    surfer.on("finish", () => show(false));
+    surfers.push(surfer);
+    card.prepend(button);
+  }
+  addEventListener("beforeprint", () => {
+    for (const details of document.querySelectorAll("main details")) details.open = true;
+  });
+})();

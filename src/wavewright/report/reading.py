@@ -1,0 +1,285 @@
+"""Experiments' folders, read and checked: what ran, how each trial learned, what it sounds like."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from wavewright.audio import Recording, mono
+from wavewright.errors import WavewrightError, printable
+from wavewright.files import parse_json, read_json
+from wavewright.model_config import explain
+
+Floats = NDArray[np.float64]
+REMEDY = "make the folder again with `wavewright experiment`, or leave it out"
+WINDOW = 10  # steps of the rolling mean, the thesis's
+BUCKETS = 400  # of a drawn curve, each with its lowest and highest point
+
+
+class Data(BaseModel):
+    """What an experiment heard."""
+
+    files: list[str]
+    rate: int | None
+    seconds: float | None
+    facts: str
+
+
+class Header(BaseModel):
+    """experiment.json."""
+
+    format: Literal[1]
+    experiment: Literal["overfit", "variations", "search", "piano", "speed"]
+    scale: Literal["full", "quick"]
+    commands: list[str]
+    data: Data
+    made_by: dict[str, str]
+
+
+class Thesis(BaseModel):
+    """What the thesis gives for the same trial, and where."""
+
+    steps: float | None = None
+    seconds: float | None = None
+    nats: float | None = None
+    where: str | None = None
+
+
+class SoundFile(BaseModel):
+    """A generated sound; `file` is relative to its trial's folder."""
+
+    file: str
+    title: str
+    step: int | None = None
+    minutes: float | None = None
+
+
+class Result(BaseModel):
+    """result.json, which a finished trial has."""
+
+    name: str
+    title: str
+    model: str
+    parameters: int
+    steps: int
+    seconds: float
+    nats: float | None
+    thesis: Thesis | None
+    note: str | None
+    sounds: list[SoundFile]
+    measures: dict[str, float | None]
+
+
+class Row(BaseModel):
+    """A row of rows.json: `benchmark.Row`."""
+
+    model: str
+    preset: str
+    engine: str
+    precision: str
+    threads: int
+    streams: int
+    samples_per_second: float
+    times_real_time: float
+    times_torch: float | None
+    of_limit: float | None
+
+
+class SearchTrial(BaseModel):
+    """A trial of search.json; `value` is its validation bits."""
+
+    number: int
+    state: str
+    value: float | None
+    parameters: dict[str, Any]
+    seconds: float | None
+
+
+class Search(BaseModel):
+    """search.json."""
+
+    trials: list[SearchTrial]
+    importances: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Samples (n,) in [-1, 1], and what is known of them."""
+
+    title: str
+    rate: int
+    samples: NDArray[np.float32]
+    step: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's steps: rolling mean of the loss in nats (NaN where a step had none), samples heard, minutes spent."""
+
+    steps: Floats
+    nats: Floats
+    samples: Floats
+    minutes: Floats
+    validations: list[int]
+    validation_bits: list[float]
+
+    def thinned(self) -> tuple[Floats, Floats]:
+        """Steps and nats for drawing: each bucket's lowest and highest point, so that spikes stay."""
+        if len(self.nats) <= 2 * BUCKETS:
+            return self.steps, self.nats
+        kept: list[int] = []
+        for part in np.array_split(np.arange(len(self.nats)), BUCKETS):
+            if not np.isnan(self.nats[part]).all():
+                kept += sorted({int(part[np.nanargmin(self.nats[part])]), int(part[np.nanargmax(self.nats[part])])})
+        return self.steps[kept], self.nats[kept]
+
+    @property
+    def learned(self) -> bool:
+        """Whether it has any loss to show."""
+        return bool(np.isfinite(self.nats).any())
+
+    def at(self, step: int) -> int:
+        """The place of a step."""
+        return min(int(np.searchsorted(self.steps, step)), len(self.steps) - 1)
+
+    def reaches(self, nats: float) -> int | None:
+        """The first place where the mean is at most `nats`."""
+        below = np.flatnonzero(self.nats <= nats)
+        return int(below[0]) if len(below) else None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished trial."""
+
+    folder: Path
+    result: Result
+    config: dict[str, Any]
+
+    @cached_property
+    def curve(self) -> Curve:
+        """How it learned."""
+        return _read_curve(self.folder / "run" / "metrics.jsonl", self.config)
+
+    @cached_property
+    def sounds(self) -> list[Sound]:
+        """What it generated."""
+        return [self._sound(file) for file in self.result.sounds]
+
+    def _sound(self, file: SoundFile) -> Sound:
+        path = self.folder / file.file
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise WavewrightError(f"{printable(path)}: lies outside its trial's folder; {REMEDY}")
+        rate, samples = read_sound(path)
+        return Sound(file.title, rate, samples, file.step, file.minutes)
+
+    def field(self, group: str, name: str) -> Any:
+        """A field of its configuration, such as ("model", "units"), or None."""
+        fields = self.config.get(group)
+        return fields.get(name) if isinstance(fields, dict) else None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A folder, whole; `unfinished` are the names of trials without a result."""
+
+    folder: Path
+    header: Header
+    original: Sound | None
+    trials: list[Trial]
+    unfinished: list[str]
+    rows: list[Row]
+    search: Search | None
+
+
+def read(folder: Path) -> Experiment:
+    """Read an experiment's folder.
+
+    Raises:
+        WavewrightError: it is none, of another format, or damaged.
+    """
+    if not (folder / "experiment.json").is_file():
+        raise WavewrightError(f"{printable(folder)}: not an experiment (no experiment.json); {REMEDY}")
+    header = _checked(Header, folder / "experiment.json")
+    folders = sorted(path for path in (folder / "trials").glob("*") if path.is_dir())
+    finished = [path for path in folders if (path / "result.json").is_file()]
+    original = folder / "original.wav"
+    return Experiment(
+        folder=folder,
+        header=header,
+        original=Sound("original", *read_sound(original)) if original.is_file() else None,
+        trials=[_trial(path) for path in finished],
+        unfinished=[path.name for path in folders if path not in finished],
+        rows=_checked(list[Row], folder / "rows.json") if header.experiment == "speed" else [],
+        search=_checked(Search, folder / "search.json") if header.experiment == "search" else None,
+    )
+
+
+def read_sound(path: Path) -> tuple[int, NDArray[np.float32]]:
+    """Rate and samples of a sound file, mixed to one channel."""
+    with Recording(path) as recording:
+        return recording.rate, np.concatenate([mono(block, "mix") for block in recording.blocks()])
+
+
+def _trial(folder: Path) -> Trial:
+    config = folder / "run" / "config.json"
+    return Trial(folder, _checked(Result, folder / "result.json"), _checked(dict[str, Any], config))
+
+
+def _checked(kind: Any, path: Path) -> Any:
+    """A JSON file as `kind`, or one line."""
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path))
+    except ValidationError as error:
+        problem = printable(explain(error, "").lstrip("."))
+        raise WavewrightError(f"{printable(path)}: {problem[:300]}; {REMEDY}") from None
+
+
+def _read_curve(path: Path, config: dict[str, Any]) -> Curve:
+    steps: list[dict[str, Any]] = []
+    validations: list[dict[str, Any]] = []
+    for record in _records(path):
+        if "event" not in record:
+            steps.append(record)
+        elif record["event"] == "validation":  # others tell of roll-backs
+            validations.append(record)
+    try:
+        if not steps:
+            raise ValueError("no steps")
+        training = config["training"]
+        heard = training["batch_size"] * min(training["length"], config["corpus"]["section"])
+        loss = np.array([np.nan if record["loss"] is None else record["loss"] for record in steps], float)
+        window = min(WINDOW, len(steps))
+        whole = steps[window - 1 :]  # where the mean has all of its steps
+        number = np.array([record["step"] for record in whole], float)
+        return Curve(
+            steps=number,
+            nats=np.convolve(loss, np.full(window, 1 / window), "valid"),
+            samples=number * heard,
+            minutes=np.array([record["time"]["seconds"] for record in whole], float) / 60,
+            validations=[int(record["step"]) for record in validations],
+            validation_bits=[float(record["bits"]) for record in validations],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise WavewrightError(f"{printable(path)}: not what training writes ({error!r}); {REMEDY}") from None
+
+
+def _records(path: Path) -> Iterator[dict[str, Any]]:
+    number = 0
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):  # noqa: B007 (the message needs it)
+                record = parse_json(line)
+                if not isinstance(record, dict):
+                    raise ValueError("not an object")
+                yield record
+    except (OSError, ValueError) as error:
+        raise WavewrightError(f"{printable(path)}: line {number} is not readable ({error}); {REMEDY}") from None
+    if not number:
+        raise WavewrightError(f"{printable(path)}: empty; {REMEDY}")

@@ -1,0 +1,300 @@
+"""The report: one page that needs nothing else, whole in a real browser, and refused in one line where it must be."""
+
+import base64
+import html
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import refusal
+
+pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'wavewright[experiments]'")
+
+import experiment_folders
+from wavewright.errors import WavewrightError
+from wavewright.report import report
+from wavewright.report.players import player
+from wavewright.report.reading import Curve, Sound, read
+from wavewright.report.writing import NONE, clock, number
+
+ADDRESS = re.compile(r"""(?:src|href|srcset|action|poster|data)\s*=\s*["']?\s*([^"'>\s]+)|url\(([^)]*)\)|@import""")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return experiment_folders.make_all(tmp_path_factory.mktemp("experiments"))
+
+
+@pytest.fixture(scope="module")
+def page(folders: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    report(folders, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def text(page: Path) -> str:
+    """The page without its data, scripts and styles, entities resolved."""
+    source = re.sub(r"(?s)<(script|style)>.*?</\1>|data:[^\"]*", "", page.read_text(encoding="utf-8"))
+    return html.unescape(source)
+
+
+def test_every_figure_of_the_thesis_is_there(text: str) -> None:
+    captions = re.findall(r'<span class="number">Figure ([\d.]+)</span>', text)
+    assert set(captions) == {"1.4", "1.5", *(f"4.{n}" for n in range(1, 17))}
+    assert captions.count("4.7") == captions.count("4.8") == 4  # a model each
+    assert "Not drawn" not in text
+    for also in ("against steps", "against samples heard", "against time", "What mattered in the search"):
+        assert also in text
+
+
+def test_tables_hold_ours_and_the_thesiss(text: str) -> None:
+    rows = [
+        [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<td.*?</td>", row)]
+        for row in re.findall(r"<tr>.*?</tr>", text)
+    ]
+    assert ["2 / 256 / 256", "3,000", "44,830", "1:30", "1:43:13", "0.01", "0.027"] in rows  # 4.1
+    assert ["WaveNet 4x10", "1,234,567", "3,000", "–", "1:30", "–", "0.01", "–", "–"] in rows  # noqa: RUF001
+    assert ["SampleRNN 512, 8/2", "25", "20", "0.5", "avx2 float32, 1 thread"] in rows  # seconds per second
+    assert ["11", "4.2", "1:11", "16/4", "0.012", "256"] in rows  # the best of the search
+    assert any(row[:1] == ["SampleRNN 512, 8/2"] and row[-1].startswith("it dies") for row in rows)  # piano
+
+
+def test_captions_say_what_the_data_say(text: str, folders: list[Path]) -> None:
+    by_name = {trial.result.name: trial.curve for trial in read(folders[0]).trials}
+    base, other = by_name["2x256-256"], by_name["2x512-128"]
+    goal = max(np.nanmin(base.nats), np.nanmin(other.nats))
+    steps = [int(curve.steps[np.argmax(curve.nats <= goal)]) for curve in (base, other)]
+    caption = text[text.index("Figure 4.5") :]
+    assert f"2 layers, 256 units, length 256 took {steps[0]:,} steps" in caption
+    assert f"2 layers, 512 units, length 128 took {steps[1]:,} steps" in caption
+
+
+def test_commands_data_and_machine_are_there(text: str) -> None:
+    assert text.count("wavewright experiment piano --out runs/piano") == 1
+    for fact in ("FluidR3 samples, MIT licence", "2 cores, AMD EPYC", "model.units = 512", "BSD 3-Clause License"):
+        assert fact in text
+
+
+def test_the_page_loads_nothing(page: Path) -> None:
+    source = re.sub(r"(?s)<script>.*?</script>", "", page.read_text(encoding="utf-8"))
+    addresses = [match[1] or match[2] for match in ADDRESS.finditer(source)]
+    assert len(addresses) > 50
+    assert not [address for address in addresses if not address.startswith(("data:", "#"))]
+
+
+def test_the_same_folders_give_the_same_bytes(folders: list[Path], page: Path, tmp_path: Path) -> None:
+    report(list(reversed(folders)), tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_sounds_come_back_from_the_page(page: Path, folders: list[Path], tmp_path: Path) -> None:
+    first = re.search(r'<audio[^>]* src="data:audio/flac;base64,([^"]*)"', page.read_text(encoding="utf-8"))
+    assert first
+    (tmp_path / "first.flac").write_bytes(base64.b64decode(first[1]))
+    heard, rate = soundfile.read(tmp_path / "first.flac", dtype="int16")
+    truth, _ = soundfile.read(folders[1] / "original.wav", dtype="int16")
+    assert rate == experiment_folders.RATE
+    assert np.array_equal(heard, truth)
+
+
+def test_names_from_files_are_text(tmp_path: Path) -> None:
+    folder = experiment_folders.overfit(tmp_path / "hostile", 60)
+    bad = "</script><script>alert(1)</script>$\\frac{\"'><img src=x onerror=alert(1)>"
+    result = folder / "trials" / "wavenet-2x12" / "result.json"
+    values = json.loads(result.read_text())
+    values |= {"title": bad, "note": bad, "measures": {bad: 1.0}}
+    values["sounds"][0]["title"] = bad
+    result.write_text(json.dumps(values))
+    header = json.loads((folder / "experiment.json").read_text())
+    header["commands"] = header["data"]["files"] = [bad]
+    header["made_by"] = {bad: bad}
+    (folder / "experiment.json").write_text(json.dumps(header))
+    report([folder], tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert source.count("<script>") == source.count("</script>") == 2
+    assert "<img src=x" not in source
+    assert html.escape(bad, quote=False)[:40] in source.replace("&#34;", '"').replace("&#39;", "'")
+
+
+def test_what_the_trials_do_not_allow_is_named(tmp_path: Path) -> None:
+    folder = experiment_folders.piano(tmp_path / "piano", 60)
+    shutil.rmtree(folder / "trials" / "wavenet-4x10")
+    (folder / "trials" / "sample-rnn" / "result.json").unlink()
+    made = report([folder], tmp_path / "report.html")
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "are not there: figures 4.12, 4.15, 4.13, 4.16." in source
+    assert "Not finished: sample-rnn." in source
+    assert made["unfinished"] == [str(folder / "trials" / "sample-rnn")]
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _set(**values: Any) -> Callable[[Path], None]:
+    return lambda path: path.write_text(json.dumps({**json.loads(path.read_text()), **values})) and None
+
+
+TRIAL = "trials/wavenet-2x12/"
+OUTSIDE = {"file": "../../original.wav", "title": "outside"}
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "said"),
+    [
+        ("experiment.json", Path.unlink, "not an experiment"),
+        ("experiment.json", _truncate, "not readable as JSON"),
+        ("experiment.json", _set(format=2), "format: Input should be 1"),
+        ("experiment.json", _set(commands="rm"), "commands: "),
+        (TRIAL + "result.json", _truncate, "not readable as JSON"),
+        (TRIAL + "result.json", _set(steps="many"), "steps: "),
+        (TRIAL + "result.json", _set(sounds=[OUTSIDE]), "outside its trial's folder"),
+        (TRIAL + "run/config.json", Path.unlink, "no such file"),
+        (TRIAL + "run/config.json", _set(training={}), "not what training writes"),
+        (TRIAL + "run/metrics.jsonl", _truncate, "is not readable"),
+        (TRIAL + "run/metrics.jsonl", lambda path: path.write_text(""), "empty"),
+        (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"event": "x"}\n'), "no steps"),
+        (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"step": 1}\n'), "loss"),
+        (TRIAL + "takes/0.wav", Path.unlink, "no such file"),
+        (TRIAL + "takes/0.wav", lambda path: path.write_bytes(b"RIFF"), "not readable"),
+    ],
+)
+def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, damage: Callable[[Path], None], said: str) -> None:
+    folder = experiment_folders.overfit(tmp_path / "overfit", 60)
+    damage(folder / file)
+    with pytest.raises(WavewrightError, match=re.escape(said)) as refused:
+        report([folder], tmp_path / "report.html")
+    assert str(folder) in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_the_command(tmp_path: Path, wavewright: Callable[..., CompletedProcess[str]]) -> None:
+    folder = experiment_folders.speed(tmp_path / "speed")
+    made = wavewright("report", folder, "--out", tmp_path / "report.html", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["bytes"] == (tmp_path / "report.html").stat().st_size
+    assert "at least one folder" in refusal(wavewright("report"))
+    assert "not an experiment" in refusal(wavewright("report", tmp_path))
+
+
+def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(WavewrightError, match=r"jinja2.*pip install 'wavewright\[experiments\]'"):
+        report([tmp_path], tmp_path / "report.html")
+
+
+def test_a_loss_that_never_was_and_odd_sounds(tmp_path: Path) -> None:
+    folder = experiment_folders.piano(tmp_path / "piano", 40)
+    trial = folder / "trials" / "naive-rnn"
+    lines = [json.loads(line) for line in (trial / "run" / "metrics.jsonl").read_text().splitlines()]
+    lost = [{**line, "loss": None} if "loss" in line else line for line in lines]
+    (trial / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lost))
+    for name, length in (("0.wav", 1), ("1.wav", 300)):
+        soundfile.write(trial / "takes" / name, np.zeros(length), 8000)
+    report([folder], tmp_path / "report.html")
+    assert "NaiveRNN 2x512 ends at – nats" in (tmp_path / "report.html").read_text(encoding="utf-8")  # noqa: RUF001
+
+
+def test_thinning_keeps_the_spikes_and_the_gaps() -> None:
+    nats = np.full(50_000, 2.0)
+    nats[31_234], nats[40_000:41_000] = 9.0, np.nan
+    steps = np.arange(50_000.0)
+    curve = Curve(steps, nats, steps, steps, [], [])
+    x, y = curve.thinned()
+    assert len(x) <= 800
+    assert (np.diff(x) > 0).all()
+    assert y[x == 31_234] == [9.0]
+    assert not ((x > 40_000) & (x < 41_000)).any()
+
+
+def test_the_rolling_mean_is_over_ten_steps(folders: list[Path]) -> None:
+    trial = read(folders[0]).trials[0]
+    lines = [json.loads(line) for line in (trial.folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    at = trial.curve.at(1000)
+    assert trial.curve.steps[at] == 1000
+    assert trial.curve.nats[at] == pytest.approx(np.mean([line["loss"] for line in lines[990:1000]]))
+    assert trial.curve.samples[at] == 1000 * 4 * trial.config["training"]["length"]
+    assert np.isnan(trial.curve.nats[trial.curve.at(50) : trial.curve.at(60)]).all()  # step 50 has no loss
+
+
+def test_a_shifted_sound_looks_shifted_and_a_long_one_is_cut() -> None:
+    shown = player(Sound("drifted", 1000, np.full(20_000, 0.6, np.float32)))
+    top, bottom = json.loads(shown.peaks)
+    assert (set(top), set(bottom)) == ({0.6}, {0.0})
+    assert "the first 15 of 20 s" in shown.facts
+    assert "DC +0.600" in shown.facts
+    assert shown.seconds == 15
+
+
+def test_times_and_numbers_are_written_as_in_the_thesis() -> None:
+    assert [clock(seconds) for seconds in (42, 130, 6193)] == ["0:42", "2:10", "1:43:13"]
+    assert [number(value) for value in (0, 0.0123456, 44830, -23.14)] == ["0", "0.0123", "44,830", "−23.1"]  # noqa: RUF001
+    assert clock(None) == number(None) == number(float("nan")) == NONE
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        pytest.skip("no chromium to show the page")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
+    quiet = ("background-networking", "component-update", "sync", "gpu")
+    arguments = ["--no-sandbox", *(f"--disable-{part}" for part in quiet)]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+# How far the n-th sound got, once it is past 0.1 s. The page's policy forbids the eval that wait_for_function needs.
+PLAYED = """n => new Promise(done => {
+    const audio = document.querySelectorAll("audio")[n]
+    audio.addEventListener("timeupdate", () => audio.currentTime > 0.1 && done(audio.currentTime))
+    setTimeout(() => done(audio.currentTime), 10000)
+})"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_in_a_browser(browser: Any, page: Path, width: int) -> None:
+    shown = browser.new_page(viewport={"width": width, "height": 844})
+    said: list[str] = []
+    asked: list[str] = []
+    shown.on("console", lambda message: said.append(message.text))
+    shown.on("pageerror", lambda error: said.append(str(error)))
+    shown.on("request", lambda request: asked.append(request.url))
+    shown.goto(page.as_uri())
+    buttons = shown.locator(".player button")
+    assert buttons.count() == shown.locator(".player").count() == 28
+    assert shown.evaluate("document.documentElement.scrollWidth") == width  # no more than that
+    assert shown.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
+
+    buttons.nth(0).click()
+    assert shown.evaluate(PLAYED, 0) > 0.1
+    buttons.nth(1).click()  # a second sound stops the first
+    assert shown.evaluate(PLAYED, 1) > 0.1
+    assert shown.evaluate("document.querySelectorAll('audio')[0].paused")
+    assert not said
+    assert not [address for address in asked if not address.startswith(("file:", "data:", "blob:"))]
+    shown.close()
+
+
+def test_in_print(browser: Any, page: Path) -> None:
+    shown = browser.new_page()
+    shown.goto(page.as_uri())
+    assert not shown.locator(".outline").first.is_visible()
+    assert shown.pdf(format="A4").startswith(b"%PDF")
+    shown.emulate_media(media="print")
+    assert shown.locator(".outline").first.is_visible()
+    assert not shown.locator(".surfer, .player button").first.is_visible()
+    shown.close()
