@@ -15,7 +15,7 @@ help:
 	@echo "make bench  training and playing speed beside plain torch and the machine's own limit (10 minutes)"
 	@echo "make parity  the engine at the thesis's sizes against float64, over 100,000 samples"
 	@echo "make soak   an hour of audio from each model, and what memory it took"
-	@echo "make overfit  the thesis's models, at its sizes, on one second of piano (an hour)"
+	@echo "make overfit  the thesis's models, at its sizes, on one second of piano (a few hours; Ctrl-C and again go on)"
 	@echo "make setup  the virtual environment that they share"
 
 setup: $(VENV)/ready
@@ -72,7 +72,7 @@ soak: setup
 	$(BIN)/python benchmarks/engine_soak.py
 
 overfit: setup
-	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/overfit.py
+	$(BIN)/wavewright experiment overfit --scale full
 
 # On a machine where the newest versions that pyproject.toml admits have been installed and found good.
 lock: setup

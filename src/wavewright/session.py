@@ -103,7 +103,7 @@ class Session:
         if trainer.step not in checkpoint.steps(self.run):
             self._save(regular=False)
             if not self.stop:
-                self._listen(trainer.validate())
+                self._conclude()
         processes.wait()  # part together: gloo does not outlive a process that others still speak to
         if self.monitor:
             self.monitor.close()
@@ -152,6 +152,13 @@ class Session:
         self._save(regular=True)
         self._listen(value)
         return False
+
+    def _conclude(self) -> None:
+        """Validate and listen at the run's end; what is recorded here, after the checkpoint, a resumed run drops."""
+        value = self.trainer.validate()
+        if self.monitor and value is not None:
+            self.monitor.validation(self.trainer.step, value)
+        self._listen(value)
 
     def _listen(self, value: float | None) -> None:
         """The health line and a listening sample."""

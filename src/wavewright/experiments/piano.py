@@ -28,7 +28,7 @@ OWN = Sampling(temperature=1.0)  # the model's own distribution
 NOTHING = np.zeros(0, np.int64)
 DEEP = ("model.blocks=4", "model.layers=10")
 
-SECTION_SECONDS = 30.0  # training that resets its state every 4 s leaves an LSTM that drones from then on
+SECTION_SECONDS = {"full": 30.0, "quick": 4.0}  # an LSTM whose state training resets every 4 s drones from then on
 SILENT = (  # time is for training; each plays when its share of it is over
     "training.sample_seconds=0",
     "training.validation_seconds=60",
@@ -79,7 +79,7 @@ def corpus_of(bench: Workbench) -> Corpus:
         path = bench.data[0]
     elif not (path / INDEX).is_file():
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
-            settings = prepare_settings(section_seconds=SECTION_SECONDS)
+            settings = prepare_settings(section_seconds=SECTION_SECONDS[bench.scale])
             prepare(bench.data or [clip], path, settings, workers=os.cpu_count() or 1)
     corpus = Corpus.open(path)
     bench.describe(corpus, facts)

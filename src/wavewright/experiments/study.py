@@ -8,9 +8,11 @@ from typing import Any
 import optuna
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import IntegrityError
 
 from wavewright.errors import WavewrightError
 
+ATTEMPTS = 5  # to open a database that several workers make at once
 HEARTBEAT = 20  # seconds between a worker's signs of life; three without one and its trial is taken up
 NAME = "trial"  # the parameter that says which of an experiment's declared trials one is
 VOID = (TrialState.FAIL, TrialState.PRUNED)  # of declared trials: to be done again, or another's
@@ -34,17 +36,23 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
         WavewrightError: the database cannot be reached.
     """
     retry = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
-    try:
-        kept = RDBStorage(
-            storage,
-            heartbeat_interval=heartbeat,
-            grace_period=3 * heartbeat,
-            heartbeat_stale_trial_callback=retry,
-        )
-        return optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **options)
-    except Exception as error:  # SQLAlchemy's, a driver's, a missing module
-        reason = str(error).strip().splitlines()
-        raise WavewrightError(f"--storage {storage}: cannot be used ({reason[0] if reason else error!r})") from None
+    for attempt in range(ATTEMPTS):
+        try:
+            kept = RDBStorage(
+                storage,
+                heartbeat_interval=heartbeat,
+                grace_period=3 * heartbeat,
+                heartbeat_stale_trial_callback=retry,
+            )
+            return optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **options)
+        except Exception as error:  # SQLAlchemy's, a driver's, a missing module
+            beaten = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if beaten and attempt < ATTEMPTS - 1:  # another worker makes the same tables at this moment
+                time.sleep(0.2 * 2**attempt)
+                continue
+            reason = str(error).strip().splitlines()
+            raise WavewrightError(f"--storage {storage}: cannot be used ({reason[0] if reason else error!r})") from None
+    raise AssertionError("the last attempt returns or raises")
 
 
 def declare(study: optuna.Study, names: Sequence[str]) -> None:

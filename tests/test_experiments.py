@@ -1,0 +1,158 @@
+"""The thesis's experiments at their quick scale: what they leave, that it resumes, and that it can be reported."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from conftest import refusal
+from tiny import hashes, records, start, wait_for_lines
+from wavewright.errors import ConfigError
+from wavewright.experiments import overfit, variations
+from wavewright.experiments.workbench import Workbench
+from wavewright.model_config import shapes
+from wavewright.report import report
+
+TRIALS = ("naive-rnn", "sample-rnn", "wavenet-2x12", "wavenet-4x10", "wavenet-4x10-as-the-thesis")
+
+
+def do(tmp_path: Path, kind: str, *options: object) -> Path:
+    out = tmp_path / kind
+    command = start(tmp_path / f"{kind}.log", "experiment", kind, "--out", out, *options)
+    assert command.wait(300) == 0, command.output
+    assert report([out], tmp_path / "report.html")["unfinished"] == []
+    return out
+
+
+def result(out: Path, name: str) -> dict[str, Any]:
+    return json.loads((out / "trials" / name / "result.json").read_text())
+
+
+def test_overfit_trains_plays_and_compares(tmp_path: Path) -> None:
+    out = do(tmp_path, "overfit")
+    original, rate = soundfile.read(out / "original.wav")
+    assert len(original) == rate == 14700
+    assert np.abs(original[:200]).max() > 0  # it begins with music, not with the silence before it
+    truth = np.fromfile(out / "corpus" / "train.i16", np.int16) / 32767
+    codes = np.floor((truth + 1) * 128).clip(0, 255)  # 256 linear bins
+    for name in TRIALS:
+        found = result(out, name)
+        run = out / "trials" / name / "run"
+        losses = [record["loss"] for record in records(run) if "loss" in record]
+        assert found["steps"] == len(losses) == 20
+        assert found["nats"] == pytest.approx(np.mean(losses[-10:]))
+        silence, token = (soundfile.read(out / "trials" / name / sound["file"])[0] for sound in found["sounds"])
+        assert (len(silence), len(token)) == (14700, 14692)
+        measures = found["measures"]
+        assert measures["mean_absolute_difference"] == pytest.approx(np.abs(silence - truth).mean(), abs=1e-4)
+        token_codes = np.floor((token + 1) * 128).clip(0, 255)
+        assert measures["codes_equal_from_token"] == pytest.approx((token_codes == codes[8:]).mean(), abs=1e-3)
+    assert json.loads((out / "experiment.json").read_text())["data"]["rate"] == 14700
+
+
+def test_variations_are_those_of_table_4_1(tmp_path: Path) -> None:
+    out = do(tmp_path, "variations", "--only", "3x256-256", "--only", "2x512-128")
+    assert sorted(path.name for path in (out / "trials").iterdir()) == ["2x512-128", "3x256-256"]
+    models = {name: trial.config().model for name, trial in variations.TRIALS.items()}
+    assert {(m.layers, m.units) for m in models.values()} == {(2, 256), (3, 256), (2, 512)}  # type: ignore[union-attr]
+    assert {trial.config().training.length for trial in variations.TRIALS.values()} == {128, 256, 512}
+    assert models["2x512-128"] == overfit.TRIALS["naive-rnn"].config().model
+
+
+def test_declared_trials_have_the_thesiss_sizes() -> None:
+    sizes = {"naive-rnn": 4_330_752, "sample-rnn": 5_401_856, "wavenet-2x12": 786_944, "wavenet-4x10": 1_311_232}
+    for name, size in sizes.items():
+        assert sum(int(np.prod(shape)) for _, shape in shapes(overfit.TRIALS[name].config().model)) == size
+
+
+def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
+    out = do(tmp_path, "piano")
+    for name in ("naive-rnn", "sample-rnn", "wavenet"):
+        found = result(out, name)
+        moments = [sound["minutes"] for sound in found["sounds"][:3]]
+        assert moments == pytest.approx([0.025, 0.05, 0.1], abs=0.05)
+        assert moments == sorted(moments)
+        steps = [sound["step"] for sound in found["sounds"]]
+        assert steps == sorted(steps)
+        assert steps[-1] == found["steps"] > 0
+        steady, rate = soundfile.read(out / "trials" / name / "takes" / "steady.wav")
+        seconds = steady.reshape(-1, rate)
+        rms = 20 * np.log10(np.sqrt((seconds**2).mean(1)))
+        assert found["measures"]["quietest_second_dbfs"] == pytest.approx(rms.min(), abs=0.05)
+        assert found["measures"]["greatest_dc_of_a_second"] == pytest.approx(np.abs(seconds.mean(1)).max(), abs=1e-4)
+        validations = [r["bits"] for r in records(out / "trials" / name / "run") if r.get("event") == "validation"]
+        assert found["measures"]["validation_bits"] == min(validations)
+
+
+def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
+    out = do(tmp_path, "search")
+    found = json.loads((out / "search.json").read_text())
+    complete = {t["number"]: t["value"] for t in found["trials"] if t["state"] == "complete"}
+    assert len(found["trials"]) == 3
+    assert found["best"] == min(complete, key=lambda number: complete[number])
+    for number, value in complete.items():
+        assert result(out, f"trial-{number:04d}")["measures"]["validation_bits"] == pytest.approx(value)
+
+
+def test_speed_measures_both_back_ends(tmp_path: Path) -> None:
+    out = do(tmp_path, "speed", "--only", "wavenet-2x12")
+    rows = json.loads((out / "rows.json").read_text())
+    assert {row["model"] for row in rows} == {"wavenet"}
+    assert {row["precision"] for row in rows} == {"float32", "bfloat16", "int8"}
+    assert "torch" in {row["engine"] for row in rows}
+    assert len({row["engine"] for row in rows}) == 2
+
+
+def test_a_stopped_experiment_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    whole = do(tmp_path, "overfit", "--only", "naive-rnn")
+    stopped = tmp_path / "stopped"
+    arguments = ("experiment", "overfit", "--only", "naive-rnn", "--out", stopped)
+    command = start(tmp_path / "first.log", *arguments)
+    run = stopped / "trials" / "naive-rnn" / "run"
+    while not run.is_dir() and command.process.is_alive():
+        pass
+    wait_for_lines(command, run, 5)
+    command.send(signal.SIGINT)
+    assert command.wait() == 130, command.output
+    assert not (stopped / "trials" / "naive-rnn" / "result.json").exists()
+    assert start(tmp_path / "second.log", *arguments).wait() == 0
+    assert hashes(run, 20) == hashes(whole / "trials" / "naive-rnn" / "run", 20)
+    assert records(run) == records(whole / "trials" / "naive-rnn" / "run")
+    made = "trials/naive-rnn/takes/silence.wav"
+    assert (stopped / made).read_bytes() == (whole / made).read_bytes()
+    done = start(tmp_path / "third.log", *arguments)  # and what is done is not done again
+    assert done.wait() == 0
+    assert "parameters" not in done.output
+
+
+def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
+    out = tmp_path / "shared"
+    both = [start(tmp_path / f"{i}.log", "experiment", "overfit", "--out", out) for i in range(2)]
+    for worker in both:
+        assert worker.wait(300) == 0, worker.output
+    assert sorted(path.parent.name for path in out.glob("trials/*/result.json")) == sorted(TRIALS)
+    trained = sum(worker.output.count("parameters on") for worker in both)
+    assert trained == len(TRIALS)  # each once
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["overfit", "--only", "nothing"], "--only nothing: there are naive-rnn"),
+        (["overfit", "--data", "missing.flac"], "missing.flac"),
+        (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
+        (["overfit", "--storage", "nonsense"], "--storage nonsense: cannot be used"),
+    ],
+)
+def test_what_is_refused(options: list[str], line: str, tmp_path: Path, wavewright: Any) -> None:
+    assert line in refusal(wavewright("experiment", *options, "--out", tmp_path / "out"))
+
+
+def test_a_folder_holds_one_experiment(tmp_path: Path) -> None:
+    Workbench("overfit", tmp_path).describe(None, "nothing")
+    with pytest.raises(ConfigError, match="of overfit at scale quick; choose another --out"):
+        Workbench("variations", tmp_path).describe(None, "nothing")
