@@ -1,6 +1,6 @@
 """The guard in generation: what is trouble and what is not, and what becomes of a stream that is in it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wavewright import generate, vigil
-from wavewright.corpus import Corpus
 from wavewright.generate import Playable, play, stream
 from wavewright.model_config import configure
 from wavewright.model_file import Training
@@ -21,7 +20,7 @@ from wavewright.quantize import Encoding, decode, encode, silence
 from wavewright.runs import open_run
 from wavewright.sampling import Sampling
 from wavewright.settings import LEVELLING, prepare_settings
-from wavewright.vigil import BLOCK, FLAT, Trouble, Vigil, measure
+from wavewright.vigil import BLOCK, Trouble, Vigil, measure
 
 RATE = 14700
 LEVELS = 256
@@ -63,7 +62,7 @@ def judged(codes: Codes, heard: Codes | None = None) -> list[tuple[float, Troubl
 
 @pytest.mark.parametrize("deviation", [0.01, 0.1, 0.3])
 def test_white_noise_is_flat_and_as_surprising_as_it_is_loud(deviation: float) -> None:
-    # Of Hann-windowed frames of n samples of variance v, |X|^2 has the mean v * sum(w^2) = v * 3n / 8 at every frequency.
+    # Of Hann-windowed frames of n samples of variance v, |X|^2 has the mean v sum(w^2) = v 3n / 8 at every frequency.
     codes = encode(deviation * np.random.default_rng(0).standard_normal(BLOCK), 65536, "linear")
     found = measure(codes, 65536, "linear")
     assert found.surprise == pytest.approx(10 * np.log10(deviation**2 * 3 / 8 * vigil.FRAME), abs=0.5)
@@ -230,8 +229,8 @@ def test_it_goes_back_further_each_time_and_then_gives_up(capsys: pytest.Capture
     assert len(lines) == generate.ATTEMPTS + 1
     assert "3 redraws did not help: it goes on as it is, unguarded" in lines[-1]
     places = [float(line.split("back to ")[1].split()[0]) for line in lines[:-1]]
-    assert places == sorted(places, reverse=True)
-    assert len(set(places)) == generate.ATTEMPTS
+    start = len(music(12)) / RATE
+    assert places == pytest.approx([start - 1, start - 1 - 2, start - 1 - 2 - 3], abs=0.3)
 
 
 def test_guard_off_is_the_raw_truth(capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,12 +268,12 @@ def test_ctrl_c_gives_out_what_was_held_back() -> None:
         if PLAYERS[0].place >= 10 * BLOCK:
             raise KeyboardInterrupt
 
-    def blocks_until_interrupted() -> Iterator[Codes]:
-        yield from play(script(original), original.shape[1], advance=advance)
+    def collect() -> None:
+        for block in play(script(original), original.shape[1], advance=advance):
+            made.append(block)
 
     with pytest.raises(KeyboardInterrupt):
-        for block in blocks_until_interrupted():
-            made.append(block)
+        collect()
     assert np.array_equal(np.concatenate(made, 1), original[:, : 10 * BLOCK])
 
 
@@ -283,24 +282,14 @@ def test_a_prime_is_a_healthy_past() -> None:
     assert np.array_equal(played(script(original), original.shape[1], prime=[noise(8)]), original)
 
 
-@pytest.fixture
-def low_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything is noise after two healthy seconds: what a real model's redraw does can be seen."""
-    monkeypatch.setattr(vigil, "FLAT", -1000.0)
-    monkeypatch.setattr(vigil, "JUMP", -1000.0)
-    monkeypatch.setattr(vigil, "COARSE", -1.0)
-
-
-@pytest.mark.usefixtures("low_patience")
-def test_a_models_redraw_follows_what_it_has_heard_and_is_the_same_again(trained: Path, corpus: Corpus) -> None:
-    run = open_run(trained)
-    options: dict[str, Any] = {"seed": 3, "prime": [np.full(4 * BLOCK, 20)]}
-    samples = 12 * BLOCK
-    raw = np.concatenate(list(stream(run.player(1, 3), samples, prime=options["prime"])), 1)
-    made = played(run, samples, **options)
-    assert np.array_equal(made, played(run, samples, **options))
+def test_a_models_redraw_follows_what_it_has_heard_and_is_the_same_again(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FLAT", "JUMP", "COARSE"):  # everything is noise after two healthy seconds
+        monkeypatch.setattr(vigil, name, -1000.0)
+    run, prime = open_run(trained), np.full(4 * BLOCK, 20)
+    raw = np.concatenate(list(stream(run.player(1, 3), 12 * BLOCK, prime=[prime])), 1)
+    made = played(run, 12 * BLOCK, seed=3, prime=[prime])
+    assert np.array_equal(made, played(run, 12 * BLOCK, seed=3, prime=[prime]))
     assert made.shape == raw.shape
     assert not np.array_equal(made, raw)
-    differs = int(np.argmax(made[0] != raw[0]))
-    assert differs // BLOCK * BLOCK < samples
-    assert FLAT == -6.0, "patched in its own module only"
