@@ -118,6 +118,7 @@ def test_a_stopped_experiment_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     wait_for_lines(command, run, 5)
     command.send(signal.SIGINT)
     assert command.wait() == 130, command.output
+    assert "Traceback" not in command.output
     assert not (stopped / "trials" / "naive-rnn" / "result.json").exists()
     assert start(tmp_path / "second.log", *arguments).wait() == 0
     assert hashes(run, 20) == hashes(whole / "trials" / "naive-rnn" / "run", 20)

@@ -38,7 +38,8 @@ def test_readme_commands_do_what_they_say(clip, tmp_path, wavewright, monkeypatc
     for i, name in enumerate(["start", "middle", "end"]):
         soundfile.write(f"recordings/{name}.flac", sound[i * 5 * rate : (i + 1) * 5 * rate], rate)
     lines = commands()
-    assert {shlex.split(line)[1] for line in lines} == {"inspect", "prepare", "train", "generate", "export", "evaluate"}
+    named = {"inspect", "prepare", "train", "generate", "export", "evaluate", "experiment", "report"}
+    assert {shlex.split(line)[1] for line in lines} == named
     for line in map(shortened, lines):
         result = wavewright(*shlex.split(line)[1:])
         assert result.returncode == 0, (line, result.stderr)

@@ -92,14 +92,14 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
     """A model file, ready to be played.
 
     Args:
-        path: a .safetensors file that `wavewright export` made.
+        path: a .safetensors file that `wavewright export` made; `piano` comes with the package.
         precision: in which to play it; none means the file's own.
         threads: see Engine.
 
     Raises:
         ModelFileError: it is not one, or damaged.
     """
-    file = model_file.load(Path(path))
+    file = model_file.load(model_file.shipped(Path(path)))
     facts = {name: getattr(file, name) for name in ModelFacts.__dataclass_fields__}
     return Native(**facts, path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads)
 
@@ -110,7 +110,7 @@ def open_model(
     """Open a run folder or a model file with the back end asked for; `auto` is the engine where it can be had.
 
     Args:
-        path: of the run or the file.
+        path: of the run or the file; `piano` comes with the package.
         which: checkpoint of a run: `best`, `last` or a step.
         engine: `native` needs torch only to read a run folder.
         device: torch's; the engine plays on the CPU.
@@ -118,6 +118,7 @@ def open_model(
     Raises:
         WavewrightError: no such model, a damaged one, or a back end that cannot be had.
     """
+    path = model_file.shipped(path)
     on_cpu = device in ("auto", "cpu")
     if engine == "auto":
         engine = "native" if on_cpu and available() else "torch"

@@ -68,6 +68,7 @@ def open_run(path: Path, which: str = "best", device: torch.device | None = None
     Raises:
         WavewrightError: no run, no such checkpoint, or a damaged one; a model file that cannot be used.
     """
+    path = model_file.shipped(path)
     if path.suffix == ".safetensors":
         if which != "best":
             raise ConfigError(f"--checkpoint {which}: {path} is a model file, which holds but one; leave it out")

@@ -64,7 +64,7 @@ def generate(
     Parameters
     ----------
     run
-        A folder that `train` made, or a model file that `export` made.
+        A folder that `train` made, or a model file that `export` made; `piano` is the model in the package.
     out
         The WAV file to write, at the model's own rate; with --count N, NAME-1.wav to NAME-N.wav. `-` streams it to
         standard output as it is made: `| aplay`, or `| ffplay -`.
@@ -110,7 +110,7 @@ def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAU
     Parameters
     ----------
     model
-        A model file, or a folder that `train` made.
+        A model file, or a folder that `train` made; `piano` is the model in the package.
     seconds
         How long; without end unless given.
     playing

@@ -20,7 +20,7 @@ VOID = (TrialState.FAIL, TrialState.PRUNED)  # of declared trials: to be done ag
 warnings.filterwarnings(
     "ignore", category=optuna.exceptions.ExperimentalWarning
 )  # the retrying of dead workers' trials
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options: Any) -> optuna.Study:

@@ -1,6 +1,6 @@
 """The six NaiveRNN configurations of the thesis's table 4.1 on one second."""
 
-from wavewright.experiments.overfit import CLIPPED, LEARNED, WHOLE, learn
+from wavewright.experiments.overfit import BY_HEART, CLIPPED, WHOLE, learn
 from wavewright.experiments.workbench import Trial, Workbench
 from wavewright.training import Budget
 
@@ -16,7 +16,7 @@ TRIALS = {
     f"{layers}x{units}-{length}": Trial(
         f"{layers} layers, {units} units, length {length}",
         "naive-rnn",
-        Budget(steps=steps, loss=LEARNED),
+        Budget(steps=steps, loss=BY_HEART),
         overrides=(
             *WHOLE,
             CLIPPED,

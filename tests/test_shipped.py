@@ -1,0 +1,63 @@
+"""The model that comes with the package: small, playable at once, and named by one word."""
+
+import subprocess
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import wavewright
+from wavewright import model_file, native, runs
+from wavewright.errors import WavewrightError
+from wavewright.export import parity_error
+from wavewright.metrics import level
+from wavewright.vigil import measure
+
+PIANO = Path(str(model_file.shipped(Path("piano"))))
+
+
+def test_it_is_small_and_the_model_it_says() -> None:
+    assert PIANO.stat().st_size <= 2_000_000
+    file = model_file.load(PIANO)
+    assert parity_error(file) < 1e-4
+    assert file.training.best_bits is not None
+
+
+def test_it_plays_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wavewright: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = wavewright("generate", "piano", "--out", "x.wav", "--seconds", 2)
+    assert made.returncode == 0, made.stderr
+    sound, rate = soundfile.read("x.wav")
+    assert len(sound) == 2 * rate
+
+
+def test_it_sounds_for_a_while() -> None:
+    """Neither silent nor stuck, nor noise, from several seeds."""
+    model = wavewright.load("piano")
+    for seed in range(3):
+        sound = np.concatenate(list(islice(model.stream(model.rate, seed=seed), 10)))
+        rms, mean = level(sound)
+        assert -45 < rms < -6
+        assert abs(mean) < 0.02
+        codes = model.player(seed=seed).generate(10 * model.rate)[0]
+        assert measure(codes, model.config.q_levels, model.encoding).flatness < -10
+
+
+def test_the_engine_and_torch_agree_on_it() -> None:
+    players = (native.load("piano").player(), runs.open_run(Path("piano")).player())
+    engine, torch = (player.generate(500)[0] for player in players)
+    assert np.array_equal(engine, torch)
+
+
+def test_a_file_or_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("piano").mkdir()
+    with pytest.raises(WavewrightError, match="piano: not a run"):
+        native.open_model(Path("piano"))
+    assert model_file.shipped(Path("sub/piano")) == Path("sub/piano")
+    assert model_file.shipped(Path("violin")) == Path("violin")
