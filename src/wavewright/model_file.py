@@ -6,7 +6,6 @@ No torch here: numpy reads it, and whatever reads safetensors and JSON.
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,7 +84,7 @@ class ModelFacts:
 
 def shipped(path: Path) -> Path:
     """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name."""
-    own = Path(str(resources.files("wavewright"))) / "data" / f"{path}.safetensors"
+    own = Path(__file__).parent / "data" / f"{path}.safetensors"
     return own if len(path.parts) == 1 and not path.exists() and own.is_file() else path
 
 
