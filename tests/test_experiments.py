@@ -17,7 +17,14 @@ from wavewright.experiments.workbench import Workbench
 from wavewright.model_config import shapes
 from wavewright.report import report
 
-TRIALS = ("naive-rnn", "sample-rnn", "wavenet-2x12", "wavenet-4x10", "wavenet-4x10-as-the-thesis")
+TRIALS = (
+    "naive-rnn",
+    "sample-rnn",
+    "sample-rnn-as-the-thesis",
+    "wavenet-2x12",
+    "wavenet-4x10",
+    "wavenet-4x10-as-the-thesis",
+)
 
 
 def do(tmp_path: Path, kind: str, *options: object) -> Path:

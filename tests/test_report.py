@@ -107,6 +107,44 @@ def test_sounds_come_back_from_the_page(page: Path, folders: list[Path], tmp_pat
     assert np.array_equal(heard, truth)
 
 
+def test_figures_sounds_and_numbers_one_by_one(page: Path, folders: list[Path], tmp_path: Path) -> None:
+    report(folders, tmp_path / "report.html", tmp_path)
+    source = html.unescape(page.read_text(encoding="utf-8"))
+    found = json.loads((tmp_path / "results.json").read_text())
+    figures = [*found["figures"], *(figure for part in found["sections"] for figure in part["figures"])]
+    sounds = [sound for part in found["sections"] for sound in part["sounds"]]
+    assert len(figures) == source.count('<figure class="drawn">')
+    assert len(sounds) == source.count("<audio")
+    for entries, kind in ((figures, "image/svg+xml"), (sounds, "audio/flac")):
+        held = {entry["file"]: (tmp_path / entry["file"]).read_bytes() for entry in entries}
+        assert len(set(held.values())) == len(held)
+        for content in held.values():
+            assert f"data:{kind};base64,{base64.b64encode(content).decode()}" in source
+    section = {part["experiment"]: part for part in found["sections"]}
+    kept = {trial["name"]: trial for trial in section["overfit"]["trials"]}
+    for trial in read(folders[1]).trials:
+        own = kept[trial.result.name]
+        assert (own["nats"], own["config"]) == (trial.result.nats, trial.config)
+        assert own["curve"]["nats"] == pytest.approx(trial.curve.thinned()[1], abs=1e-6)
+    assert section["speed"]["rows"] == json.loads((folders[3] / "rows.json").read_text())
+
+
+def test_files_of_equal_names_are_apart(tmp_path: Path) -> None:
+    folder = experiment_folders.overfit(tmp_path / "alike", 60)
+    for n, title in enumerate(("WaveNet 2x12!", "../WaveNet 2x12", "WaveNet 2x12 2")):
+        trial = folder / "trials" / ("naive-rnn", "wavenet-4x10", "sample-rnn")[n]
+        path = trial / "result.json"
+        values = json.loads(path.read_text()) | {"title": title}
+        path.write_text(json.dumps(values))
+        pitch = 300.0 + 50 * n
+        soundfile.write(trial / values["sounds"][0]["file"], experiment_folders.note(1.0, pitch), 14700)
+    report([folder], tmp_path / "report.html", tmp_path / "files")
+    found = json.loads((tmp_path / "files" / "results.json").read_text())
+    names = [figure["file"] for figure in found["sections"][0]["figures"]]
+    assert len(set(names)) == len(names)
+    assert len(list((tmp_path / "files" / "figures").iterdir())) == len(names) + len(found["figures"])
+
+
 def test_names_from_files_are_text(tmp_path: Path) -> None:
     folder = experiment_folders.overfit(tmp_path / "hostile", 60)
     bad = "</script><script>alert(1)</script>$\\frac{\"'><img src=x onerror=alert(1)>"

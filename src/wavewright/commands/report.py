@@ -6,7 +6,7 @@ from wavewright.commands.data import Flag
 from wavewright.console import print_json, say
 
 
-def report(*dirs: Path, out: Path = Path("report.html"), json: Flag = False) -> None:
+def report(*dirs: Path, out: Path = Path("report.html"), files: Path | None = None, json: Flag = False) -> None:
     """Make one page of experiments: the thesis's figures and tables beside ours, and every sound to play.
 
     The page holds all it needs: open it anywhere, send it, print it.
@@ -17,12 +17,14 @@ def report(*dirs: Path, out: Path = Path("report.html"), json: Flag = False) -> 
         What `wavewright experiment` wrote; any number of folders.
     out
         The page.
+    files
+        A folder for its figures (SVG), sounds (FLAC) and numbers (results.json) one by one, for a paper or a program.
     json
         Print what is on it as JSON.
     """
     from wavewright.report import report as make
 
-    made = make(dirs, out)
+    made = make(dirs, out, files)
     for folder in made["unfinished"]:
         say(f"{folder}: not finished, and shown so")
     if json:

@@ -1,6 +1,7 @@
 """`wavewright report`: experiments' folders as one page that needs nothing else, with the thesis beside ours.
 
-`reading` checks the folders, `sections` and `learning` decide what is shown, `figures` and `drawing` draw it.
+`reading` checks the folders, `sections` and `learning` decide what is shown, `figures` and `drawing` draw it,
+`separate` writes it to files of their own as well.
 """
 
 import base64
@@ -18,8 +19,10 @@ ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
 NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that bring them
 
 
-def report(folders: Sequence[Path], out: Path) -> dict[str, Any]:
+def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dict[str, Any]:
     """Write the page of some experiments to `out`, and say what is on it; the same folders give the same bytes.
+
+    Into `files`, where it is given, go the figures, sounds and numbers one by one: see `separate`.
 
     Raises:
         WavewrightError: a folder is no experiment or is damaged; a library is missing.
@@ -28,6 +31,7 @@ def report(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     from wavewright.report import figures
     from wavewright.report.reading import read
     from wavewright.report.sections import section
+    from wavewright.report.separate import separate
 
     if not folders:
         raise WavewrightError("report: give at least one folder of `wavewright experiment`")
@@ -38,6 +42,8 @@ def report(folders: Sequence[Path], out: Path) -> dict[str, Any]:
     page = _render(sampling=sampling, sections=sections)
     with atomic_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    if files:
+        separate(files, sampling, sections)
     return {
         "page": str(out),
         "bytes": len(page.encode()),
