@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from wavewright.audio import Recording, mono
+from wavewright.benchmark import Row
 from wavewright.errors import WavewrightError, printable
 from wavewright.files import parse_json, read_json
 from wavewright.model_config import explain
@@ -73,21 +74,6 @@ class Result(BaseModel):
     note: str | None
     sounds: list[SoundFile]
     measures: dict[str, float | None]
-
-
-class Row(BaseModel):
-    """A row of rows.json: `benchmark.Row`."""
-
-    model: str
-    preset: str
-    engine: str
-    precision: str
-    threads: int
-    streams: int
-    samples_per_second: float
-    times_real_time: float
-    times_torch: float | None
-    of_limit: float | None
 
 
 class SearchTrial(BaseModel):

@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 
+from wavewright.benchmark import Row
 from wavewright.report import drawing, learning
 from wavewright.report.parts import Figure, Section, Table
-from wavewright.report.reading import Experiment, Row
+from wavewright.report.reading import Experiment
 from wavewright.report.writing import NONE, clock, number
 
 PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU time per generated second: 4.3.1

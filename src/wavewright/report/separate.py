@@ -9,7 +9,7 @@ import base64
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,6 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 def _measured(experiment: Experiment) -> dict[str, Any]:
     """What an experiment that trains nothing of its own measured."""
-    rows = {"rows": [row.model_dump() for row in experiment.rows]} if experiment.rows else {}
+    rows = {"rows": [asdict(row) for row in experiment.rows]} if experiment.rows else {}
     search = {"search": experiment.search.model_dump()} if experiment.search else {}
     return rows | search
