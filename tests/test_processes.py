@@ -12,7 +12,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file
 
-from conftest import melody
+from conftest import HANGS, melody
 from tiny import as_arguments, hashes, losses, records, start, tiny
 from wavewright import checkpoint
 from wavewright.config import RunConfig
@@ -32,7 +32,7 @@ def run_two(arguments: list[object], launcher: tuple[str, ...] = TORCHRUN) -> su
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:
-            out, err = process.communicate(timeout=120)
+            out, err = process.communicate(timeout=HANGS)
         except subprocess.TimeoutExpired:
             process.terminate()  # the launcher ends its children; killed, it would leave them
             raise

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from conftest import HANGS
 from wavewright.errors import WavewrightError
 from wavewright.experiments import study
 
@@ -99,7 +100,7 @@ def test_two_workers_do_each_trial_once_and_take_up_a_dead_ones(storage: str, tm
     doomed.wait()
     workers = [worker(storage, log, 0.3) for _ in range(2)]
     for one in workers:
-        _, errors = one.communicate(timeout=120)
+        _, errors = one.communicate(timeout=HANGS)
         assert one.returncode == 0, errors
     assert sorted(name for _, _, name in lines(log, "ends")) == NAMES  # each once, the orphan too
     assert [name for _, _, name in lines(log, "begins")].count(orphan) == 2

@@ -1,6 +1,7 @@
 #include "wavewright/engine.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -24,6 +25,9 @@ std::unique_ptr<Network> make(const Setting& setting, const Config& config) {
     if (const auto* tiers = std::get_if<SampleRnnConfig>(&config.model)) return make_sample_rnn(setting, *tiers);
     return make_wavenet(setting, std::get<WaveNetConfig>(config.model));
 }
+
+// Samples that the caller makes alone when another thread held it up: the more often, the more.
+constexpr std::size_t kLeastAlone = 512, kMostAlone = 65536;
 
 // One value for all samples, or one for each.
 template <class T>
@@ -51,6 +55,7 @@ struct Engine::Impl {
     Buffer<Philox> uniforms;        // of each stream
     Buffer<std::uint64_t> clock;    // steps made; the last code heard is still to be stepped on
     std::vector<std::span<std::byte>> state;
+    std::size_t alone_left = 0, alone_next = kLeastAlone;
 
     Impl(const Config& config, const Weights& weights, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
@@ -69,16 +74,37 @@ struct Engine::Impl {
     // step() once for each of `count` samples; between(thread, stream, i) hears the next code of a stream.
     template <class Between>
     void play(std::size_t count, bool wanted, Between between) {
+        for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
+            const bool alone = alone_left > 0;
+            end = play_stretch(begin, alone ? std::min(count, begin + alone_left) : count, alone, wanted, between);
+            if (alone) {
+                alone_left -= end - begin;
+            } else if (team.held_up()) {
+                alone_left = alone_next;
+                alone_next = std::min(2 * alone_next, kMostAlone);
+            } else {
+                alone_next = std::max(alone_next / 2, kLeastAlone);
+            }
+        }
+    }
+
+    // The same from sample `begin` on, to `most` or until the caller is held up; returns where it ended.
+    template <class Between>
+    std::size_t play_stretch(std::size_t begin, std::size_t most, bool alone, bool wanted, Between between) {
+        const std::uint64_t start = clock[0];
+        std::atomic<std::size_t> end{most};
+        team.be_alone(alone);
         team.run([&](int thread) {
             const auto [first, last] = team.share(thread, streams);
-            const std::uint64_t start = clock[0];
-            for (std::size_t i = 0; i < count; i++) {
-                network->step(thread, start + i, wanted);
+            for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
+                network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
-                team.meet(thread);
+                if (thread == 0 && team.held_up()) end.store(i + 1, std::memory_order_relaxed);
+                team.meet(thread);  // all see the end before they look for the next sample
             }
-            if (thread == 0) clock[0] = start + count;
         });
+        clock[0] = start + (end - begin);
+        return end;
     }
 
     std::size_t samples_of(std::size_t codes) const {

@@ -22,12 +22,6 @@ void pause() {
 #endif
 }
 
-// Where other programs use the cores, the thread waited for may not be running: let it.
-void spin(int& spins) {
-    if (++spins < kSpins) return pause();
-    sched_yield();
-}
-
 }  // namespace
 
 Team::Team(int threads) : threads_(threads), places_(threads) {
@@ -40,15 +34,23 @@ Team::~Team() {
 }
 
 void Team::wait(int thread) {
+    if (thread == 0 && alone_) return;
     const std::uint32_t mine = places_[thread].count.load(std::memory_order_relaxed);
     for (int other = 0; other < threads_; other++) {
         int spins = 0;
-        while (static_cast<std::int32_t>(places_[other].count.load(std::memory_order_acquire) - mine) < 0) spin(spins);
+        while (static_cast<std::int32_t>(places_[other].count.load(std::memory_order_acquire) - mine) < 0) {
+            if (++spins < kSpins) {
+                pause();
+            } else {  // it is not running, since other programs use the cores: let it
+                if (thread == 0) held_up_ = true;
+                sched_yield();
+            }
+        }
     }
 }
 
 void Team::start() {
-    job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    if (!alone_) job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     const NoDenormals none;
     call_(context_, 0);
     meet(0);

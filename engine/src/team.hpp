@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "buffer.hpp"
@@ -28,8 +29,19 @@ public:
         start();
     }
 
+    // Where other programs take the cores, threads that wait for one another get almost nowhere: while it is alone, the
+    // caller does everybody's share. Not to be called inside run().
+    void be_alone(bool alone) {
+        alone_ = alone;
+        held_up_ = false;
+    }
+
+    // Whether the caller has waited for a thread that was not running, since the last be_alone().
+    bool held_up() const { return held_up_; }
+
     // A barrier in two halves: what needs nothing from the others can be done between them.
     void arrive(int thread) {
+        if (thread == 0 && alone_) return;
         auto& count = places_[thread].count;
         count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     }
@@ -41,6 +53,7 @@ public:
 
     // This thread's share of `count` things: [first, last).
     std::pair<int, int> share(int thread, int count) const {
+        if (alone_) return {0, count};
         return {count * thread / threads_, count * (thread + 1) / threads_};
     }
 
@@ -53,6 +66,7 @@ private:
     void serve(int thread);
 
     int threads_;
+    bool alone_ = false, held_up_ = false;  // written by the caller only
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};
     std::atomic<bool> stop_{false};

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -281,6 +282,29 @@ void refuses() {
 
 // -- Real time.
 
+// Two threads on one core hold each other up, so that the caller goes on alone and now and then tries again.
+void same_bits_on_one_core(const Model& model) {
+#if defined(__linux__)
+    constexpr int kCount = 1300;
+    cpu_set_t all, one;
+    sched_getaffinity(0, sizeof all, &all);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    for (Precision precision : {Precision::float32, Precision::int8}) {
+        Engine reference(model.config, model.weights, with(precision, 2, 1));
+        sched_setaffinity(0, sizeof one, &one);
+        Engine engine(model.config, model.weights, with(precision, 2, 2));
+        engine.reset(keys(2));
+        reference.reset(keys(2));
+        for (int block : {kCount, 1, 1, 70})
+            check(generate(engine, block) == generate(reference, block), model.name + ": other codes on one core");
+        sched_setaffinity(0, sizeof all, &all);
+    }
+#else
+    (void)model;
+#endif
+}
+
 void no_allocation(const Model& model) {
 #if defined(COUNTS_ALLOCATIONS)
     Engine engine(model.config, model.weights, with(Precision::int8, 3, 2));
@@ -354,6 +378,7 @@ int main() {
         same_bits(model);
         state_and_reset(model);
         primed(model);
+        same_bits_on_one_core(model);
         no_allocation(model);
         no_system_call(model);
     }
