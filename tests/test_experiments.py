@@ -12,7 +12,7 @@ import soundfile
 from conftest import refusal
 from tiny import hashes, records, start, wait_for_lines
 from wavewright.errors import ConfigError
-from wavewright.experiments import overfit, variations
+from wavewright.experiments import overfit, piano, variations
 from wavewright.experiments.workbench import Workbench
 from wavewright.model_config import shapes
 from wavewright.report import report
@@ -93,6 +93,27 @@ def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
         assert found["measures"]["greatest_dc_of_a_second"] == pytest.approx(np.abs(seconds.mean(1)).max(), abs=1e-4)
         validations = [r["bits"] for r in records(out / "trials" / name / "run") if r.get("event") == "validation"]
         assert found["measures"]["validation_bits"] == min(validations)
+
+
+def test_a_sound_made_before_a_stop_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Workbench("piano", tmp_path, only=("naive-rnn",))
+    played, takes = piano.play, tmp_path / "trials" / "naive-rnn" / "takes"
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        if (takes / "25-percent.wav").is_file():
+            raise KeyboardInterrupt
+        return played(*arguments, **options)
+
+    monkeypatch.setattr(piano, "play", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        piano.run(bench)
+    early = (takes / "25-percent.wav").read_bytes()
+    monkeypatch.setattr(piano, "play", played)
+    piano.run(bench)
+    assert (takes / "25-percent.wav").read_bytes() == early
+    sounds = result(tmp_path, "naive-rnn")["sounds"]
+    assert [sound["file"] for sound in sounds[:3]] == [f"takes/{share}-percent.wav" for share in (25, 50, 100)]
+    assert sounds[0]["step"] < sounds[1]["step"] < sounds[2]["step"]
 
 
 def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:

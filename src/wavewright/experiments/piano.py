@@ -53,12 +53,16 @@ def run(bench: Workbench, preset: str = "thesis", minutes: float | None = None) 
     corpus = corpus_of(bench)
 
     def do(name: str, trial: Trial) -> Result:
-        sounds: list[Sound] = []
+        before, sounds = bench.kept(name), list[Sound]()
         for share in SHARES:
             result = bench.train(name, trial, corpus, budget=Budget(minutes=minutes * share))
             result.sounds = sounds
+            file = f"{share:.0%}.wav".replace("%", "-percent")
+            if file in before:  # made in an earlier sitting; the model has learned on since
+                sounds.append(before[file])
+                continue
             made = play(_opened(bench, name), NOTHING, round(SECONDS[bench.scale] * corpus.rate), OWN)
-            bench.keep(result, f"{share:.0%}.wav".replace("%", "-percent"), "from silence", made, corpus.rate)
+            bench.keep(result, file, "from silence", made, corpus.rate)
         _continue(bench, result, corpus)
         _hold(bench, result, corpus)
         return result

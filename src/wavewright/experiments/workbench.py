@@ -3,7 +3,7 @@
 OUT/experiment.json            what was asked for, of which data, by which versions, on what machine
 OUT/study.db                   the study, unless another database is named
 OUT/trials/NAME/run/           an ordinary run folder
-OUT/trials/NAME/takes/*.wav    what it plays
+OUT/trials/NAME/takes/*.wav    what it plays; sounds.json says when it did
 OUT/trials/NAME/result.json    its figures, written when it is done
 """
 
@@ -219,11 +219,18 @@ class Workbench:
         )
 
     def keep(self, result: Result, file: str, title: str, amplitude: NDArray[np.floating], rate: int) -> None:
-        """Write a sound of a trial and add it to its result."""
+        """Write a sound of a trial and add it to its result, and to what `kept` tells."""
         path = self.folder(result.name) / "takes" / file
         with atomic_file(path) as temporary, writing(path):
             soundfile.write(temporary, amplitude, rate, "PCM_16", format="WAV")
         result.sounds.append(Sound(f"takes/{file}", title, result.steps, round(result.seconds / 60, 2)))
+        write_json(path.parent / "sounds.json", [asdict(sound) for sound in result.sounds])
+
+    def kept(self, name: str) -> dict[str, Sound]:
+        """The sounds that a trial has left so far, in earlier sittings too, by the file given to `keep`."""
+        path = self.folder(name) / "takes" / "sounds.json"
+        sounds = [Sound(**fields) for fields in read_json(path)] if path.is_file() else []
+        return {sound.file.removeprefix("takes/"): sound for sound in sounds}
 
 
 def _made_by() -> dict[str, str]:
