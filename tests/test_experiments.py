@@ -44,7 +44,9 @@ def test_overfit_trains_plays_and_compares(tmp_path: Path) -> None:
     original, rate = soundfile.read(out / "original.wav")
     assert len(original) == rate == 14700
     assert np.abs(original[:200]).max() > 0  # it begins with music, not with the silence before it
-    truth = np.fromfile(out / "corpus" / "train.i16", np.int16) / 32767
+    heard = np.fromfile(out / "corpus" / "train.i16", np.int16)
+    assert np.array_equal(np.round(original * 32768), heard)  # as the models hear it
+    truth = heard / 32767
     codes = np.floor((truth + 1) * 128).clip(0, 255)  # 256 linear bins
     for name in TRIALS:
         found = result(out, name)

@@ -31,24 +31,28 @@ CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, s
 def one_second(bench: Workbench, seconds: float = 1.0) -> Corpus:
     """The first second of music of the first recording named, prepared as the thesis prepares it.
 
-    OUT/original.wav is that second, OUT/corpus the corpus. The thesis keeps every third sample; recordings at a rate
-    that is no multiple of 14.7 kHz are resampled.
+    OUT/source.wav is that second, OUT/corpus the corpus, OUT/original.wav what the models hear of it: scaled to full
+    range. The thesis keeps every third sample; recordings at a rate that is no multiple of 14.7 kHz are resampled.
 
     Raises:
         ConfigError: no recording, or none long enough.
     """
-    path = bench.out / "original.wav"
-    if not path.is_file():
+    source, corpus, original = (bench.out / name for name in ("source.wav", "corpus", "original.wav"))
+    if not source.is_file():
         rate = prepare_settings().rate
-        sound = _beginning(bench.data, seconds, rate)
-        with atomic_file(path) as temporary:
-            soundfile.write(temporary, sound, rate, "PCM_16", format="WAV")
-    corpus = bench.out / "corpus"
+        _write(source, _beginning(bench.data, seconds, rate), rate)
     if not (corpus / INDEX).is_file():
-        prepare([path], corpus, prepare_settings("thesis", section_seconds=seconds, split=(1, 0, 0)))
+        prepare([source], corpus, prepare_settings("thesis", section_seconds=seconds, split=(1, 0, 0)))
     opened = Corpus.open(corpus)
+    if not original.is_file():
+        _write(original, opened.samples("train"), opened.rate)
     bench.describe(opened, CLIP_FACTS if not bench.data else f"the first {seconds:g} s of {_piece(bench.data).name}")
     return opened
+
+
+def _write(path: Path, sound: NDArray[Any], rate: int) -> None:
+    with atomic_file(path) as temporary:
+        soundfile.write(temporary, sound, rate, "PCM_16", format="WAV")
 
 
 def _piece(data: tuple[Path, ...]) -> Path:

@@ -37,21 +37,22 @@ def separate(folder: Path, sampling: Sequence[Figure], sections: Sequence[Sectio
 
 @dataclass
 class _Kept:
-    """A folder, and the files in it by the data URI that each holds."""
+    """A folder, and the data URI that each file in it holds."""
 
     folder: Path
-    names: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
     def file(self, kind: str, title: str, uri: str) -> str:
-        """Write what a data URI holds, once, below `kind`, and tell its path from the folder."""
-        if uri not in self.names:
-            suffix = {"figures": ".svg", "sounds": ".flac"}[kind]
-            name = f"{kind}/{re.sub('[^a-z0-9.]+', '-', title.lower()).strip('-.')[:NAME]}"
-            names = (f"{name}{tail}{suffix}" for tail in chain([""], (f"-{n}" for n in count(2))))
-            self.names[uri] = next(name for name in names if name not in self.names.values())
-            with atomic_file(self.folder / self.names[uri]) as temporary:
+        """Write what a data URI holds below `kind`, and tell its path from the folder; the same twice is one file."""
+        suffix = {"figures": ".svg", "sounds": ".flac"}[kind]
+        name = f"{kind}/{re.sub('[^a-z0-9.]+', '-', title.lower()).strip('-.')[:NAME]}"
+        names = (f"{name}{tail}{suffix}" for tail in chain([""], (f"-{n}" for n in count(2))))
+        path = next(path for path in names if self.files.get(path, uri) == uri)
+        if path not in self.files:
+            self.files[path] = uri
+            with atomic_file(self.folder / path) as temporary:
                 temporary.write_bytes(base64.b64decode(uri.partition(",")[2]))
-        return self.names[uri]
+        return path
 
 
 def _section(kept: _Kept, section: Section) -> dict[str, Any]:
