@@ -173,8 +173,16 @@ def trial(
     for step in range(1, steps + 1):
         loss = (floor + 5.5 * np.exp(-step * speed * 6 / steps)) * np.exp(rng.normal(0, 0.1))
         times = {"seconds": 0.03 * step, "samples_per_second": 9000}
+        heard = step * 4 * length - step // 10 * 4 * (length // 2)  # the last window of ten is half as long
         lines.append(
-            {"step": step, "epoch": 0, "loss": loss if step != 50 else None, "verdict": "apply", "time": times}
+            {
+                "step": step,
+                "epoch": 0,
+                "samples": heard,
+                "loss": loss if step != 50 else None,
+                "verdict": "apply",
+                "time": times,
+            }
         )
         if validations and step % (steps // validations) == 0:
             lines.append({"step": step, "event": "validation", "bits": 3.2 + 3 * np.exp(-step * speed * 6 / steps)})

@@ -85,9 +85,9 @@ def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus
     trainer = trainer_of(corpus, model, learning_rate=1e-30)
     total, samples = 0.0, 0
     while trainer.batches.position.epoch == 0:
-        heard = trainer.samples
-        total += trainer.train_step()["loss"] * (trainer.samples - heard)
-    samples = trainer.samples
+        record = trainer.train_step()
+        total += record["loss"] * (record["samples"] - samples)
+        samples = record["samples"]
     assert samples == len(corpus.samples("train")) == 10_000
     expected = scoring.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
     assert total == pytest.approx(expected, rel=1e-5)

@@ -81,7 +81,7 @@ class Trainer:
     def train_step(self) -> dict[str, Any]:
         """One step on the next batch; its loss (nats a sample), gradient norm before clipping, rate and verdict.
 
-        What is not finite is None, as JSON has no word for it.
+        `samples` are those heard so far. What is not finite is None, as JSON has no word for it.
         """
         batch = next(self.batches)
         self.model.train()
@@ -110,6 +110,7 @@ class Trainer:
         self.samples += batch.count
         return {
             "epoch": self.batches.position.epoch,
+            "samples": self.samples,
             "loss": loss if math.isfinite(loss) else None,
             "gradient_norm": norm if math.isfinite(norm) else None,
             "rate": rate,

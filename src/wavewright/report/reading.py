@@ -151,7 +151,7 @@ class Trial:
     @cached_property
     def curve(self) -> Curve:
         """How it learned."""
-        return _read_curve(self.folder / "run" / "metrics.jsonl", self.config)
+        return _read_curve(self.folder / "run" / "metrics.jsonl")
 
     @cached_property
     def sounds(self) -> list[Sound]:
@@ -227,7 +227,7 @@ def _checked(kind: Any, path: Path) -> Any:
         raise WavewrightError(f"{printable(path)}: {problem[:300]}; {REMEDY}") from None
 
 
-def _read_curve(path: Path, config: dict[str, Any]) -> Curve:
+def _read_curve(path: Path) -> Curve:
     steps: list[dict[str, Any]] = []
     validations: list[dict[str, Any]] = []
     for record in _records(path):
@@ -238,16 +238,13 @@ def _read_curve(path: Path, config: dict[str, Any]) -> Curve:
     try:
         if not steps:
             raise ValueError("no steps")
-        training = config["training"]
-        heard = training["batch_size"] * min(training["length"], config["corpus"]["section"])
         loss = np.array([np.nan if record["loss"] is None else record["loss"] for record in steps], float)
         window = min(WINDOW, len(steps))
         whole = steps[window - 1 :]  # where the mean has all of its steps
-        number = np.array([record["step"] for record in whole], float)
         return Curve(
-            steps=number,
+            steps=np.array([record["step"] for record in whole], float),
             nats=np.convolve(loss, np.full(window, 1 / window), "valid"),
-            samples=number * heard,
+            samples=np.array([record["samples"] for record in whole], float),
             minutes=np.array([record["time"]["seconds"] for record in whole], float) / 60,
             validations=[int(record["step"]) for record in validations],
             validation_bits=[float(record["bits"]) for record in validations],
