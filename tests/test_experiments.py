@@ -119,10 +119,16 @@ def test_a_sound_made_before_a_stop_is_not_made_again(tmp_path: Path, monkeypatc
 
 
 def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
-    out = do(tmp_path, "search")
+    out = tmp_path / "search"
+    arguments = ("experiment", "search", "--trials", "4", "--minutes", "0.04", "--out", out)
+    both = [start(tmp_path / f"{i}.log", *arguments) for i in range(2)]
+    for worker in both:
+        assert worker.wait(300) == 0, worker.output
     found = json.loads((out / "search.json").read_text())
     complete = {t["number"]: t["value"] for t in found["trials"] if t["state"] == "complete"}
-    assert len(found["trials"]) == 3
+    assert len(found["trials"]) >= 4  # each of two workers may draw the last
+    rates = [trial["parameters"]["learning_rate"] for trial in found["trials"]]
+    assert len(set(rates)) == len(rates)  # nothing is tried twice
     assert found["best"] == min(complete, key=lambda number: complete[number])
     for number, value in complete.items():
         assert result(out, f"trial-{number:04d}")["measures"]["validation_bits"] == pytest.approx(value)
@@ -176,6 +182,10 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
         (["overfit", "--only", "nothing"], "--only nothing: there are naive-rnn"),
         (["overfit", "--data", "missing.flac"], "missing.flac"),
         (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
+        (["piano", "--minutes", "0"], "--minutes 0.0: give more than 0"),
+        (["search", "--minutes", "-1"], "--minutes -1.0: give more than 0"),
+        (["search", "--trials", "0"], "--trials 0: give more than 0"),
+        (["search", "--only", "trial-0000"], "--only trial-0000: a search draws its trials"),
         (["overfit", "--storage", "nonsense"], "--storage nonsense: cannot be used"),
     ],
 )

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Budget:
         for name, value in vars(self).items():
             if value is not None and not value > 0:
                 raise ConfigError(f"--{name} {value}: give more than 0")
+
+    def part(self, share: float) -> "Budget":
+        """The same with a share of its minutes."""
+        return replace(self, minutes=None if self.minutes is None else self.minutes * share)
 
     def share(self, step: int, epoch: int, seconds: float) -> float:
         """How much of it is used up; 1 or more is the end."""

@@ -79,9 +79,24 @@ def variations(common: Common | None = None) -> None:
 
 
 @app.command
-def search(common: Common | None = None) -> None:
-    """Seek SampleRNN's frame sizes, tiers, units, length and learning rate, and what each of them matters."""
-    _run("search", common)
+def search(
+    common: Common | None = None,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Seek SampleRNN's frame sizes, tiers, units, length and learning rate, and what each of them matters.
+
+    Parameters
+    ----------
+    common
+        What all experiments are told.
+    trials
+        How many, of all workers together; 40 at full scale unless given.
+    minutes
+        Of training for each, if it is not given up early; 20 at full scale unless given.
+    """
+    _run("search", common, trials=trials, minutes=minutes)
 
 
 @app.command

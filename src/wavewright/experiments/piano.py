@@ -48,14 +48,15 @@ OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # preset
 
 def run(bench: Workbench, preset: str = "thesis", minutes: float | None = None) -> None:
     """Do it, at another preset than the thesis's and for another time where they are given."""
-    preset, minutes = ("tiny" if bench.scale == "quick" else preset), minutes or MINUTES[bench.scale]
+    preset = "tiny" if bench.scale == "quick" else preset
+    whole = Budget(minutes=MINUTES[bench.scale] if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
     corpus = corpus_of(bench)
 
     def do(name: str, trial: Trial) -> Result:
         before, sounds = bench.kept(name), list[Sound]()
         for share in SHARES:
-            result = bench.train(name, trial, corpus, budget=Budget(minutes=minutes * share))
+            result = bench.train(name, trial, corpus, budget=whole.part(share))
             result.sounds = sounds
             file = f"{share:.0%}.wav".replace("%", "-percent")
             if file in before:  # made in an earlier sitting; the model has learned on since

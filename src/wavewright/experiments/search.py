@@ -9,6 +9,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
+from wavewright.errors import ConfigError
 from wavewright.experiments import study
 from wavewright.experiments.piano import corpus_of
 from wavewright.experiments.workbench import Trial, Workbench
@@ -24,19 +25,31 @@ STAGES = 5
 CHECKPOINTS = {"full": 100, "quick": 2}
 
 
-def run(bench: Workbench) -> None:
-    """Do it, and write search.json: every trial, the importances, the best."""
+def run(bench: Workbench, trials: int | None = None, minutes: float | None = None) -> None:
+    """Do it, with another number or length of trials where they are given, and write search.json.
+
+    It tells every trial, the importances, the best.
+
+    Raises:
+        ConfigError: a number or length is not more than 0, or trials are chosen by name, which a search has none of.
+    """
+    if bench.only:
+        raise ConfigError(f"--only {bench.only[0]}: a search draws its trials; say how many with --trials")
+    trials = TRIALS[bench.scale] if trials is None else trials
+    if trials < 1:
+        raise ConfigError(f"--trials {trials}: give more than 0")
+    whole = Budget(minutes=MINUTES[bench.scale] if minutes is None else minutes)
     corpus = corpus_of(bench)
-    opened = bench.open_study(
-        sampler=optuna.samplers.TPESampler(seed=0, multivariate=True), pruner=optuna.pruners.MedianPruner()
-    )
+    opened = bench.open_study(pruner=optuna.pruners.MedianPruner())
 
     def objective(trial: optuna.Trial) -> float:
         name = f"trial-{study.origin(trial):04d}"
+        # by its number: of several workers, or sittings, with one seed each would draw the same trials
+        opened.sampler = optuna.samplers.TPESampler(seed=trial.number, multivariate=True)
         declared = _sample(trial, bench.scale)
         bits: float | None = None
         for stage in range(1, STAGES + 1):
-            result = bench.train(name, declared, corpus, budget=Budget(minutes=MINUTES[bench.scale] * stage / STAGES))
+            result = bench.train(name, declared, corpus, budget=whole.part(stage / STAGES))
             bits = result.measures.get("validation_bits")
             if bits is None or result.lost:
                 raise optuna.TrialPruned("lost")
@@ -47,7 +60,7 @@ def run(bench: Workbench) -> None:
         assert bits is not None
         return bits
 
-    study.work(opened, objective, TRIALS[bench.scale])
+    study.work(opened, objective, trials)
     write_json(bench.out / "search.json", _summary(opened))
 
 
