@@ -77,6 +77,7 @@ def test_captions_say_what_the_data_say(text: str, folders: list[Path]) -> None:
     caption = text[text.index("Figure 4.5") :]
     assert f"2 layers, 256 units, length 256 took {steps[0]:,} steps" in caption
     assert f"2 layers, 512 units, length 128 took {steps[1]:,} steps" in caption
+    assert "from 4.45 down to 4.2 (orange); 13 trials that were not given up early" in text  # the search
 
 
 def test_commands_data_and_machine_are_there(text: str) -> None:

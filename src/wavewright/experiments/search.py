@@ -16,7 +16,7 @@ from wavewright.experiments.workbench import Trial, Workbench
 from wavewright.files import write_json
 from wavewright.training import Budget
 
-FRAMES = ("4", "8", "16", "8 2", "16 4", "32 8", "8 4 2", "32 8 2", "64 16 4")
+FRAMES = ("4", "8", "16", "8/2", "16/4", "32/8", "8/4/2", "32/8/2", "64/16/4")
 UNITS = (128, 256, 512)
 LENGTHS = (256, 512, 1024)
 TRIALS = {"full": 40, "quick": 3}
@@ -70,12 +70,12 @@ def _sample(trial: optuna.Trial, scale: str) -> Trial:
     length = trial.suggest_categorical("length", LENGTHS)
     rate = trial.suggest_float("learning_rate", 3e-4, 6e-3, log=True)
     return Trial(
-        f"frames {frames.replace(' ', '/')}, {units} units",
+        f"frames {frames}, {units} units",
         "sample-rnn",
         Budget(),
         preset="small",
         overrides=(
-            f"model.frame_sizes=[{frames.replace(' ', ',')}]",
+            f"model.frame_sizes=[{frames.replace('/', ',')}]",
             f"model.units={units if scale == 'full' else units // 16}",
             f"training.length={length}",
             f"training.learning_rate={rate:.4g}",

@@ -1,11 +1,11 @@
-"""The kinds of picture: curves, waveforms, samples close up, bars. Each is an SVG as a data URI, the same every time.
+"""The kinds of picture: curves, waveforms, close-ups, bars, slices. Each is an SVG as a data URI, the same every time.
 
 They are drawn for the width of a phone, on which they must be readable, and shown a little larger elsewhere.
 """
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +145,33 @@ def bars(values: Sequence[tuple[str, float]], x: str, theirs: Sequence[str] = ()
         axis.grid(visible=False, axis="y")
 
     return _svg(draw, 1 + 0.28 * len(values))
+
+
+def slices(parameters: Mapping[str, Sequence[Any]], values: Sequence[float], y: str) -> str:
+    """What each trial of a search came to, against each of its parameters; the least in another colour."""
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots(len(parameters), 1, sharey=True, squeeze=False)[:, 0]
+        best = int(np.argmin(values))
+        for axis, (name, given) in zip(axes, parameters.items(), strict=True):
+            if all(isinstance(value, float) for value in given):
+                places = given
+                axis.set_xscale("log", subs=[])
+                axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            else:
+                kinds = sorted(set(given), key=lambda value: (len(str(value)), str(value)))
+                places = [kinds.index(value) for value in given]
+                axis.set_xticks(range(len(kinds)), kinds, fontsize=9 if len(kinds) < 7 else 8)
+                axis.set_xlim(-0.5, len(kinds) - 0.5)
+            axis.plot(places, values, "o", color=BLUE, markersize=4, alpha=0.6)
+            axis.plot(places[best], values[best], "o", color=ORANGE, markersize=6)
+            axis.set_xlabel(name)
+        figure.supylabel(y, fontsize=9.5)
+
+    from matplotlib.ticker import LogLocator
+
+    return _svg(draw, 0.3 + 1.3 * len(parameters))
 
 
 def envelope(samples: Array, columns: int) -> tuple[Array, Array]:

@@ -1,12 +1,12 @@
 """Each kind of experiment as a section of the page; speed and search are here, those that train in `learning`."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from wavewright.benchmark import Row
 from wavewright.report import drawing, learning
 from wavewright.report.parts import Figure, Section, Table
-from wavewright.report.reading import Experiment
+from wavewright.report.reading import Experiment, SearchTrial
 from wavewright.report.writing import NONE, clock, number
 
 PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU time per generated second: 4.3.1
@@ -126,7 +126,7 @@ def _search(experiment: Experiment) -> Section:
         "The thesis wished for a search over frame sizes and numbers of modules (5.2.1). "
         f"Trials here: {', '.join(f'{count} {state.lower()}' for state, count in sorted(states.items()))}.",
         [table],
-        [[_importances(search.importances)]] if search.importances else [],
+        [[_importances(search.importances), _slices(done)]] if search.importances else [],
         trials=[trial for trial in experiment.trials if trial.result.name == name_of_best],
     )
 
@@ -138,6 +138,17 @@ def _importances(shares: dict[str, float]) -> Figure:
         "What mattered in the search",
         drawing.bars([(name, 100 * share) for name, share in ordered], "share of the variation in bits (%)"),
         f"most of all {ordered[0][0]}, with {100 * ordered[0][1]:.0f} %.",
+    )
+
+
+def _slices(done: Sequence[SearchTrial]) -> Figure:
+    common = [name for name in done[0].parameters if all(name in trial.parameters for trial in done)]
+    values = [trial.value for trial in done if trial.value is not None]
+    return Figure(
+        "",
+        "What each trial came to",
+        drawing.slices({name: [t.parameters[name] for t in done] for name in common}, values, "bits per sample"),
+        f"from {max(values):.4g} down to {min(values):.4g} (orange); {len(done)} trials that were not given up early.",
     )
 
 
