@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 import soundfile
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from conftest import refusal
 from tiny import hashes, records, start, wait_for_lines
 from wavewright.errors import ConfigError
-from wavewright.experiments import overfit, piano, variations
+from wavewright.experiments import overfit, piano, search, variations
 from wavewright.experiments.workbench import Workbench
 from wavewright.model_config import shapes
 from wavewright.report import report
@@ -132,6 +134,30 @@ def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
     assert found["best"] == min(complete, key=lambda number: complete[number])
     for number, value in complete.items():
         assert result(out, f"trial-{number:04d}")["measures"]["validation_bits"] == pytest.approx(value)
+
+
+def test_search_tells_what_mattered(tmp_path: Path) -> None:
+    """Bits to which the units give 97% and the rate 3%, wherever most of the trials happen to lie."""
+    bench = Workbench("search", tmp_path / "search")
+    opened = bench.open_study()
+    random = np.random.default_rng(0)
+    spread = np.std([0.0, 0.1, 0.2]) / np.std(np.linspace(-1, 1, 1000))
+    for i in range(60):
+        units = 128 if i % 4 else int(random.choice([256, 512]))  # a sampler goes where the best ones are
+        rate = random.uniform(-1, 1)
+        opened.add_trial(
+            optuna.create_trial(
+                params={"units": units, "learning_rate": 10**rate},
+                distributions={
+                    "units": CategoricalDistribution((128, 256, 512)),
+                    "learning_rate": FloatDistribution(0.1, 10, log=True),
+                },
+                value=5 + 0.1 * (units // 128).bit_length() + (0.03 / 0.97) ** 0.5 * spread * rate,
+            )
+        )
+    search.run(bench, trials=60)
+    shares = json.loads((tmp_path / "search" / "search.json").read_text())["importances"]
+    assert shares == pytest.approx({"units": 0.97, "learning_rate": 0.03}, abs=0.05)
 
 
 def test_speed_measures_both_back_ends(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the thesis wished for (5.1): SampleRNN's frame sizes, tiers, units, length and rate, sought by Optuna.
+"""What the thesis wished for (5.2.1): SampleRNN's frame sizes, tiers, units, length and rate, sought by Optuna.
 
 A trial is trained in stages; one whose validation is worse than the median of others at the same stage ends there.
 """
@@ -6,7 +6,7 @@ A trial is trained in stages; one whose validation is worse than the median of o
 from typing import Any
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import TrialState
 
 from wavewright.errors import ConfigError
@@ -101,6 +101,6 @@ def _summary(opened: optuna.Study) -> dict[str, Any]:
             }
             for trial in done
         ],
-        "importances": get_param_importances(opened, evaluator=PedAnovaImportanceEvaluator()) if varied else {},
+        "importances": get_param_importances(opened, evaluator=FanovaImportanceEvaluator(seed=0)) if varied else {},
         "best": study.origin(opened.best_trial) if complete else None,
     }

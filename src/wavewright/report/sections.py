@@ -114,9 +114,9 @@ def _search(experiment: Experiment) -> Section:
     names = list(dict.fromkeys(name for trial in best for name in trial.parameters))
     table = Table(
         f"The best {len(best)} of {len(search.trials)} trials",
-        ["trial", "bits", "time", *names],
+        ["trial", "bits", "time", *map(_words, names)],
         [
-            [str(t.number), number(t.value, 4), clock(t.seconds), *(_value(t.parameters.get(name)) for name in names)]
+            [str(t.number), f"{t.value:.3f}", clock(t.seconds), *(_value(t.parameters.get(name)) for name in names)]
             for t in best
         ],
     )
@@ -136,8 +136,8 @@ def _importances(shares: dict[str, float]) -> Figure:
     return Figure(
         "",
         "What mattered in the search",
-        drawing.bars([(name, 100 * share) for name, share in ordered], "share of the variation in bits (%)"),
-        f"most of all {ordered[0][0]}, with {100 * ordered[0][1]:.0f} %.",
+        drawing.bars([(_words(name), 100 * share) for name, share in ordered], "share of the variation in bits (%)"),
+        f"most of all {_words(ordered[0][0])}, with {100 * ordered[0][1]:.0f} %.",
     )
 
 
@@ -147,9 +147,15 @@ def _slices(done: Sequence[SearchTrial]) -> Figure:
     return Figure(
         "",
         "What each trial came to",
-        drawing.slices({name: [t.parameters[name] for t in done] for name in common}, values, "bits per sample"),
+        drawing.slices(
+            {_words(name): [t.parameters[name] for t in done] for name in common}, values, "bits per sample"
+        ),
         f"from {max(values):.4g} down to {min(values):.4g} (orange); {len(done)} trials that were not given up early.",
     )
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")
 
 
 def _value(value: object) -> str:
