@@ -54,10 +54,12 @@ def test_the_engine_and_torch_agree_on_it() -> None:
     assert np.array_equal(engine, torch)
 
 
-def test_a_file_or_folder_of_that_name_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_that_name_comes_first_but_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("piano").mkdir()
-    with pytest.raises(WavewrightError, match="piano: not a run"):
+    Path("piano").mkdir()  # of recordings, or what `experiment piano --out piano` leaves
+    assert native.open_model(Path("piano")).training == native.load(PIANO).training
+    Path("piano", "config.json").write_text("{}")
+    with pytest.raises(WavewrightError, match=r"piano/config.json: damaged"):
         native.open_model(Path("piano"))
     assert model_file.shipped(Path("sub/piano")) == Path("sub/piano")
     assert model_file.shipped(Path("violin")) == Path("violin")

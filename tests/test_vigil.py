@@ -39,6 +39,13 @@ def noise(seconds: float, deviation: float = 0.3) -> Codes:
     return encode(np.clip(drawn, -1, 1), LEVELS, "mu-law").astype(np.int64)
 
 
+def rumble(seconds: float, level: float) -> Codes:
+    """Low noise at a level in dBFS: several codes of mu-law, and yet no sound to speak of."""
+    drawn = np.random.default_rng(2).standard_normal(blocks(seconds) * BLOCK + 63)
+    low = np.convolve(drawn, np.ones(64) / 8, mode="valid")  # variance 1
+    return encode(10 ** (level / 20) * low, LEVELS, "mu-law").astype(np.int64)
+
+
 def constant(seconds: float, code: int) -> Codes:
     return np.full(blocks(seconds) * BLOCK, code)
 
@@ -81,6 +88,7 @@ def test_a_tone_is_not_flat_and_a_shifted_one_shows_its_mean() -> None:
     ("fault", "patience", "what"),
     [
         (constant(20, silence(LEVELS)), 10, "silent"),
+        (rumble(20, -61), 10, "silent"),
         (constant(20, 250), 2, "stuck at +0.79"),
         (noise(20), 2, "noise"),
     ],
@@ -94,7 +102,15 @@ def test_a_fault_is_noticed_when_it_has_lasted(fault: Codes, patience: float, wh
 
 
 @pytest.mark.parametrize(
-    "pause", [constant(9, silence(LEVELS)), constant(1.5, 250), noise(1.5), music(20, seed=5) // 2 + 64]
+    "pause",
+    [
+        constant(9, silence(LEVELS)),
+        rumble(9, -61),
+        rumble(20, -45),
+        constant(1.5, 250),
+        noise(1.5),
+        music(20, seed=5) // 2 + 64,
+    ],
 )
 def test_what_passes_is_none(pause: Codes) -> None:
     assert judged(np.concatenate((music(10), pause, music(10)))) == []
@@ -105,8 +121,9 @@ def test_a_model_of_noise_may_make_noise() -> None:
     assert judged(music(8), heard=noise(10)) == []
 
 
-def test_without_a_healthy_past_there_is_nothing_to_go_back_to() -> None:
-    ((_, trouble),) = judged(constant(12, silence(LEVELS)))
+@pytest.mark.parametrize("fault", [constant(12, silence(LEVELS)), rumble(12, -61)])
+def test_without_a_healthy_past_there_is_nothing_to_go_back_to(fault: Codes) -> None:
+    ((_, trouble),) = judged(fault)
     assert not trouble.past
 
 

@@ -83,9 +83,13 @@ class ModelFacts:
 
 
 def shipped(path: Path) -> Path:
-    """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name."""
+    """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name.
+
+    A run or file of that name here goes before; a folder of recordings, or an experiment's, does not.
+    """
     own = Path(__file__).parent / "data" / f"{path}.safetensors"
-    return own if len(path.parts) == 1 and not path.exists() and own.is_file() else path
+    theirs = path.is_file() or (path / "config.json").exists()
+    return own if len(path.parts) == 1 and not theirs and own.is_file() else path
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ WARM = 2.0  # seconds of them from which comparing means something
 PATIENCE = {"silent": 10.0, "stuck": 2.0, "noise": 2.0}  # seconds of one fault that are trouble
 STILL = 0.3  # standard deviation of codes: nearly all are the same one
 STILL_SHARE = 1 / 16  # of the past's median deviation
+QUIET = -55.0  # dBFS: quieter than any ten seconds of music at a common level
+FALL = 30.0  # dB below the past's median level
 MEAN = 0.1  # amplitude: no recording's silence has such an offset
 FLAT = -6.0  # dB of spectral flatness; white noise has 0
 JUMP = 10.0  # dB that a noise's surprise is above the past's median
@@ -39,13 +41,14 @@ class Trouble:
 
 
 class Measures(NamedTuple):
-    """Of a block: standard deviation of its codes, mean amplitude; surprise and flatness in dB.
+    """Of a block: standard deviation of its codes; level in dBFS and mean amplitude; surprise and flatness in dB.
 
     Spectral flatness is the geometric over the arithmetic mean of the power spectrum. By Kolmogorov's formula it is the
     error of the best linear prediction of the next sample, as a share of the power; the surprise is that error itself.
     """
 
     spread: float
+    level: float
     mean: float
     surprise: float
     flatness: float
@@ -59,7 +62,8 @@ def measure(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> Meas
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))[:, 2:-1]  # without what is left of the mean
     power = np.square(spectrum).mean(0) + 1e-9
     surprise = np.log10(power).mean()
-    return Measures(codes.std(), mean, 10 * surprise, 10 * (surprise - np.log10(power.mean())))
+    level = 10 * np.log10(amplitude.var() + 1e-12)
+    return Measures(codes.std(), level, mean, 10 * surprise, 10 * (surprise - np.log10(power.mean())))
 
 
 class Vigil:
@@ -96,8 +100,10 @@ class Vigil:
 
     def _fault_of(self, block: Measures, warm: bool) -> Fault | None:
         usual_spread = np.median([past.spread for past in self._past]) if warm else 0.0
+        usual_level = np.median([past.level for past in self._past]) if warm else -np.inf
         usual_surprise = np.median([past.surprise for past in self._past]) if warm else -np.inf
-        if block.spread < max(STILL, STILL_SHARE * usual_spread):
+        still = block.spread < max(STILL, STILL_SHARE * usual_spread)
+        if still or block.level < max(QUIET, usual_level - FALL):
             return "stuck" if abs(block.mean) > MEAN else "silent"
         if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual_surprise + JUMP:
             return "noise"
