@@ -85,6 +85,23 @@ def test_a_model_that_knows_nothing_scores_exactly_log2_q(name: str, run: Run, c
     assert result.bits_per_sample == pytest.approx(6.0, abs=1e-6)
 
 
+@given(st.integers(1, 60), st.integers(1, 5000), st.integers(1, 200_000))
+def test_a_validation_hears_many_places(count: int, length: int, samples: int) -> None:
+    starts = 10_000 * np.arange(count)
+    sections = np.stack([starts, starts + length], 1)
+    heard = scoring.excerpts(sections, samples)
+    places = [int(np.flatnonzero(starts == start)[0]) for start in heard[:, 0]]
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, count - 1)
+    assert len(places) >= min(count, 8)
+    assert (heard[:, 1] <= heard[:, 0] + length).all()
+    total = int((heard[:, 1] - heard[:, 0]).sum())
+    if samples >= count * length:
+        assert total == count * length
+    else:
+        assert 0.93 * samples <= total <= samples + len(places)
+
+
 def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     """`evaluate` on the best checkpoint gives what training said of it."""
     best = runs.open_run(trained)
@@ -94,7 +111,8 @@ def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
         if record.get("event") == "validation" and record["step"] == best.step
     ]
     sections = corpus.sections("valid")
-    chosen = sections[np.linspace(0, len(sections) - 1, 2).round().astype(int)]  # 0.3 s of 0.125 s sections
+    chosen = sections[np.linspace(0, len(sections) - 1, min(8, len(sections))).round().astype(int)]
+    chosen[:, 1] = chosen[:, 0] + math.ceil(0.3 * corpus.rate / len(chosen))  # of 0.125 s in each
     nats = scoring.score(best.model, corpus.samples("valid"), chosen, "mu-law")
     assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
 

@@ -1,5 +1,6 @@
 """Fields by name. `thesis` is what the thesis ran (4.2, 4.3), `paper` what the models' own papers report,
-`small` what learns most in half an hour on two cores (found by experiment: docs/training.md), `tiny` for a try-out.
+`small` what learns most in half an hour on two cores (found by experiment, docs/training.md, and
+search, docs/experiments.md), `tiny` for a try-out.
 """
 
 from typing import Any
@@ -48,8 +49,8 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "training": {**_THESIS, "length": 512, "clip": "value"},
         },
         "small": {
-            "model": {"frame_sizes": [16, 4], "units": 256},
-            "training": {**_SMALL, "length": 512},
+            "model": {"frame_sizes": [8, 4, 2], "units": 128},
+            "training": {**_SMALL, "learning_rate": 1.4e-3, "length": 256},
         },
         "tiny": {
             "model": {"frame_sizes": [8, 2], "units": 64, "embedding": 32},

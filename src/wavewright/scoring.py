@@ -13,7 +13,22 @@ from wavewright.models import Model
 from wavewright.quantize import Encoding, silence
 
 SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
+EXCERPTS = 8  # places that a validation hears at least, where there are as many sections
 SCORE_LANES = 16
+
+
+def excerpts(sections: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
+    """Stretches (n, 2) of about so many samples in all: the beginnings of EXCERPTS or more of the sections (S, 2).
+
+    All of the sections where they hold no more than that. A few long ones would tell of a few places only.
+    """
+    total = (sections[:, 1] - sections[:, 0]).sum()
+    if samples >= total:
+        return sections
+    count = min(len(sections), max(EXCERPTS, round(samples * len(sections) / total)))
+    chosen = sections[np.linspace(0, len(sections) - 1, count).round().astype(int)]
+    ends = np.minimum(chosen[:, 1], chosen[:, 0] + -(-samples // count))
+    return np.stack([chosen[:, 0], ends], 1)
 
 
 @torch.no_grad()

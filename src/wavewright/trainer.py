@@ -21,7 +21,7 @@ from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.guard import Guard
 from wavewright.metrics import bits
 from wavewright.schedule import Schedule
-from wavewright.scoring import score
+from wavewright.scoring import excerpts, score
 
 ROLLBACKS = 5  # without a checkpoint between them, until a run gives up
 ROLLBACK_RATE = 0.3  # what each leaves of the learning rate
@@ -153,13 +153,11 @@ class Trainer:
             parameter.copy_(value)
 
     def validate(self) -> float | None:
-        """Bits per sample over sections spread through the validation split; None where it is empty."""
+        """Bits per sample over excerpts spread through the validation split; None where it is empty."""
         sections = self.corpus.sections("valid")
         if not len(sections):
             return None
-        wanted = self.config.training.validation_seconds * self.corpus.rate
-        count = max(1, min(len(sections), round(wanted / self.corpus.section)))
-        chosen = sections[np.linspace(0, len(sections) - 1, count).round().astype(int)]
+        chosen = excerpts(sections, round(self.config.training.validation_seconds * self.corpus.rate))
         with self.playing() as model:
             nats = score(
                 model,
