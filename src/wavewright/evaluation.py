@@ -168,7 +168,7 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
     whole = sections[sections[:, 1] - sections[:, 0] == corpus.section]
     if not count or not length or not len(whole):
         return None
-    chosen = whole[np.unique(np.linspace(0, len(whole) - 1, count).round().astype(int)), 0]
+    chosen = metrics.evenly(whole, count)[:, 0]
     table = encode_table(run.config.q_levels, run.encoding)
     samples = corpus.samples(split)
     heard = np.stack([table[samples[start : start + half].view(np.uint16)] for start in chosen])

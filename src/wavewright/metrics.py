@@ -69,6 +69,11 @@ def pieces(values: NDArray[np.floating], size: int) -> list[NDArray[np.floating]
     return np.split(values, range(size, len(values), size))
 
 
+def evenly(items: NDArray[Any], count: int) -> NDArray[Any]:
+    """Up to `count` of items (N, ...), evenly spread, the first and the last among them."""
+    return items[np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]
+
+
 def spread(sound: NDArray[Any], length: int, most: int) -> NDArray[Any]:
     """Up to `most` stretches (K, length) of a sound (N,), evenly spread, none overlapping another."""
     count = min(most, len(sound) // length)

@@ -26,7 +26,7 @@ def excerpts(sections: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
     if samples >= total:
         return sections
     count = min(len(sections), max(EXCERPTS, round(samples * len(sections) / total)))
-    chosen = sections[np.linspace(0, len(sections) - 1, count).round().astype(int)]
+    chosen = metrics.evenly(sections, count)
     ends = np.minimum(chosen[:, 1], chosen[:, 0] + -(-samples // count))
     return np.stack([chosen[:, 0], ends], 1)
 

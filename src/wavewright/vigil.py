@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.metrics import level
 from wavewright.quantize import Encoding, decode
 
 BLOCK = 2048  # samples that are judged together
@@ -54,16 +55,22 @@ class Measures(NamedTuple):
     flatness: float
 
 
+NO_PAST = Measures(
+    spread=0.0, level=-np.inf, mean=0.0, surprise=-np.inf, flatness=0.0
+)  # a block is then judged by itself
+
+
 def measure(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> Measures:
     """The measures of codes (n,) of Q levels; n is FRAME or more."""
     amplitude = decode(codes, levels, encoding).astype(np.float64)
     mean = amplitude.mean()
-    frames = np.lib.stride_tricks.sliding_window_view(amplitude - mean, FRAME)[:: FRAME // 2]
+    centred = amplitude - mean
+    frames = np.lib.stride_tricks.sliding_window_view(centred, FRAME)[:: FRAME // 2]
     spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))[:, 2:-1]  # without what is left of the mean
     power = np.square(spectrum).mean(0) + 1e-9
     surprise = np.log10(power).mean()
-    level = 10 * np.log10(amplitude.var() + 1e-12)
-    return Measures(codes.std(), level, mean, 10 * surprise, 10 * (surprise - np.log10(power.mean())))
+    flatness = surprise - np.log10(power.mean())
+    return Measures(codes.std(), level(centred)[0], mean, 10 * surprise, 10 * flatness)
 
 
 class Vigil:
@@ -99,12 +106,10 @@ class Vigil:
         return None
 
     def _fault_of(self, block: Measures, warm: bool) -> Fault | None:
-        usual_spread = np.median([past.spread for past in self._past]) if warm else 0.0
-        usual_level = np.median([past.level for past in self._past]) if warm else -np.inf
-        usual_surprise = np.median([past.surprise for past in self._past]) if warm else -np.inf
-        still = block.spread < max(STILL, STILL_SHARE * usual_spread)
-        if still or block.level < max(QUIET, usual_level - FALL):
+        usual = Measures(*np.median(self._past, axis=0)) if warm else NO_PAST
+        still = block.spread < max(STILL, STILL_SHARE * usual.spread)
+        if still or block.level < max(QUIET, usual.level - FALL):
             return "stuck" if abs(block.mean) > MEAN else "silent"
-        if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual_surprise + JUMP:
+        if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual.surprise + JUMP:
             return "noise"
         return None

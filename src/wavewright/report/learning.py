@@ -8,7 +8,7 @@ from wavewright.report import figures
 from wavewright.report.parts import Figure, Section, Sounds, Table
 from wavewright.report.players import player
 from wavewright.report.reading import Experiment, Trial
-from wavewright.report.writing import NONE, clock, number, signed
+from wavewright.report.writing import NONE, clock, number, signed, words
 
 BASE = "2x256-256"
 VARIATIONS = {  # figure: trial, what it is, what the thesis saw (4.2.1)
@@ -202,7 +202,7 @@ def _measures(trials: Sequence[Trial]) -> list[Table]:
     names = list(dict.fromkeys(name for trial in trials for name in trial.result.measures))
     if not names:
         return []
-    header = ["model", *(name.replace("_", " ") for name in names)]
+    header = ["model", *map(words, names)]
     rows = [[t.result.title, *(number(t.result.measures.get(name)) for name in names)] for t in trials]
     return [Table("Measures", header, rows)]
 

@@ -7,7 +7,7 @@ from wavewright.benchmark import Row
 from wavewright.report import drawing, learning
 from wavewright.report.parts import Figure, Section, Table
 from wavewright.report.reading import Experiment, SearchTrial
-from wavewright.report.writing import NONE, clock, number
+from wavewright.report.writing import NONE, clock, number, words
 
 PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU time per generated second: 4.3.1
 BEST = 10  # trials of a search in its table
@@ -114,7 +114,7 @@ def _search(experiment: Experiment) -> Section:
     names = list(dict.fromkeys(name for trial in best for name in trial.parameters))
     table = Table(
         f"The best {len(best)} of {len(search.trials)} trials",
-        ["trial", "bits", "time", *map(_words, names)],
+        ["trial", "bits", "time", *map(words, names)],
         [
             [str(t.number), f"{t.value:.3f}", clock(t.seconds), *(_value(t.parameters.get(name)) for name in names)]
             for t in best
@@ -136,8 +136,8 @@ def _importances(shares: dict[str, float]) -> Figure:
     return Figure(
         "",
         "What mattered in the search",
-        drawing.bars([(_words(name), 100 * share) for name, share in ordered], "share of the variation in bits (%)"),
-        f"most of all {_words(ordered[0][0])}, with {100 * ordered[0][1]:.0f} %.",
+        drawing.bars([(words(name), 100 * share) for name, share in ordered], "share of the variation in bits (%)"),
+        f"most of all {words(ordered[0][0])}, with {100 * ordered[0][1]:.0f} %.",
     )
 
 
@@ -147,15 +147,9 @@ def _slices(done: Sequence[SearchTrial]) -> Figure:
     return Figure(
         "",
         "What each trial came to",
-        drawing.slices(
-            {_words(name): [t.parameters[name] for t in done] for name in common}, values, "bits per sample"
-        ),
+        drawing.slices({words(name): [t.parameters[name] for t in done] for name in common}, values, "bits per sample"),
         f"from {max(values):.4g} down to {min(values):.4g} (orange); {len(done)} trials that were not given up early.",
     )
-
-
-def _words(field: str) -> str:
-    return field.replace("_", " ")
 
 
 def _value(value: object) -> str:

@@ -28,6 +28,11 @@ def signed(value: float) -> str:
     return minus(f"{round(value, 3) + 0.0:+.3f}")
 
 
+def words(field: str) -> str:
+    """A field's name as one reads it."""
+    return field.replace("_", " ")
+
+
 def sentence(parts: Iterable[str]) -> str:
     """Parts as one sentence."""
     return "; ".join(parts) + "."
