@@ -10,8 +10,8 @@ import torch
 
 from thesis import MODELS, native
 from wavewright import models
-from wavewright.console import print_json
-from wavewright.torch_player import TorchPlayer
+from wavewright.commands.console import print_json
+from wavewright.playing.torch_player import TorchPlayer
 
 CHUNK = 5000
 

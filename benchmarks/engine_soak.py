@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 
 from thesis import MODELS, native
-from wavewright.console import progress
+from wavewright.commands.console import progress
 
 
 def soak(title: str, minutes: float, threads: int) -> dict[str, object]:

@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from thesis import MODELS, native
-from wavewright.benchmark import bench
-from wavewright.console import say
+from wavewright.commands.console import say
+from wavewright.measuring.speed import bench
 
 
 def main() -> None:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from wavewright.benchmark import random_weights
-from wavewright.config import resolve
-from wavewright.model_file import Training
-from wavewright.native import Native
-from wavewright.precision import Precision
+from wavewright.formats.config import resolve
+from wavewright.formats.model_file import Training
+from wavewright.formats.precision import Precision
+from wavewright.measuring.speed import random_weights
+from wavewright.playing.native_model import Native
 
 MODELS = {
     "NaiveRNN 2x512": ("naive-rnn", []),

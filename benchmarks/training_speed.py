@@ -21,13 +21,13 @@ from torch import nn
 from torch.nn import functional
 
 from plain import NaiveRNN, SampleRNN, WaveNet
-from wavewright.config import resolve
-from wavewright.console import print_json, say, table
-from wavewright.corpus import Corpus
-from wavewright.prepare import prepare
-from wavewright.settings import PrepareSettings
-from wavewright.trainer import Trainer
-from wavewright.training import keep_memory
+from wavewright.commands.console import print_json, say, table
+from wavewright.corpus.corpus import Corpus
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.settings import PrepareSettings
+from wavewright.formats.config import resolve
+from wavewright.training.run import keep_memory
+from wavewright.training.trainer import Trainer
 
 CASES: list[tuple[str, str, dict[str, int], Callable[[], nn.Module], int, tuple[int, ...]]] = [
     ("NaiveRNN 2x512", "naive-rnn", {}, NaiveRNN, 128, (1, 16, 128)),

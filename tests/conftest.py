@@ -18,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from wavewright.corpus import Corpus
+    from wavewright.corpus.corpus import Corpus
 
 HANGS = 600  # seconds: what is not done by then never will be; the machines are shared, and tests do not measure time
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,7 +68,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
 def trained(corpus: "Corpus", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 60 steps of a tiny SampleRNN on `corpus`, with a checkpoint every 7."""
     from tiny import tiny
-    from wavewright.training import Budget, train
+    from wavewright.training.run import Budget, train
 
     run = tmp_path_factory.mktemp("trained") / "run"
     train(tiny("sample-rnn"), corpus, run, Budget(steps=60), device="cpu")

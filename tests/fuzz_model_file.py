@@ -13,10 +13,13 @@ import atheris
 import numpy as np
 from safetensors import deserialize
 
-from wavewright import config, files, model_config, model_file, precision, settings, tensor_file
+from wavewright import files
+from wavewright.corpus import settings
 from wavewright.errors import WavewrightError
-from wavewright.model_config import configure, shapes
-from wavewright.precision import Precision
+from wavewright.formats import config, model_file, precision, tensor_file
+from wavewright.formats.precision import Precision
+from wavewright.models import config as model_config
+from wavewright.models.config import configure, shapes
 
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))
 FILE = FOLDER / "m.safetensors"

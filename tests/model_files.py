@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kinds import build
-from wavewright.export import export
-from wavewright.model_file import ModelFile, Training
-from wavewright.precision import Precision
-from wavewright.runs import Run
+from wavewright.formats.model_file import ModelFile, Training
+from wavewright.formats.precision import Precision
+from wavewright.playing.export import export
+from wavewright.playing.torch_model import Run
 
 # Wide enough for most matrices to be reduced.
 WIDE: dict[str, dict[str, Any]] = {

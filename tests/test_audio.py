@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import melody
-from wavewright import isolate
-from wavewright.audio import Recording, mono, resample
+from wavewright.corpus import isolate
+from wavewright.corpus.audio import Recording, mono, resample
+from wavewright.corpus.levelling import Meter, gains, level, limit, offsets, peaks
 from wavewright.errors import AudioError
-from wavewright.levels import Meter, gains, level, limit, offsets, peaks
 
 Record = Callable[..., Path]
 
@@ -268,8 +268,8 @@ def test_long_files_take_no_more_memory(tmp_path: Path) -> None:
     script = """if True:
         import sys
         from pathlib import Path
-        from wavewright.prepare import prepare
-        from wavewright.settings import PrepareSettings
+        from wavewright.corpus.prepare import prepare
+        from wavewright.corpus.settings import PrepareSettings
         prepare([Path(sys.argv[1])], Path(sys.argv[2]), PrepareSettings())
         from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
         print(getrusage(RUSAGE_SELF).ru_maxrss, getrusage(RUSAGE_CHILDREN).ru_maxrss)

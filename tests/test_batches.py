@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wavewright.batches import IGNORED, Batch, Batches, Position
+from wavewright.corpus.batches import IGNORED, Batch, Batches, Position
 
 LEVELS = 256
 SILENCE = 128

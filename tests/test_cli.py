@@ -12,8 +12,9 @@ import torch
 
 from conftest import melody, refusal
 from tiny import as_arguments, checkpoints, records, start, tiny
-from wavewright import __version__, runs
-from wavewright.corpus import Corpus
+from wavewright import __version__
+from wavewright.corpus.corpus import Corpus
+from wavewright.playing import torch_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ["inspect", "prepare", "train", "generate", "export", "evaluate", "demo"]
@@ -31,8 +32,8 @@ def loaded_by(code: str) -> set[str]:
     [
         "import wavewright",
         "import wavewright.cli",
-        "import wavewright.config",
-        "import wavewright.model_file",
+        "import wavewright.formats.config",
+        "import wavewright.formats.model_file",
         "from wavewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from wavewright.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
         "from wavewright.cli import main\ntry: main(['--version'])\nexcept SystemExit: pass",
@@ -43,7 +44,7 @@ def test_help_needs_no_torch(code: str) -> None:
 
 
 def test_that_the_test_above_would_notice() -> None:
-    assert "soundfile" in loaded_by("import wavewright.audio")
+    assert "soundfile" in loaded_by("import wavewright.corpus.audio")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -118,7 +119,7 @@ def test_recordings_go_straight_to_a_model(tmp_path: Path) -> None:
     assert (said["step"], said["interrupted"], said["run"]) == (4, False, str(run))
     made = Corpus.open(run / "corpus")
     assert (made.rate, made.section) == (14700, 58800)
-    assert runs.open_run(run).rate == 14700
+    assert torch_model.open_run(run).rate == 14700
     # Again with --resume: it is not prepared anew.
     command = start(tmp_path / "log", "train", folder, *options, "--steps", 6, "--resume")
     assert command.wait() == 0, command.output

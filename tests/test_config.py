@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wavewright import models
-from wavewright.config import RunConfig, TrainingConfig, differences, resolve
 from wavewright.errors import ConfigError
-from wavewright.presets import PRESETS
-from wavewright.schedule import Schedule
+from wavewright.formats.config import RunConfig, TrainingConfig, differences, resolve
+from wavewright.models.presets import PRESETS
+from wavewright.training.schedule import Schedule
 
 
 @pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in PRESETS for preset in PRESETS[name]])

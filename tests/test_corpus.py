@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import FAST, melody
-from wavewright import splits
-from wavewright.discovery import find
+from wavewright.corpus import splits
+from wavewright.corpus.discovery import find
+from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
-from wavewright.prepare import audio_like_corpus, prepare
-from wavewright.settings import SPLITS, PrepareSettings, prepare_settings
 
 Record = Callable[..., Path]
 

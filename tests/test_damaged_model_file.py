@@ -15,8 +15,8 @@ from safetensors import SafetensorError, deserialize
 from model_files import assemble, make, parts, rewrite
 from wavewright import cli
 from wavewright.errors import ModelFileError, WavewrightError
-from wavewright.model_config import shapes
-from wavewright.model_file import ModelFile, load
+from wavewright.formats.model_file import ModelFile, load
+from wavewright.models.config import shapes
 
 Change = Callable[[dict[str, Any], dict[str, Any], bytearray], None]
 

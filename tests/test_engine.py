@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from kinds import KINDS, LEVELS, build, codes_of
 from oracles import ORACLES, weights_of
-from wavewright import engine
-from wavewright.engine import Engine, instruction_sets
 from wavewright.errors import ConfigError
-from wavewright.generate import stream
+from wavewright.formats.precision import Precision
 from wavewright.models import Model
-from wavewright.precision import Precision
+from wavewright.playing import engine
+from wavewright.playing.engine import Engine, instruction_sets
+from wavewright.playing.stream import stream
+from wavewright.playing.torch_player import TorchPlayer
 from wavewright.sampling import Sampling, Uniforms, draw
-from wavewright.torch_player import TorchPlayer
 
 LENGTH = 1500
 

@@ -17,13 +17,15 @@ from hypothesis.extra.numpy import arrays
 from kinds import build
 from oracles import ORACLES, weights_of
 from tiny import RATE, make_corpus, start, tiny
-from wavewright import metrics, models, papers, runs, scoring
-from wavewright.corpus import Corpus
+from wavewright import metrics, models
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError, WavewrightError
-from wavewright.evaluation import evaluate
-from wavewright.generate import stream
+from wavewright.measuring import as_papers
+from wavewright.measuring.evaluation import evaluate
+from wavewright.playing import scoring, torch_model
+from wavewright.playing.stream import stream
+from wavewright.playing.torch_model import Run
 from wavewright.quantize import decode, encode
-from wavewright.runs import Run
 
 
 def slow_nats(model: Any, codes: list[int]) -> float:
@@ -52,7 +54,7 @@ def test_the_score_of_every_section(kind: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture(scope="module")
 def run(trained: Path) -> Run:
-    return runs.open_run(trained, "last")
+    return torch_model.open_run(trained, "last")
 
 
 def test_bits_of_a_split_and_of_its_tracks(run: Run, corpus: Corpus) -> None:
@@ -104,7 +106,7 @@ def test_a_validation_hears_many_places(count: int, length: int, samples: int) -
 
 def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     """`evaluate` on the best checkpoint gives what training said of it."""
-    best = runs.open_run(trained)
+    best = torch_model.open_run(trained)
     said = [
         record["bits"]
         for record in map(json.loads, (trained / "metrics.jsonl").read_text().splitlines())
@@ -188,7 +190,7 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
     assert command.wait() == 0, command.output
     found = json.loads(command.output)
-    result = evaluate(runs.open_run(trained), corpus, "test", continuations=2)
+    result = evaluate(torch_model.open_run(trained), corpus, "test", continuations=2)
     assert found["bits_per_sample"] == pytest.approx(result.bits_per_sample, rel=1e-6)
     assert found["tracks"].keys() == {"d.wav", "e.wav"}
     assert found["continuations"]["count"] == 2
@@ -208,7 +210,7 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
 @pytest.fixture
 def paper_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A model of 16 kHz and 256 levels, for examples of 20 ms instead of 8 s."""
-    monkeypatch.setattr(papers, "PAPER", papers.PAPER.model_copy(update={"section_seconds": 0.02}))
+    monkeypatch.setattr(as_papers, "PAPER", as_papers.PAPER.model_copy(update={"section_seconds": 0.02}))
     model = models.MODELS["naive-rnn"](tiny("naive-rnn", {"q_levels": 256}).model).eval()
     return replace(run, model=model, config=model.config, rate=16000)
 
@@ -234,7 +236,7 @@ def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: 
             nats += slow_nats(run.model, encode(np.rint(scaled * 32767) / 32767, 256, encoding).tolist())
         if examples:
             bits[name] = nats / math.log(2) / 320 / len(examples)
-    found = papers.evaluate_as_papers(run, tmp_path / "recordings")
+    found = as_papers.evaluate_as_papers(run, tmp_path / "recordings")
     assert found.tracks == pytest.approx(bits, rel=1e-4)
     assert found.bits_per_sample == pytest.approx((3 * bits["a.wav"] + bits["b.wav"]) / 4, rel=1e-4)
     assert (found.samples, found.paper_compatible, found.continuations) == (4 * 320, True, None)
@@ -243,7 +245,7 @@ def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: 
 def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> None:
     """Whatever gain its tracks have, its examples are those of the recordings, but for rounding."""
     corpus = make_corpus(tmp_path, rate=16000, levels="none", remove_dc=False)
-    found = papers.evaluate_as_papers(paper_run, corpus.path, "valid")
+    found = as_papers.evaluate_as_papers(paper_run, corpus.path, "valid")
     (track,) = corpus.tracks_of("valid")
     sound = corpus.samples("valid")[: track.frames // 320 * 320].reshape(-1, 320).astype(float)
     low, high = sound.min(1, keepdims=True), sound.max(1, keepdims=True)
@@ -253,18 +255,18 @@ def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> Non
     assert found.tracks == {"c.wav": pytest.approx(expected, rel=1e-4)}
     slow = make_corpus(tmp_path / "slow")
     with pytest.raises(ConfigError, match="4000 Hz, but --paper-compatible needs 16000 Hz"):
-        papers.evaluate_as_papers(paper_run, slow.path)
+        as_papers.evaluate_as_papers(paper_run, slow.path)
 
 
 def test_what_the_papers_do_not_compare(trained: Path, paper_run: Run, corpus: Corpus, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", np.zeros(319), 16000)
     with pytest.raises(ConfigError, match=r"no recording is as long as an example of 0\.02 s"):
-        papers.evaluate_as_papers(paper_run, tmp_path / "short.wav")
+        as_papers.evaluate_as_papers(paper_run, tmp_path / "short.wav")
     with pytest.raises(WavewrightError, match="no such file"):
-        papers.evaluate_as_papers(paper_run, tmp_path / "none")
+        as_papers.evaluate_as_papers(paper_run, tmp_path / "none")
     (tmp_path / "broken.flac").write_bytes(b"fLaC, or so it says")
     with pytest.raises(AudioError, match=r"broken\.flac"):
-        papers.evaluate_as_papers(paper_run, tmp_path)
+        as_papers.evaluate_as_papers(paper_run, tmp_path)
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--paper-compatible")
     assert "needs a model of 16000 Hz and 256 levels, but" in command.refusal()
 

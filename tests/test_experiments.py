@@ -15,8 +15,8 @@ from conftest import refusal
 from tiny import hashes, records, start, wait_for_lines
 from wavewright.errors import ConfigError
 from wavewright.experiments import overfit, piano, search, variations
-from wavewright.experiments.workbench import Workbench
-from wavewright.model_config import shapes
+from wavewright.experiments.experiment import Workbench
+from wavewright.models.config import shapes
 from wavewright.report import report
 
 TRIALS = (

@@ -16,13 +16,14 @@ from kinds import KINDS
 from model_files import make, run_of
 from oracles import ORACLES
 from tiny import start, tiny
-from wavewright import model_file, precision, runs, takes
-from wavewright.corpus import Corpus
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError
-from wavewright.evaluation import evaluate
-from wavewright.export import export, parity_error
+from wavewright.formats import model_file, precision
+from wavewright.measuring.evaluation import evaluate
+from wavewright.playing import takes, torch_model
+from wavewright.playing.export import export, parity_error
 from wavewright.sampling import Sampling
-from wavewright.training import Budget, train
+from wavewright.training.run import Budget, train
 
 PRECISIONS: tuple[precision.Precision, ...] = ("float32", "bfloat16", "int8")
 
@@ -55,17 +56,17 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
 def test_the_same_model_is_the_same_bytes(precise: Any, trained: Path, tmp_path: Path) -> None:
     """Exported twice, and exported from its own file."""
     paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    export(runs.open_run(trained), paths[0], precise)
-    export(runs.open_run(trained), paths[1], precise)
-    export(runs.open_run(paths[0]), paths[2], precise)
+    export(torch_model.open_run(trained), paths[0], precise)
+    export(torch_model.open_run(trained), paths[1], precise)
+    export(torch_model.open_run(paths[0]), paths[2], precise)
     assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_a_file_in_another_precision_is_that_of_its_run(trained: Path, tmp_path: Path) -> None:
     whole, direct, by_file = (tmp_path / f"{name}.safetensors" for name in ("whole", "direct", "by_file"))
-    export(runs.open_run(trained), whole)
-    export(runs.open_run(trained), direct, "int8")
-    export(runs.open_run(whole), by_file, "int8")
+    export(torch_model.open_run(trained), whole)
+    export(torch_model.open_run(trained), direct, "int8")
+    export(torch_model.open_run(whole), by_file, "int8")
     assert direct.read_bytes() == by_file.read_bytes()
 
 
@@ -75,14 +76,14 @@ def test_a_file_plays_and_scores_as_its_run(
     prime = record("prime.wav", melody(0.3, 8000), 8000)
     for run in (trained, normed):
         path = tmp_path / "m.safetensors"
-        export(runs.open_run(run), path)
+        export(torch_model.open_run(run), path)
         made = []
         for source in (run, path):
             out = tmp_path / f"{source.name}.wav"
-            takes.record(runs.open_run(source), out, seconds=0.3, prime=prime, sampling=Sampling(0.9), seed=4)
+            takes.record(torch_model.open_run(source), out, seconds=0.3, prime=prime, sampling=Sampling(0.9), seed=4)
             made.append(out.read_bytes())
         assert made[0] == made[1]
-        scores = [asdict(evaluate(runs.open_run(source), corpus, continuations=2)) for source in (run, path)]
+        scores = [asdict(evaluate(torch_model.open_run(source), corpus, continuations=2)) for source in (run, path)]
         assert scores[1].pop("run") == str(path)
         assert scores[0].pop("run") == str(run)
         assert scores[0] == scores[1]
@@ -90,8 +91,8 @@ def test_a_file_plays_and_scores_as_its_run(
 
 def test_a_file_knows_its_run(trained: Path, tmp_path: Path) -> None:
     for which in ("best", "last"):
-        run = runs.open_run(trained, which)
-        file = runs.open_run(tmp_path / "m.safetensors") if export(run, tmp_path / "m.safetensors") else None
+        run = torch_model.open_run(trained, which)
+        file = torch_model.open_run(tmp_path / "m.safetensors") if export(run, tmp_path / "m.safetensors") else None
         assert file is not None
         assert {**file.as_dict(), "model": None} == {**run.as_dict(), "model": None}
         assert (file.config, file.step, file.path.name) == (run.config, run.step, "m.safetensors")
@@ -107,7 +108,7 @@ def test_a_file_knows_its_run(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_has_no_best(normed: Path, tmp_path: Path) -> None:
-    run = runs.open_run(normed)
+    run = torch_model.open_run(normed)
     run = replace(run, training=replace(run.training, best_bits=None))
     assert export(run, tmp_path / "m.safetensors").training.best_bits is None
 
@@ -116,7 +117,7 @@ def test_the_command_line(trained: Path, corpus: Corpus, tmp_path: Path) -> None
     path = tmp_path / "new" / "m.safetensors"
     command = start(tmp_path / "log", "export", trained, "--out", path, "--precision", "int8", "--json")
     assert command.wait() == 0, command.output
-    said, run = json.loads(command.output), runs.open_run(trained)
+    said, run = json.loads(command.output), torch_model.open_run(trained)
     assert said.pop("parity_error") < 1e-6
     assert said == {
         "path": str(path),
@@ -197,11 +198,11 @@ def test_a_model_that_diverged_is_not_written(tmp_path: Path) -> None:
 
 def test_a_name_that_would_not_be_opened_again(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--out .*mine: name a .safetensors file"):
-        export(runs.open_run(trained), tmp_path / "mine")
+        export(torch_model.open_run(trained), tmp_path / "mine")
 
 
 def test_the_run_is_left_as_it_was(normed: Path, tmp_path: Path) -> None:
-    run = runs.open_run(normed)
+    run = torch_model.open_run(normed)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     export(run, tmp_path / "m.safetensors", "int8")
     assert run.config.weight_norm
@@ -212,7 +213,7 @@ def test_reading_needs_no_torch(tmp_path: Path) -> None:
     make(tmp_path / "m.safetensors")
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from pathlib import Path; from wavewright.model_file import load\n"
+        "from pathlib import Path; from wavewright.formats.model_file import load\n"
         f"print(load(Path({str(tmp_path / 'm.safetensors')!r})).parity.logits.shape)"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

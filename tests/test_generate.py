@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kinds import KINDS, LEVELS, build
-from wavewright.generate import BLOCK, stream
+from wavewright.playing.stream import BLOCK, stream
+from wavewright.playing.torch_player import PRIME_BLOCK, TorchPlayer
 from wavewright.quantize import silence
 from wavewright.sampling import Sampling, Uniforms, draw
-from wavewright.torch_player import PRIME_BLOCK, TorchPlayer
 
 EVERY_MODEL = ["naive scalar", "tiers 8 2", "tiers 6 3", "gated", "plain"]
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tiny import tiny
-from wavewright.batches import Batch, Batches
-from wavewright.corpus import Corpus
-from wavewright.guard import PATIENCE, RECENT, WARM, Guard
-from wavewright.trainer import Trainer
+from wavewright.corpus.batches import Batch, Batches
+from wavewright.corpus.corpus import Corpus
+from wavewright.training.guard import PATIENCE, RECENT, WARM, Guard
+from wavewright.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 IGNORANCE = math.log(64)

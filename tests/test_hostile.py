@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wavewright import doctor
+from wavewright.corpus import inspection
+from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.settings import LEVELLING, PrepareSettings
 from wavewright.errors import AudioError, WavewrightError
-from wavewright.prepare import audio_like_corpus, prepare
-from wavewright.settings import LEVELLING, PrepareSettings
 
 # Where libsndfile and ffmpeg, which the manifest quotes, disagree though neither lost anything of the recording.
 EXPLAINED = {
@@ -46,7 +46,7 @@ def expected(hostile: Path) -> dict[str, int | None]:
 
 
 def test_inspect_reads_each_file_whole_or_refuses_it(hostile: Path, expected: dict[str, int | None]) -> None:
-    report = doctor.inspect(sorted((hostile / "audio").iterdir()), workers=2)
+    report = inspection.inspect(sorted((hostile / "audio").iterdir()), workers=2)
     frames = {file.name: round(file.seconds * file.rate) for file in report.files}
     refused = {file.name: file.reason for file in report.refused}
     assert frames.keys() | refused.keys() == expected.keys()
@@ -79,10 +79,10 @@ def test_prepare_takes_or_refuses_each_file_alone(hostile: Path, tmp_path: Path)
 MEMORY = """if True:
     import resource, sys
     from pathlib import Path
-    from wavewright import doctor
-    from wavewright.prepare import prepare
-    from wavewright.settings import PrepareSettings
-    doctor.inspect(sorted(Path(sys.argv[1]).iterdir()), workers=2)
+    from wavewright.corpus import inspection
+    from wavewright.corpus.prepare import prepare
+    from wavewright.corpus.settings import PrepareSettings
+    inspection.inspect(sorted(Path(sys.argv[1]).iterdir()), workers=2)
     prepare([Path(sys.argv[1])], Path(sys.argv[2]), PrepareSettings(), workers=2)
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1024 if sys.platform == "linux" else 1))
 """

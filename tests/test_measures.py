@@ -12,20 +12,22 @@ from hypothesis import strategies as st
 
 from kinds import KINDS, build, codes_of
 from oracles import ORACLES, weights_of
-from wavewright import evaluation, measures, metrics, native, runs, scoring
-from wavewright.corpus import Corpus
+from wavewright import metrics
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, WavewrightError
-from wavewright.evaluation import evaluate
-from wavewright.generate import stream
+from wavewright.measuring import evaluation, perceptual
+from wavewright.measuring.evaluation import evaluate
+from wavewright.playing import native_model, scoring, torch_model
+from wavewright.playing.stream import stream
+from wavewright.playing.torch_model import Run
 from wavewright.quantize import decode
-from wavewright.runs import Run
 
 RATE = 16000
 
 
 @pytest.fixture(scope="module")
 def run(trained: Path) -> Run:
-    return runs.open_run(trained, "last")
+    return torch_model.open_run(trained, "last")
 
 
 def tones(*pitches: float, seconds: float = 2.0) -> Any:
@@ -59,7 +61,7 @@ def test_entropy_of_what_a_model_expected(kind: str, monkeypatch: pytest.MonkeyP
 
 
 def test_the_engine_and_torch_find_the_same_entropy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "SCORE_LENGTH", 11)
+    monkeypatch.setattr(native_model, "SCORE_LENGTH", 11)
     codes = np.random.default_rng(1).integers(0, 64, (3, 50))
     np.testing.assert_allclose(run.native().entropy(codes), run.entropy(codes), rtol=1e-4)
 
@@ -107,27 +109,27 @@ def test_stretches_are_spread_from_start_to_end() -> None:
 def test_spectra_of_a_sound_at_half_its_level() -> None:
     """Its magnitudes differ by half, their logarithms by ln 2; silence differs from it by all there is."""
     noise = np.random.default_rng(4).normal(0, 0.1, (2, 8000))
-    distance, convergence = measures.spectral_distances(0.5 * noise, noise)
+    distance, convergence = perceptual.spectral_distances(0.5 * noise, noise)
     assert (distance, convergence) == (pytest.approx(0.5 + np.log(2), rel=1e-4), pytest.approx(0.5, rel=1e-4))
-    assert measures.spectral_distances(noise, noise) == (0, 0)
-    assert measures.spectral_distances(0 * noise, noise)[1] == pytest.approx(1, abs=1e-3)
+    assert perceptual.spectral_distances(noise, noise) == (0, 0)
+    assert perceptual.spectral_distances(0 * noise, noise)[1] == pytest.approx(1, abs=1e-3)
     louder = noise * np.array([[1], [100]])  # each pair counts alike
-    assert measures.spectral_distances(louder * [[0.5], [1]], louder)[1] == pytest.approx(0.25, rel=1e-4)
+    assert perceptual.spectral_distances(louder * [[0.5], [1]], louder)[1] == pytest.approx(0.25, rel=1e-4)
 
 
 def test_the_pitch_class_of_a_tone() -> None:
     a, c = tones(440)[0], tones(261.63, 523.25)
-    found = measures.chroma(a, c, RATE)
+    found = perceptual.chroma(a, c, RATE)
     assert np.argmax(found.generated) == 9
     assert np.argmax(found.corpus) == 0
     assert sum(found.generated) == pytest.approx(1)
     assert found.distance > 0.9
     assert found.baseline is not None
     assert found.baseline < 0.1
-    odd = measures.chroma(a, np.stack([a, a, a, c[0]]), RATE)
+    odd = perceptual.chroma(a, np.stack([a, a, a, c[0]]), RATE)
     assert odd.baseline == pytest.approx(odd.distance * 4 / 3)  # of the As, each beside two others and the C
-    assert measures.chroma(a, a[None], RATE).distance == 0
-    assert measures.chroma(a, a[None], RATE).baseline is None
+    assert perceptual.chroma(a, a[None], RATE).distance == 0
+    assert perceptual.chroma(a, a[None], RATE).baseline is None
 
 
 def test_the_onsets_of_a_click_train() -> None:
@@ -140,7 +142,7 @@ def test_the_onsets_of_a_click_train() -> None:
             sound[start : start + 800] += burst
         return sound
 
-    found = measures.onsets(clicks(4), clicks(1)[None], RATE)
+    found = perceptual.onsets(clicks(4), clicks(1)[None], RATE)
     assert found.generated_per_second == pytest.approx(4, abs=0.3)
     assert found.corpus_per_second == pytest.approx(1, abs=0.3)
     assert found.generated_strength > 2 * found.corpus_strength
@@ -149,13 +151,13 @@ def test_the_onsets_of_a_click_train() -> None:
 def test_log_mel_is_in_decibels_whatever_the_level() -> None:
     """Noise ten times as strong is 20 dB more where the tone is not; silence is at the floor."""
     tone, noise = tones(1000)[0], np.random.default_rng(8).normal(0, 0.004, 2 * RATE)
-    found = measures.log_mel(tone + noise, RATE)
-    assert found.shape[0] == measures.BANDS
-    assert measures.log_mel(0.1 * (tone + noise) + 0.3, RATE) == pytest.approx(found, abs=1e-3)
-    louder = measures.log_mel(tone + 10 * noise, RATE) - found
+    found = perceptual.log_mel(tone + noise, RATE)
+    assert found.shape[0] == perceptual.BANDS
+    assert perceptual.log_mel(0.1 * (tone + noise) + 0.3, RATE) == pytest.approx(found, abs=1e-3)
+    louder = perceptual.log_mel(tone + 10 * noise, RATE) - found
     assert np.median(louder[-5:]) == pytest.approx(20, abs=0.1)
     assert np.ptp(louder[np.argmax(found.mean(1))]) < 0.2
-    assert measures.log_mel(np.zeros(RATE), RATE) == pytest.approx(-50)
+    assert perceptual.log_mel(np.zeros(RATE), RATE) == pytest.approx(-50)
 
 
 def exact(random: Any, mean: Any, covariance: Any, count: int) -> Any:
@@ -171,19 +173,19 @@ def test_frechet_distance_of_two_gaussians() -> None:
     random = np.random.default_rng(6)
     a = exact(random, np.array([1.0, 2, 3]), np.diag([4.0, 9, 1]), 50)
     b = exact(random, np.array([1.0, 0, 0]), np.diag([1.0, 16, 1]), 80)
-    assert measures.frechet(a, b) == pytest.approx(4 + 9 + 1 + 1 + 0, abs=1e-6)
-    assert measures.frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert perceptual.frechet(a, b) == pytest.approx(4 + 9 + 1 + 1 + 0, abs=1e-6)
+    assert perceptual.frechet(a, a) == pytest.approx(0, abs=1e-6)
     s, t = (m @ m.T + np.eye(4) for m in random.normal(size=(2, 4, 4)))
     expected = 1 + np.trace(s + t - 2 * scipy.linalg.sqrtm(s @ t)).real
-    found = measures.frechet(exact(random, np.zeros(4), s, 30), exact(random, np.array([0, 1.0, 0, 0]), t, 30))
+    found = perceptual.frechet(exact(random, np.zeros(4), s, 30), exact(random, np.array([0, 1.0, 0, 0]), t, 30))
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_frechet_distance_of_like_sounds_is_that_of_chance() -> None:
     noise = np.random.default_rng(7).normal(0, 0.1, (5, RATE))
-    distance, baseline = measures.log_mel_frechet(noise[0], noise[1:], RATE)
+    distance, baseline = perceptual.log_mel_frechet(noise[0], noise[1:], RATE)
     assert baseline == pytest.approx(distance, rel=0.5)
-    assert measures.log_mel_frechet(tones(440)[0, :RATE], noise, RATE)[0] > 100 * distance
+    assert perceptual.log_mel_frechet(tones(440)[0, :RATE], noise, RATE)[0] > 100 * distance
 
 
 # All of it, of a model
@@ -219,8 +221,8 @@ def test_a_model_that_plays_by_heart_is_found_out(run: Run, corpus: Corpus) -> N
 def test_continuations_have_spectra_where_they_are_long_enough(
     run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measures, "STFT_SAMPLES", 100)
-    monkeypatch.setattr(measures, "spectral_distances", lambda made, truth: (made.shape[0], truth.shape[1]))
+    monkeypatch.setattr(perceptual, "STFT_SAMPLES", 100)
+    monkeypatch.setattr(perceptual, "spectral_distances", lambda made, truth: (made.shape[0], truth.shape[1]))
     found = evaluate(run, corpus, "test", continuations=3, seconds=0.025).continuations
     assert found is not None
     assert (found.multi_resolution_stft, found.spectral_convergence) == (3, 100)
@@ -230,7 +232,7 @@ def test_continuations_have_spectra_where_they_are_long_enough(
 
 
 def test_without_its_packages_the_core_still_works(run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "PACKAGES", ("no_such_package", "numpy"))
+    monkeypatch.setattr(perceptual, "PACKAGES", ("no_such_package", "numpy"))
     assert evaluate(run, corpus, "test").bits_per_sample < 6
     expected = r"no_such_package, not installed: pip install 'wavewright\[experiments\]'"
     with pytest.raises(WavewrightError, match=expected):

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from conftest import ROOT
 from kinds import KINDS, LEVELS, build
 from model_files import LEVELLING, TRAINING, make, parts, run_of
-from wavewright.model_config import shapes
-from wavewright.model_file import load
+from wavewright.formats.model_file import load
+from wavewright.formats.precision import pack, unpack
+from wavewright.models.config import shapes
 from wavewright.models.layers import multiply_out
-from wavewright.precision import pack, unpack
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])

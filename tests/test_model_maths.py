@@ -9,7 +9,8 @@ import torch
 
 from kinds import KINDS, LEVELS, build, codes_of
 from oracles import ORACLES, weights_of
-from wavewright import config, models
+from wavewright import models
+from wavewright.formats import config
 from wavewright.models.layers import Recurrent, linear
 from wavewright.quantize import silence
 

@@ -13,11 +13,11 @@ import pytest
 import soundfile
 
 import wavewright
-from wavewright import native, runs
-from wavewright.corpus import Corpus
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ModelFileError
-from wavewright.export import export
-from wavewright.live import play_aloud, stream_wav
+from wavewright.playing import native_model, torch_model
+from wavewright.playing.export import export
+from wavewright.playing.live import play_aloud, stream_wav
 from wavewright.quantize import decode
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -27,7 +27,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained SampleRNN of conftest as a model file."""
     out = tmp_path_factory.mktemp("file") / "m.safetensors"
-    export(runs.open_run(trained), out)
+    export(torch_model.open_run(trained), out)
     return out
 
 
@@ -44,7 +44,7 @@ def test_the_engine_and_torch_write_the_same_take(
 
 
 def test_the_engine_and_torch_score_alike(trained: Path, corpus: Corpus) -> None:
-    run = runs.open_run(trained)
+    run = torch_model.open_run(trained)
     for split in ("train", "valid"):
         samples, sections = corpus.samples(split), corpus.sections(split)
         expected = run.score(samples, sections)
@@ -133,18 +133,20 @@ def test_play_sends_the_take_to_the_sound_card(file: Path, monkeypatch: pytest.M
 def test_without_the_engine_torch_plays_and_says_so_once(
     file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("wavewright.engine._engine", None)
-    model = native.open_model(file)
-    assert isinstance(model, runs.Run)
+    monkeypatch.setattr("wavewright.playing.engine._engine", None)
+    model = native_model.open_model(file)
+    assert isinstance(model, torch_model.Run)
     assert capsys.readouterr().err.count("not built") == 1
     with pytest.raises(wavewright.WavewrightError, match="C\\+\\+ compiler"):
         wavewright.load(file).player()
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
-def test_a_file_plays_in_its_own_precision_or_another(file: Path, precision: native.Precision, tmp_path: Path) -> None:
+def test_a_file_plays_in_its_own_precision_or_another(
+    file: Path, precision: native_model.Precision, tmp_path: Path
+) -> None:
     reduced = tmp_path / "r.safetensors"
-    export(runs.open_run(file), reduced, precision)
+    export(torch_model.open_run(file), reduced, precision)
     assert wavewright.load(reduced).player().precision == precision
     assert np.array_equal(
         wavewright.load(reduced).player().generate(400),

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 from conftest import FAST, fingerprint, melody, refusal
-from wavewright.corpus import Corpus
+from wavewright.corpus.corpus import Corpus
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
-from wavewright.prepare import prepare
-from wavewright.settings import SPLITS, PrepareSettings, prepare_settings
 
 Record = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -46,8 +46,8 @@ def test_the_same_recordings_give_the_same_bytes(album: Path, tmp_path: Path) ->
 RUN = """if True:
     import sys
     from pathlib import Path
-    from wavewright.prepare import prepare
-    from wavewright.settings import PrepareSettings
+    from wavewright.corpus.prepare import prepare
+    from wavewright.corpus.settings import PrepareSettings
     settings = PrepareSettings(rate=16000, section_seconds=0.5, seed=int(sys.argv[3]))
     prepare([Path(sys.argv[1])], Path(sys.argv[2]), settings, workers=2)
 """

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from conftest import HANGS, melody
 from tiny import as_arguments, hashes, losses, records, start, tiny
-from wavewright import checkpoint
-from wavewright.config import RunConfig
-from wavewright.corpus import Corpus
-from wavewright.training import Budget, train
+from wavewright.corpus.corpus import Corpus
+from wavewright.formats import checkpoint
+from wavewright.formats.config import RunConfig
+from wavewright.training.run import Budget, train
 
 STEPS = 26  # over the end of an epoch
 MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}

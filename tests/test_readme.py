@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT
-from wavewright import demo
+from wavewright.experiments import demo
 
 SHORTER = {"--minutes 30": "--minutes 0.03", "--seconds 10": "--seconds 0.05", "--count 4": "--count 2 --seconds 0.05"}
 

@@ -22,9 +22,9 @@ pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'wave
 import experiment_folders
 from wavewright.errors import WavewrightError
 from wavewright.report import report
-from wavewright.report.players import player
+from wavewright.report.format import NONE, clock, number
 from wavewright.report.reading import Curve, Sound, read
-from wavewright.report.writing import NONE, clock, number
+from wavewright.report.sound_card import player
 
 ADDRESS = re.compile(r"""(?:src|href|srcset|action|poster|data)\s*=\s*["']?\s*([^"'>\s]+)|url\(([^)]*)\)|@import""")
 

@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, start, tiny
-from wavewright import checkpoint, runs, training
-from wavewright.batches import Batch, Batches
-from wavewright.corpus import Corpus
+from wavewright.corpus.batches import Batch, Batches
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import WavewrightError
-from wavewright.trainer import ROLLBACKS, Trainer
-from wavewright.training import Budget
+from wavewright.formats import checkpoint
+from wavewright.playing import torch_model
+from wavewright.training.run import Budget
+from wavewright.training.trainer import ROLLBACKS, Trainer
 
 STEPS, MOMENT = 150, 70  # of a run, and of the sabotage
 FIELDS: dict[str, Any] = {"checkpoint_every": 20, "sample_seconds": 0.0}
@@ -24,7 +25,7 @@ FIELDS: dict[str, Any] = {"checkpoint_every": 20, "sample_seconds": 0.0}
 
 def train(run: Path, corpus: Corpus, steps: int = STEPS, **fields: Any) -> list[str]:
     """Train; returns what was said when it rolled back."""
-    training.train(tiny("naive-rnn", **FIELDS, **fields), corpus, run, Budget(steps=steps), device="cpu")
+    run.train(tiny("naive-rnn", **FIELDS, **fields), corpus, run, Budget(steps=steps), device="cpu")
     return rollbacks(run)
 
 
@@ -142,11 +143,11 @@ def test_a_lost_cause_is_given_up_in_one_line(corpus: Corpus, tmp_path: Path) ->
     command = start(tmp_path / "log", "train", corpus.path, *options, "--out", run, "--steps", 500)
     line = command.refusal()
     assert f"given up at step 20 after {ROLLBACKS} roll-backs" in line
-    assert "lower training.learning_rate" in line
+    assert "lower run.learning_rate" in line
     assert len(rollbacks(run)) == ROLLBACKS
     assert command.output.count("back to step 0") == ROLLBACKS
     assert checkpoints(run) == ["step-00000000"]
-    assert all(torch.isfinite(p).all() for p in runs.open_run(run).model.parameters())
+    assert all(torch.isfinite(p).all() for p in torch_model.open_run(run).model.parameters())
 
 
 def test_a_validation_that_drifts_rolls_back(
@@ -198,7 +199,7 @@ def test_a_run_that_rolls_back_resumes_to_the_same_bits(corpus: Corpus, tmp_path
     assert len(said) > 1
     for steps in (5, 20, 31, 60, 77, 90):
         settings = tiny("naive-rnn", **FIELDS, learning_rate=3.0)
-        training.train(settings, corpus, run, Budget(steps=steps), resume=True, device="cpu")
+        run.train(settings, corpus, run, Budget(steps=steps), resume=True, device="cpu")
     assert records(run) == records(whole)
     assert hashes(run, 90) == hashes(whole, 90)
 

@@ -10,11 +10,12 @@ import pytest
 import soundfile
 
 import wavewright
-from wavewright import model_file, native, runs
 from wavewright.errors import WavewrightError
-from wavewright.export import parity_error
+from wavewright.formats import model_file
 from wavewright.metrics import level
-from wavewright.vigil import measure
+from wavewright.playing import native_model, torch_model
+from wavewright.playing.export import parity_error
+from wavewright.playing.guard import measure
 
 PIANO = Path(str(model_file.shipped(Path("piano"))))
 
@@ -49,7 +50,7 @@ def test_it_sounds_for_a_while() -> None:
 
 
 def test_the_engine_and_torch_agree_on_it() -> None:
-    players = (native.load("piano").player(), runs.open_run(Path("piano")).player())
+    players = (native_model.load("piano").player(), torch_model.open_run(Path("piano")).player())
     engine, torch = (player.generate(500)[0] for player in players)
     assert np.array_equal(engine, torch)
 
@@ -57,9 +58,9 @@ def test_the_engine_and_torch_agree_on_it() -> None:
 def test_a_run_of_that_name_comes_first_but_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("piano").mkdir()  # of recordings, or what `experiment piano --out piano` leaves
-    assert native.open_model(Path("piano")).training == native.load(PIANO).training
+    assert native_model.open_model(Path("piano")).training == native_model.load(PIANO).training
     Path("piano", "config.json").write_text("{}")
     with pytest.raises(WavewrightError, match=r"piano/config.json: damaged"):
-        native.open_model(Path("piano"))
+        native_model.open_model(Path("piano"))
     assert model_file.shipped(Path("sub/piano")) == Path("sub/piano")
     assert model_file.shipped(Path("violin")) == Path("violin")

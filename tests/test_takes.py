@@ -16,12 +16,13 @@ import torch
 
 from conftest import ROOT, melody
 from tiny import RATE, checkpoints, small_disk, start
-from wavewright import checkpoint, runs, takes
-from wavewright.corpus import Corpus
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
-from wavewright.generate import stream
+from wavewright.formats import checkpoint
+from wavewright.playing import takes, torch_model
+from wavewright.playing.stream import stream
+from wavewright.playing.torch_model import Run
 from wavewright.quantize import decode, encode
-from wavewright.runs import Run
 from wavewright.sampling import Sampling, Uniforms, draw
 
 Record = Callable[..., Path]
@@ -29,7 +30,7 @@ Record = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def run(trained: Path) -> Run:
-    return runs.open_run(trained)
+    return torch_model.open_run(trained)
 
 
 def test_a_take_is_the_codes_of_the_model(run: Run, tmp_path: Path) -> None:
@@ -187,10 +188,10 @@ def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
     facts = checkpoint.read_facts(checkpoint.path(trained, 60))
-    assert runs.open_run(trained).step == facts["best"]["step"]
-    assert runs.open_run(trained, "last").step == 60
+    assert torch_model.open_run(trained).step == facts["best"]["step"]
+    assert torch_model.open_run(trained, "last").step == 60
     assert f"step-{facts['best']['step']:08d}" in checkpoints(trained)
-    assert runs.open_run(trained, "49").step == 49
+    assert torch_model.open_run(trained, "49").step == 49
 
 
 def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
     lengths = [soundfile.info(tmp_path / f"take-{i}.wav").frames for i in (1, 2)]
     assert min(lengths) >= 2048
     assert not list(tmp_path.glob(".take*"))
-    whole = takes.record(runs.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
+    whole = takes.record(torch_model.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
     kept, _ = soundfile.read(tmp_path / "take-1.wav")
     np.testing.assert_array_equal(kept, soundfile.read(whole[0].path)[0])
 

@@ -11,11 +11,14 @@ import torch
 from torch.nn import functional
 
 from tiny import FIELDS, tiny
-from wavewright import checkpoint, metrics, processes, scoring, trainer
-from wavewright.corpus import Corpus
+from wavewright import metrics, processes
+from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError
-from wavewright.trainer import Trainer, has_bfloat16
-from wavewright.training import Budget, train
+from wavewright.formats import checkpoint
+from wavewright.playing import scoring
+from wavewright.training import trainer
+from wavewright.training.run import Budget, train
+from wavewright.training.trainer import Trainer, has_bfloat16
 
 CPU = torch.device("cpu")
 

@@ -11,16 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wavewright import generate, vigil
-from wavewright.generate import Playable, play, stream
-from wavewright.model_config import configure
-from wavewright.model_file import Training
-from wavewright.prepare import audio_like_corpus
+from wavewright.corpus.prepare import audio_like_corpus
+from wavewright.corpus.settings import LEVELLING, prepare_settings
+from wavewright.formats.model_file import Training
+from wavewright.models.config import configure
+from wavewright.playing import guard
+from wavewright.playing import stream as streaming
+from wavewright.playing.guard import BLOCK, Trouble, Vigil, measure
+from wavewright.playing.stream import Playable, play, stream
+from wavewright.playing.torch_model import open_run
 from wavewright.quantize import Encoding, decode, encode, silence
-from wavewright.runs import open_run
 from wavewright.sampling import Sampling
-from wavewright.settings import LEVELLING, prepare_settings
-from wavewright.vigil import BLOCK, Trouble, Vigil, measure
 
 RATE = 14700
 LEVELS = 256
@@ -72,7 +73,7 @@ def test_white_noise_is_flat_and_as_surprising_as_it_is_loud(deviation: float) -
     # Of Hann-windowed frames of n samples of variance v, |X|^2 has the mean v sum(w^2) = v 3n / 8 at every frequency.
     codes = encode(deviation * np.random.default_rng(0).standard_normal(BLOCK), 65536, "linear")
     found = measure(codes, 65536, "linear")
-    assert found.surprise == pytest.approx(10 * np.log10(deviation**2 * 3 / 8 * vigil.FRAME), abs=0.5)
+    assert found.surprise == pytest.approx(10 * np.log10(deviation**2 * 3 / 8 * guard.FRAME), abs=0.5)
     assert found.flatness == pytest.approx(0, abs=0.5)
     assert found.spread == pytest.approx(deviation * 32768, rel=0.1)
 
@@ -243,7 +244,7 @@ def test_it_goes_back_further_each_time_and_then_gives_up(capsys: pytest.Capture
     made = played(script(original, noise(60)), original.shape[1])
     assert made.shape == original.shape
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == generate.ATTEMPTS + 1
+    assert len(lines) == streaming.ATTEMPTS + 1
     assert "3 redraws did not help: it goes on as it is, unguarded" in lines[-1]
     places = [float(line.split("back to ")[1].split()[0]) for line in lines[:-1]]
     start = len(music(12)) / RATE
@@ -303,7 +304,7 @@ def test_a_models_redraw_follows_what_it_has_heard_and_is_the_same_again(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("FLAT", "JUMP", "COARSE"):  # everything is noise after two healthy seconds
-        monkeypatch.setattr(vigil, name, -1000.0)
+        monkeypatch.setattr(guard, name, -1000.0)
     run, prime = open_run(trained), np.full(4 * BLOCK, 20)
     raw = np.concatenate(list(stream(run.player(1, 3), 12 * BLOCK, prime=[prime])), 1)
     made = played(run, 12 * BLOCK, seed=3, prime=[prime])

@@ -19,10 +19,10 @@ import pytest
 import soundfile
 
 from conftest import melody
-from wavewright import config
-from wavewright.corpus import Corpus
-from wavewright.prepare import prepare
-from wavewright.settings import PrepareSettings
+from wavewright.corpus.corpus import Corpus
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.settings import PrepareSettings
+from wavewright.formats import config
 
 RATE = 4000
 TRACKS = {"train": {"a.wav": 1.6, "b.wav": 0.9}, "valid": {"c.wav": 0.6}, "test": {"d.wav": 0.7, "e.wav": 0.3}}
@@ -76,7 +76,7 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
 
 _fork = multiprocessing.get_context("forkserver")
 _fork.set_forkserver_preload(
-    ["wavewright.cli", "wavewright.training", "torch.utils.tensorboard", "torch._dynamo", "tiny"]
+    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "torch._dynamo", "tiny"]
 )
 
 

@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from wavewright.commands.console import print_json, say, table
 from wavewright.commands.data import Flag
 from wavewright.commands.model import ModelName
-from wavewright.console import print_json, say, table
 from wavewright.errors import ConfigError
-from wavewright.precision import Precision
+from wavewright.formats.precision import Precision
 
 RATE = 14700  # Hz, the thesis's
 
@@ -50,18 +50,18 @@ def bench(
     json
         Print the rows as JSON.
     """
-    from wavewright.benchmark import Row, random_weights
-    from wavewright.benchmark import bench as measure
+    from wavewright.measuring.speed import Row, random_weights
+    from wavewright.measuring.speed import bench as measure
 
     if (path is None) == (model is None):
         raise ConfigError("give a model file, or --model")
     if path is not None:
-        from wavewright.native import load
+        from wavewright.playing.native_model import load
 
         native = load(path)
         name, config, weights, rate, called = native.name, native.config, native.weights, native.rate, path.name
     else:
-        from wavewright.config import resolve
+        from wavewright.formats.config import resolve
 
         assert model is not None
         name, config, rate, called = model, resolve(model, preset, None, list(set_)).model, RATE, preset

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from wavewright.console import print_json, say, table
+from wavewright.commands.console import print_json, say, table
 from wavewright.errors import ConfigError, WavewrightError, printable
 
 if TYPE_CHECKING:
-    from wavewright.corpus import Corpus
-    from wavewright.doctor import Health, Report
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.corpus.inspection import Health, Report
 
 Flag = Annotated[bool, Parameter(negative="")]
 HEADER = (
@@ -43,9 +43,9 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
     json
         Print the report as JSON.
     """
-    from wavewright import doctor
+    from wavewright.corpus import inspection
 
-    report = doctor.inspect(_some(paths), _workers(workers))
+    report = inspection.inspect(_some(paths), _workers(workers))
     if json:
         print_json(asdict(report))
     else:
@@ -143,8 +143,8 @@ def prepare(
     json
         Print a summary as JSON.
     """
-    from wavewright.prepare import prepare as make
-    from wavewright.settings import prepare_settings
+    from wavewright.corpus.prepare import prepare as make
+    from wavewright.corpus.settings import prepare_settings
 
     if split is not None and splits is not None:
         raise ConfigError("--split and --splits contradict each other; give one of them")
@@ -236,8 +236,8 @@ def _fractions(text: str) -> tuple[float, ...]:
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:
+    from wavewright.corpus.settings import SPLITS
     from wavewright.files import read_json
-    from wavewright.settings import SPLITS
 
     listed = read_json(path)
     if not isinstance(listed, dict) or not all(isinstance(names, list) for names in listed.values()):

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from wavewright.commands.console import say
 from wavewright.commands.model import Device
-from wavewright.console import say
 from wavewright.errors import WavewrightError, need_torch
 
 app = App(
@@ -57,7 +57,7 @@ def _run(name: str, common: Common | None, **options: object) -> None:
         raise WavewrightError(
             "this needs optuna, which is not installed: pip install 'wavewright[experiments]'"
         ) from None
-    from wavewright.experiments.workbench import Workbench
+    from wavewright.experiments.experiment import Workbench
 
     told = common or Common()
     out = told.out or Path("runs") / name

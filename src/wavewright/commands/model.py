@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from wavewright.commands.console import print_json, say, table
 from wavewright.commands.data import Flag
-from wavewright.console import print_json, say, table
 from wavewright.errors import ConfigError, need_torch
 
 if TYPE_CHECKING:
-    from wavewright.corpus import Corpus
-    from wavewright.evaluation import Evaluation, Generated
-    from wavewright.training import Summary
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.measuring.evaluation import Evaluation, Generated
+    from wavewright.training.run import Summary
 
 ModelName = Literal["naive-rnn", "sample-rnn", "wavenet"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -79,10 +79,10 @@ def train(
         Print how it ended as JSON.
     """
     need_torch()
-    from wavewright import config as configuration
+    from wavewright.formats import config as configuration
     from wavewright.processes import rank
-    from wavewright.training import Budget
-    from wavewright.training import train as run_training
+    from wavewright.training.run import Budget
+    from wavewright.training.run import train as run_training
 
     settings = configuration.resolve(
         model,
@@ -114,10 +114,10 @@ def _report(summary: "Summary", json: bool) -> None:
 
 def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
     """The corpus named, or one made of the recordings named."""
-    from wavewright.corpus import INDEX, Corpus
-    from wavewright.prepare import prepare
+    from wavewright.corpus.corpus import INDEX, Corpus
+    from wavewright.corpus.prepare import prepare
+    from wavewright.corpus.settings import PrepareSettings
     from wavewright.processes import rank
-    from wavewright.settings import PrepareSettings
 
     if not paths:
         raise ConfigError("no CORPUS given; name a corpus, or audio files or folders")
@@ -173,24 +173,24 @@ def evaluate(
     json
         Print the figures as JSON.
     """
-    from wavewright import measures
-    from wavewright.corpus import Corpus
-    from wavewright.evaluation import evaluate as score
-    from wavewright.native import open_model
-    from wavewright.papers import evaluate_as_papers
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.measuring import perceptual
+    from wavewright.measuring.as_papers import evaluate_as_papers
+    from wavewright.measuring.evaluation import evaluate as score
+    from wavewright.playing.native_model import open_model
 
     opened = open_model(run, checkpoint, engine=engine, device=device)
     if paper_compatible:
         result = evaluate_as_papers(opened, corpus, split)
     else:
         if generate is None:
-            generate = 0.0 if measures.missing() else 10.0
+            generate = 0.0 if perceptual.missing() else 10.0
         result = score(opened, Corpus.open(corpus), split, continuations=continuations, generate=generate)
     if json:
         print_json(asdict(result))
     else:
         _print_evaluation(result)
-    if not paper_compatible and (names := measures.missing()):
+    if not paper_compatible and (names := perceptual.missing()):
         say(f"without {', '.join(names)} some measures are left out: pip install 'wavewright[experiments]'")
 
 
@@ -250,6 +250,6 @@ def demo(*, out: Path = Path("demo")) -> None:
         The folder for the sounds and pictures.
     """
     need_torch()
-    from wavewright.demo import run
+    from wavewright.experiments.demo import run
 
     run(out)

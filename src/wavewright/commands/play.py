@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from wavewright.commands.console import print_json, table
 from wavewright.commands.data import Flag
 from wavewright.commands.model import Device, EngineName
-from wavewright.console import print_json, table
 from wavewright.errors import ConfigError, need_torch
 
 
@@ -83,18 +83,18 @@ def generate(
     json
         Print the takes' lengths and levels as JSON.
     """
-    from wavewright.native import open_model
+    from wavewright.playing.native_model import open_model
 
     options = playing.options()
     opened = open_model(run, checkpoint, engine=engine, device=device)
     if str(out) == "-":
         if count != 1 or json:
             raise ConfigError("--out -: streams one take and nothing else; leave out --count and --json")
-        from wavewright.live import stream_wav
+        from wavewright.playing.live import stream_wav
 
         stream_wav(opened, sys.stdout.buffer, seconds=seconds, **options)
         return
-    from wavewright.takes import record
+    from wavewright.playing.takes import record
 
     takes = record(opened, out, seconds=seconds, count=count, **options)
     if json:
@@ -118,8 +118,8 @@ def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAU
     checkpoint
         `best`, `last` or a step number.
     """
-    from wavewright.live import play_aloud
-    from wavewright.native import open_model
+    from wavewright.playing.live import play_aloud
+    from wavewright.playing.native_model import open_model
 
     options = playing.options()
     play_aloud(open_model(model, checkpoint), seconds=seconds, **options)
@@ -149,9 +149,9 @@ def export(
         Print what was written as JSON.
     """
     need_torch()
-    from wavewright.export import export as write
-    from wavewright.export import parity_error
-    from wavewright.runs import open_run
+    from wavewright.playing.export import export as write
+    from wavewright.playing.export import parity_error
+    from wavewright.playing.torch_model import open_run
 
     file = write(open_run(run, checkpoint), out, precision)
     facts = {

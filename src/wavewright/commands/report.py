@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from wavewright.commands.console import print_json, say
 from wavewright.commands.data import Flag
-from wavewright.console import print_json, say
 
 
 def report(*dirs: Path, out: Path = Path("report.html"), files: Path | None = None, json: Flag = False) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wavewright.experiments.second import compare, one_second
-from wavewright.experiments.workbench import Result, Trial, Workbench
-from wavewright.training import Budget
+from wavewright.experiments.experiment import Result, Trial, Workbench
+from wavewright.experiments.one_second import compare, one_second
+from wavewright.training.run import Budget
 
 LEARNED = 0.015  # nats, of steps that hear the whole second; what the thesis's NaiveRNN 2x512 reached (table 4.1)
 BY_HEART = 0.001  # nats, of steps that hear a stretch: ten of them are a tenth of the second, and may be an easy one

@@ -7,18 +7,18 @@ from importlib import resources
 import numpy as np
 
 from wavewright import metrics
-from wavewright.corpus import INDEX, Corpus
-from wavewright.demo import CLIP
+from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.settings import SplitName, prepare_settings
 from wavewright.errors import ConfigError
-from wavewright.experiments.second import CLIP_FACTS, START_TOKEN, play
-from wavewright.experiments.workbench import Result, Sound, Trial, Workbench
-from wavewright.generate import Playable
-from wavewright.native import open_model
-from wavewright.prepare import prepare
+from wavewright.experiments.demo import CLIP
+from wavewright.experiments.experiment import Result, Sound, Trial, Workbench
+from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play
+from wavewright.playing.native_model import open_model
+from wavewright.playing.stream import Playable
 from wavewright.quantize import encode
 from wavewright.sampling import Sampling
-from wavewright.settings import SplitName, prepare_settings
-from wavewright.training import Budget
+from wavewright.training.run import Budget
 
 MINUTES = {"full": 48 * 60.0, "quick": 0.1}  # the thesis gave each model 48 hours of a GPU
 SHARES = (0.25, 0.5, 1.0)  # of the time: when each plays

@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 
 from wavewright.errors import ConfigError
 from wavewright.experiments import study
+from wavewright.experiments.experiment import Trial, Workbench
 from wavewright.experiments.piano import corpus_of
-from wavewright.experiments.workbench import Trial, Workbench
 from wavewright.files import write_json
-from wavewright.training import Budget
+from wavewright.training.run import Budget
 
 FRAMES = ("4", "8", "16", "8/2", "16/4", "32/8", "8/4/2", "32/8/2", "64/16/4")
 UNITS = (128, 256, 512)

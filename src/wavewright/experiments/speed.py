@@ -4,14 +4,14 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from wavewright.benchmark import Row, bench, random_weights
-from wavewright.config import resolve
-from wavewright.console import say
+from wavewright.commands.console import say
+from wavewright.corpus.settings import prepare_settings
+from wavewright.experiments.experiment import Workbench
 from wavewright.experiments.overfit import TRIALS
-from wavewright.experiments.workbench import Workbench
 from wavewright.files import write_json
-from wavewright.precision import Precision
-from wavewright.settings import prepare_settings
+from wavewright.formats.config import resolve
+from wavewright.formats.precision import Precision
+from wavewright.measuring.speed import Row, bench, random_weights
 
 SECONDS = {"full": 2.0, "quick": 0.2}  # that each figure takes
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")

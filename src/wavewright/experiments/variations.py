@@ -1,8 +1,8 @@
 """The six NaiveRNN configurations of the thesis's table 4.1 on one second."""
 
+from wavewright.experiments.experiment import Trial, Workbench
 from wavewright.experiments.overfit import BY_HEART, CLIPPED, WHOLE, learn
-from wavewright.experiments.workbench import Trial, Workbench
-from wavewright.training import Budget
+from wavewright.training.run import Budget
 
 TABLE = (  # layers, units, length, steps, seconds, nats: table 4.1
     (2, 256, 256, 44_830, 6193, 0.027),

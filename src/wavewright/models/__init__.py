@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from wavewright.model_config import configure
 from wavewright.models.base import Model, State
-from wavewright.models.naive_rnn import NaiveRNN
-from wavewright.models.sample_rnn import SampleRNN
-from wavewright.models.wavenet import WaveNet
+from wavewright.models.config import configure
+from wavewright.models.naive_rnn.network import NaiveRNN
+from wavewright.models.sample_rnn.network import SampleRNN
+from wavewright.models.wavenet.network import WaveNet
 
 MODELS: dict[str, type[Model[Any]]] = {model.name: model for model in (NaiveRNN, SampleRNN, WaveNet)}
 

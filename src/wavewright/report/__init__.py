@@ -29,9 +29,9 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
     """
     _check_libraries()
     from wavewright.report import figures
+    from wavewright.report.export import separate
     from wavewright.report.reading import read
     from wavewright.report.sections import section
-    from wavewright.report.separate import separate
 
     if not folders:
         raise WavewrightError("report: give at least one folder of `wavewright experiment`")

@@ -9,9 +9,9 @@ from wavewright.metrics import cross_correlation, level, mean_absolute_differenc
 from wavewright.quantize import decode, encode
 from wavewright.report import drawing
 from wavewright.report.drawing import Line
-from wavewright.report.parts import Figure
+from wavewright.report.format import clock, minus, number, sentence, signed
+from wavewright.report.page import Figure
 from wavewright.report.reading import Curve, Sound, Trial
-from wavewright.report.writing import clock, minus, number, sentence, signed
 
 LOW_RATE, HIGH_RATE = 1764, 8820  # Hz, figure 1.4
 LOW_BITS, HIGH_BITS = 2, 5  # figure 1.5

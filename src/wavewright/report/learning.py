@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from wavewright.metrics import level
 from wavewright.report import figures
-from wavewright.report.parts import Figure, Section, Sounds, Table
-from wavewright.report.players import player
+from wavewright.report.format import NONE, clock, number, signed, words
+from wavewright.report.page import Figure, Section, Sounds, Table
 from wavewright.report.reading import Experiment, Trial
-from wavewright.report.writing import NONE, clock, number, signed, words
+from wavewright.report.sound_card import player
 
 BASE = "2x256-256"
 VARIATIONS = {  # figure: trial, what it is, what the thesis saw (4.2.1)

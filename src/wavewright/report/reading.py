@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from wavewright.audio import Recording, mono
-from wavewright.benchmark import Row
+from wavewright.corpus.audio import Recording, mono
 from wavewright.errors import WavewrightError, printable
 from wavewright.files import parse_json, read_json
-from wavewright.model_config import explain
+from wavewright.measuring.speed import Row
+from wavewright.models.config import explain
 
 Floats = NDArray[np.float64]
 REMEDY = "make the folder again with `wavewright experiment`, or leave it out"

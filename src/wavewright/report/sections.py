@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from wavewright.benchmark import Row
+from wavewright.measuring.speed import Row
 from wavewright.report import drawing, learning
-from wavewright.report.parts import Figure, Section, Table
+from wavewright.report.format import NONE, clock, number, words
+from wavewright.report.page import Figure, Section, Table
 from wavewright.report.reading import Experiment, SearchTrial
-from wavewright.report.writing import NONE, clock, number, words
 
 PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU time per generated second: 4.3.1
 BEST = 10  # trials of a search in its table

@@ -1,0 +1,1 @@
+"""Recordings to sections: find, decode, level, split and batch."""

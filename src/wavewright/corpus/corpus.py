@@ -1,0 +1,179 @@
+"""A corpus on disk: one memory-mapped file of 16-bit samples per split, and `corpus.json`, which tells of it.
+
+`wavewright.corpus.prepare` writes it; this reads it.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from wavewright import files
+from wavewright.corpus.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
+from wavewright.errors import WavewrightError
+
+FORMAT = 1  # of corpus.json; raised when an older reader would misread it
+INDEX = "corpus.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The audio file that a track comes from."""
+
+    sha256: str
+    format: str  # such as FLAC/PCM_16
+    rate: int  # Hz
+    channels: int
+    notes: tuple[str, ...]  # oddities, such as its being truncated
+
+
+@dataclass(frozen=True)
+class Track:
+    """A stretch of one recording in a split's file: sample = (amplitude - offset) * gain, before any limiter.
+
+    A recording is one track, but where there are too few recordings for the splits: then it is cut into one
+    stretch per split.
+    """
+
+    name: str
+    source: Source
+    split: SplitName
+    source_start: int  # where the stretch starts in its recording, in samples of the corpus
+    start: int  # the same in its split's file
+    frames: int  # its length, in samples
+    clipped: int  # samples that were beyond full scale
+    gain: tuple[float, ...]  # one, or one per section
+    offset: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An audio file that is not in the corpus, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What `corpus.json` holds."""
+
+    format: int
+    wavewright: str  # the version that wrote it
+    settings: PrepareSettings
+    rate: int  # Hz
+    section: int  # samples
+    frames: dict[SplitName, int]  # samples in each split's file
+    common_gain: float | None  # for levels: corpus
+    tracks: tuple[Track, ...]
+    refused: tuple[Refused, ...]
+    left_out: tuple[str, ...]  # files that no split lists
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain dictionaries and lists."""
+        return {**asdict(self), "settings": self.settings.model_dump(mode="json")}
+
+
+def samples_file(folder: Path, split: SplitName) -> Path:
+    """Where the samples of a split lie."""
+    return folder / f"{split}.i16"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus opened for reading."""
+
+    path: Path
+    contents: Contents
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the corpus at `path` and check that its parts fit together.
+
+        Raises:
+            WavewrightError: no corpus, a damaged one, or one that a later version wrote.
+        """
+        if not path.exists():
+            files.recover_folder(path)
+        if not (path / INDEX).is_file():
+            raise WavewrightError(f"{path}: not a corpus (no {INDEX}); make one with `wavewright prepare`")
+        found = files.read_json(path / INDEX)
+        version = found.get("format") if isinstance(found, dict) else None
+        if version != FORMAT:
+            raise WavewrightError(f"{path}: corpus format {version}, not {FORMAT}; prepare it again")
+        try:
+            contents = TypeAdapter(Contents).validate_python(found)
+        except ValidationError as error:
+            where = ".".join(str(part) for part in error.errors()[0]["loc"])
+            raise WavewrightError(f"{path / INDEX}: damaged at {where}; prepare the corpus again") from None
+        corpus = cls(path, contents)
+        for split in SPLITS:
+            corpus._check(split)
+        return corpus
+
+    def _check(self, split: SplitName) -> None:
+        file, frames = samples_file(self.path, split), self.contents.frames.get(split, 0)
+        size = file.stat().st_size if file.is_file() else -1
+        if size != 2 * frames:
+            raise WavewrightError(f"{file}: {size} bytes instead of {2 * frames}; prepare the corpus again")
+        stop = 0
+        for track in self.tracks_of(split):
+            if track.start != stop or track.frames < 1:
+                raise WavewrightError(f"{self.path / INDEX}: damaged at {track.name}; prepare it again")
+            stop += track.frames
+        if stop != frames:
+            raise WavewrightError(f"{self.path / INDEX}: {split} is damaged; prepare the corpus again")
+
+    @property
+    def rate(self) -> int:
+        """Sample rate, in Hz."""
+        return self.contents.rate
+
+    @property
+    def section(self) -> int:
+        """Length of a section, in samples."""
+        return self.contents.section
+
+    @property
+    def settings(self) -> PrepareSettings:
+        """What made it."""
+        return self.contents.settings
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Every track, in the order of its split's file."""
+        return self.contents.tracks
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """The files that could not be read."""
+        return self.contents.refused
+
+    def tracks_of(self, split: SplitName) -> tuple[Track, ...]:
+        """The tracks of one split."""
+        return tuple(track for track in self.tracks if track.split == split)
+
+    def samples(self, split: SplitName) -> NDArray[np.int16]:
+        """All samples of a split (N,), amplitude * 32767, mapped from disk and read-only."""
+        if self.contents.frames.get(split, 0) == 0:  # an empty file cannot be mapped
+            return np.empty(0, np.int16)
+        return np.memmap(samples_file(self.path, split), "<i2", "r")
+
+    def sections(self, split: SplitName) -> NDArray[np.int64]:
+        """Start and stop (S, 2) of every section: a track is cut from its start, its last piece shorter."""
+        edges = [
+            (start, min(start + self.section, track.start + track.frames))
+            for track in self.tracks_of(split)
+            for start in range(track.start, track.start + track.frames, self.section)
+        ]
+        return np.array(edges, np.int64).reshape(-1, 2)
+
+    def levelling(self) -> dict[str, Any]:
+        """What `prepare.audio_like_corpus` needs to level another recording alike: a few JSON values."""
+        return {
+            **self.settings.model_dump(mode="json", include=LEVELLING),
+            "common_gain": self.contents.common_gain,
+        }

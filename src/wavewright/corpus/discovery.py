@@ -1,0 +1,63 @@
+"""Which files below the paths a user gave might be audio, and what to call them."""
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wavewright.corpus.audio import EXTENSIONS
+from wavewright.errors import WavewrightError, printable
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file that might be audio."""
+
+    path: Path
+    name: str  # relative to the path it was found by; with several paths, starting with that path's own name
+    certain: bool  # named by the user or by its extension: if it cannot be read, the user must hear of it
+
+
+def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found], int]:
+    """Files at and below `paths`, sorted by name, each once; and how many hidden ones were passed over.
+
+    Files of other extensions are listed too: whether they are audio shows when they are opened. Links to
+    folders are not followed; the folder `exclude` is left out.
+
+    Raises:
+        WavewrightError: a path that does not exist, or two files of one name.
+    """
+    found: dict[Path, Found] = {}
+    hidden = 0
+    for path in paths:
+        if not os.path.lexists(path):
+            raise WavewrightError(f"{printable(path)}: no such file or folder")
+        prefix = Path(path.resolve().name) if len(paths) > 1 else Path()
+        if path.is_dir():
+            for file in _below(path, exclude):
+                if file.name.startswith("."):
+                    hidden += 1
+                    continue
+                name = printable((prefix / file.relative_to(path)).as_posix())
+                found.setdefault(file.resolve(), Found(file, name, file.suffix.lower() in EXTENSIONS))
+        else:
+            found.setdefault(path.resolve(), Found(path, printable(path.name), True))
+    files = sorted(found.values(), key=lambda file: file.name)
+    for one, other in itertools.pairwise(files):
+        if one.name == other.name:
+            message = f"{printable(one.path)} and {printable(other.path)} would both be called {one.name}"
+            raise WavewrightError(f"{message}; give a folder above both")
+    return files, hidden
+
+
+def _below(folder: Path, exclude: Path | None) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise WavewrightError(f"{printable(error.filename)}: cannot be listed: {error.strerror}") from None
+
+    files = []
+    excluded = exclude.resolve() if exclude else None
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [f for f in folders if not f.startswith(".") and (Path(parent) / f).resolve() != excluded]
+        files += [Path(parent) / name for name in names]
+    return files

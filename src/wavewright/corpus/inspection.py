@@ -1,0 +1,120 @@
+"""The dataset doctor: what every audio file below some paths holds, and which cannot be read, and why."""
+
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.commands import console
+from wavewright.corpus import isolate
+from wavewright.corpus.audio import Recording, Samples
+from wavewright.corpus.corpus import Refused
+from wavewright.corpus.discovery import find
+from wavewright.errors import AudioError
+
+FULL_SCALE = 32767 / 32768  # the greatest 16-bit sample; 24-bit and float samples count as clipped from here, too
+SILENCE = 1e-3  # -60 dBFS
+SILENCE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Health:
+    """What one recording holds, over all its channels."""
+
+    name: str
+    format: str
+    rate: int  # Hz
+    channels: int
+    seconds: float
+    peak: float  # greatest absolute amplitude; 1 is full scale
+    rms_dbfs: float | None  # root mean square, dB below a full-scale square wave; None for digital silence
+    dc: float  # the mean of the channel where it is farthest from 0
+    clipped: int  # samples at or beyond full scale
+    silence_seconds: float  # in stretches of 50 ms that stay below -60 dBFS in every channel
+    notes: tuple[str, ...]  # oddities
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `inspect` found. `passed_over` counts hidden files and those of other kinds."""
+
+    files: tuple[Health, ...]
+    refused: tuple[Refused, ...]
+    passed_over: int
+    seconds: float
+    clipped: int
+
+
+@dataclass
+class _Sums:
+    """What is summed up over the blocks (n, channels) of a recording."""
+
+    frames: int = 0
+    peak: float = 0.0
+    squares: float = 0.0
+    clipped: int = 0
+    silent: int = 0
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+
+    def add(self, block: Samples, rate: int) -> None:
+        loudness = np.abs(block)
+        self.frames += len(block)
+        self.peak = max(self.peak, float(loudness.max()))
+        self.squares += float(np.square(block, dtype=np.float64).sum())
+        self.sums = self.sums + block.sum(axis=0, dtype=np.float64)
+        self.clipped += int(np.count_nonzero(loudness >= FULL_SCALE))
+        starts = np.arange(0, len(block), max(1, round(SILENCE_SECONDS * rate)))
+        quiet = np.maximum.reduceat(loudness.max(axis=1), starts) < SILENCE
+        self.silent += int(np.diff(starts, append=len(block))[quiet].sum())
+
+
+def examine(path: Path, name: str) -> Generator[None, None, Health]:
+    """Task for `isolate`: read the whole of `path` and measure it.
+
+    Raises:
+        AudioError: it cannot be read whole.
+    """
+    sums = _Sums()
+    with Recording(path) as recording:
+        rate, channels = recording.rate, recording.channels
+        for block in recording.blocks():
+            sums.add(block, rate)
+            yield
+    rms = math.sqrt(sums.squares / (sums.frames * channels))
+    means = sums.sums / sums.frames
+    return Health(
+        name=name,
+        format=recording.format,
+        rate=rate,
+        channels=channels,
+        seconds=sums.frames / rate,
+        peak=sums.peak,
+        rms_dbfs=20 * math.log10(rms) if rms > 0 else None,
+        dc=float(means[np.argmax(np.abs(means))]),
+        clipped=sums.clipped,
+        silence_seconds=sums.silent / rate,
+        notes=tuple(recording.notes),
+    )
+
+
+def inspect(paths: Sequence[Path], workers: int = 1) -> Report:
+    """Read every audio file at and below `paths`, in `workers` processes.
+
+    Raises:
+        WavewrightError: a path does not exist.
+    """
+    found, hidden = find(paths)
+    with console.progress("inspecting", len(found)) as advance:
+        results = isolate.each(examine, [(file.path, file.name) for file in found], workers, advance)
+    healthy = tuple(result for result in results if isinstance(result, Health))
+    refused = tuple(
+        Refused(file.name, result.reason)
+        for file, result in zip(found, results, strict=True)
+        if isinstance(result, AudioError) and file.certain
+    )
+    passed_over = hidden + len(found) - len(healthy) - len(refused)
+    seconds, clipped = sum(one.seconds for one in healthy), sum(one.clipped for one in healthy)
+    return Report(healthy, refused, passed_over, seconds, clipped)

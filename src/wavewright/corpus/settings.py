@@ -1,0 +1,103 @@
+"""What `prepare` can be told: one frozen, validated model and its presets."""
+
+import math
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wavewright.errors import ConfigError
+from wavewright.models.config import explain
+
+SplitName = Literal["train", "valid", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+
+LEVELLING = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
+"""The settings by which another recording is made like those of a corpus."""
+
+
+class PrepareSettings(BaseModel):
+    """How recordings become a corpus. The defaults are what a good engineer would do today."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rate: int = Field(14700, ge=1000, le=192000)
+    """Sample rate of the corpus, in Hz."""
+    section_seconds: float = Field(4.0, gt=0, le=86400)
+    """Length of a section: what is levelled by itself for `levels: section`, and what training shuffles."""
+    levels: Literal["section", "track", "corpus", "none"] = "track"
+    """What is brought just to full scale by a gain of its own; `none` leaves the amplitudes as they are."""
+    resample: Literal["band-limited", "decimate"] = "band-limited"
+    """`decimate` keeps every k-th sample with no filter, as the thesis did: it aliases."""
+    remove_dc: bool = True
+    """Subtract the mean: of each section for `levels: section`, else of each track."""
+    limiter: float | None = Field(None, lt=0, ge=-60)
+    """Hold peaks down to so many dB below full scale, then raise all by as much."""
+    trim: float = Field(60.0, ge=0, le=120)
+    """Leave out what comes before the first sample and after the last that is less than so many dB below the
+    recording's peak, since a model that hears silence followed by more of it learns to stay silent; 0 keeps all."""
+    channel: Literal["mix", "left", "right"] = "mix"
+    """What to take of a recording of several channels."""
+    split: tuple[float, float, float] = (0.88, 0.06, 0.06)
+    """Shares of the whole duration for train, valid and test."""
+    splits: dict[SplitName, tuple[str, ...]] | None = None
+    """The names of each split's tracks, instead of `split`."""
+    seed: int = 0
+    """Deals the tracks to the splits."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
+            raise ValueError("split: the three fractions must be 0 or more and add up to 1, as 0.88,0.06,0.06")
+        if self.section < 1:
+            raise ValueError(f"section_seconds: {self.section_seconds} s is less than one sample")
+        names = [name for names in (self.splits or {}).values() for name in names]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"splits: {min(twice)} is listed twice")
+        return self
+
+    @property
+    def section(self) -> int:
+        """Length of a section, in samples."""
+        return round(self.section_seconds * self.rate)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "thesis": {"levels": "section", "resample": "decimate", "remove_dc": False, "trim": 0.0},
+}
+
+
+def prepare_settings(preset: str = "default", **fields: Any) -> PrepareSettings:
+    """A preset with `fields` in place of its own; those that are None count as not given.
+
+    Raises:
+        ConfigError: an unknown preset, or fields out of range or contradicting one another.
+    """
+    if preset not in PRESETS:
+        raise ConfigError(f"--preset {preset}: unknown; there are {', '.join(PRESETS)}")
+    given = {key: value for key, value in fields.items() if value is not None}
+    try:
+        return PrepareSettings(**{**PRESETS[preset], **given})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        value = f" (given: {first['input']})" if first["loc"] else ""
+        raise ConfigError(f"{where}{first['msg'].removeprefix('Value error, ')}{value}") from None
+
+
+def parse_levelling(levelling: dict[str, Any]) -> tuple[PrepareSettings, float | None]:
+    """The settings and the common gain in what `Corpus.levelling()` gave.
+
+    Raises:
+        ConfigError: a field is missing, unknown or out of range.
+    """
+    if odd := set(levelling) ^ {*LEVELLING, "common_gain"}:
+        raise ConfigError(f"levelling.{min(odd)}: {'unknown' if min(odd) in levelling else 'missing'}")
+    gain = levelling["common_gain"]
+    if gain is not None and not (isinstance(gain, int | float) and 0 < gain < math.inf):
+        raise ConfigError(f"levelling.common_gain: {gain!r} is not a gain")
+    fields = {field: levelling[field] for field in LEVELLING}
+    try:
+        return PrepareSettings(**fields, trim=0), gain
+    except ValidationError as error:
+        raise ConfigError(explain(error, "levelling")) from None

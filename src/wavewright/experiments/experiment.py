@@ -1,0 +1,248 @@
+"""Where an experiment happens: its folder, its data, its study; and what a trial leaves behind.
+
+OUT/experiment.json            what was asked for, of which data, by which versions, on what machine
+OUT/study.db                   the study, unless another database is named
+OUT/trials/NAME/run/           an ordinary run folder
+OUT/trials/NAME/takes/*.wav    what it plays; sounds.json says when it did
+OUT/trials/NAME/result.json    its figures, written when it is done
+"""
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavewright.commands.console import say
+from wavewright.corpus.audio import writing
+from wavewright.corpus.corpus import Corpus
+from wavewright.errors import ConfigError, GivenUp
+from wavewright.experiments import study
+from wavewright.files import atomic_file, read_json, write_json
+from wavewright.formats.config import RunConfig, resolve
+from wavewright.models.config import shapes
+from wavewright.training.loop import ROLLING
+from wavewright.training.run import Budget, train
+
+FORMAT = 1  # of experiment.json and result.json
+Scale = Literal["full", "quick"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A declared trial.
+
+    Attributes:
+        title: what the report calls it.
+        model, preset, overrides: its configuration, as `wavewright train` takes it.
+        budget: when it ends.
+        thesis: the thesis's own steps, seconds and nats for it, with its place there; none where it has none.
+        note: what it is for, where the title does not say.
+    """
+
+    title: str
+    model: str
+    budget: Budget
+    preset: str = "thesis"
+    overrides: tuple[str, ...] = ()
+    thesis: Mapping[str, Any] | None = None
+    note: str | None = None
+
+    def config(self) -> RunConfig:
+        """Its configuration."""
+        return resolve(self.model, self.preset, None, list(self.overrides))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A sound that a trial leaves: its file below the trial's folder; the step and minutes of training behind it."""
+
+    file: str
+    title: str
+    step: int
+    minutes: float
+
+
+@dataclass
+class Result:
+    """What a trial found; see result.json in the module's docstring."""
+
+    name: str
+    title: str
+    model: str
+    parameters: int
+    steps: int
+    seconds: float
+    nats: float | None
+    thesis: Mapping[str, Any] | None
+    note: str | None
+    lost: bool = False
+    sounds: list[Sound] = field(default_factory=list)
+    measures: dict[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """An experiment's place, from the command line.
+
+    Attributes:
+        experiment: its name.
+        out: its folder.
+        scale: `full` is the thesis's own size, `quick` tests the wiring in minutes.
+        data: recordings or a corpus; none means the clip in the package.
+        device: as `train` takes it.
+        only: the trials to do; none means all.
+        storage: URL of the study's database; none means SQLite in the folder.
+    """
+
+    experiment: str
+    out: Path
+    scale: Scale = "quick"
+    data: tuple[Path, ...] = ()
+    device: str = "auto"
+    only: tuple[str, ...] = ()
+    storage: str | None = None
+
+    def open_study(self, **options: Any) -> Any:
+        """The experiment's study at this scale; `options` are Optuna's sampler and pruner."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        storage = self.storage or f"sqlite:///{self.out.resolve()}/study.db"
+        return study.open_study(storage, f"{self.experiment} {self.scale}", **options)
+
+    def describe(self, corpus: Corpus | None, facts: str) -> None:
+        """Write experiment.json; a later command for the same folder is added to it.
+
+        Raises:
+            ConfigError: the folder holds another experiment, or one of another scale.
+        """
+        path = self.out / "experiment.json"
+        before = read_json(path) if path.is_file() else {"experiment": self.experiment, "scale": self.scale}
+        if (before["experiment"], before["scale"]) != (self.experiment, self.scale):
+            raise ConfigError(f"{path}: of {before['experiment']} at scale {before['scale']}; choose another --out")
+        data = {
+            "files": [track.name for track in corpus.tracks] if corpus else [],
+            "rate": corpus.rate if corpus else None,
+            "seconds": sum(track.frames for track in corpus.tracks) / corpus.rate if corpus else None,
+            "facts": facts,
+        }
+        command = shlex.join(["wavewright", *sys.argv[1:]])
+        commands = dict.fromkeys([*before.get("commands", []), command])
+        write_json(
+            path,
+            {
+                "format": FORMAT,
+                "experiment": self.experiment,
+                "scale": self.scale,
+                "commands": list(commands),
+                "data": data,
+                "made_by": _made_by(),
+            },
+        )
+
+    def chosen(self, trials: Mapping[str, Trial]) -> list[str]:
+        """The names of the trials to do.
+
+        Raises:
+            ConfigError: `only` names one that there is not.
+        """
+        for name in self.only:
+            if name not in trials:
+                raise ConfigError(f"--only {name}: there are {', '.join(trials)}")
+        return list(self.only or trials)
+
+    def work(self, trials: Mapping[str, Trial], do: Callable[[str, Trial], Result]) -> None:
+        """Do the chosen trials, each once among all workers of the study, and write what each found.
+
+        `do` is given a trial's name and declaration; the study keeps the nats it found.
+        """
+        opened = self.open_study()
+        study.declare(opened, self.chosen(trials))
+
+        def objective(trial: Any) -> float:
+            name = study.declared(trial, list(trials))
+            say(f"{self.experiment}: {name}")
+            result = do(name, trials[name])
+            self.finish(result)
+            return float("inf") if result.nats is None else result.nats
+
+        study.work(opened, objective)
+
+    def folder(self, name: str) -> Path:
+        """A trial's."""
+        return self.out / "trials" / name
+
+    def finish(self, result: Result) -> None:
+        """Write result.json, after which the trial is done."""
+        write_json(self.folder(result.name) / "result.json", asdict(result))
+
+    def train(self, name: str, trial: Trial, corpus: Corpus, budget: Budget | None = None) -> Result:
+        """Train a trial, or go on with it, up to its budget (or another), and tell how it went.
+
+        Raises:
+            KeyboardInterrupt: it was stopped; its run is saved.
+        """
+        config, run, note = trial.config(), self.folder(name) / "run", trial.note
+        lost = False
+        try:
+            summary = train(config, corpus, run, budget or trial.budget, resume=True, device=self.device)
+            if summary.interrupted:
+                raise KeyboardInterrupt
+        except GivenUp as error:
+            note, lost = str(error), True
+        records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        steps = [record for record in records if "loss" in record]
+        losses = [record["loss"] for record in steps if record["loss"] is not None][-ROLLING:]
+        bits = [record["bits"] for record in records if record.get("event") == "validation"]
+        return Result(
+            name=name,
+            title=trial.title,
+            model=trial.model,
+            parameters=sum(math.prod(shape) for _, shape in shapes(config.model)),
+            steps=steps[-1]["step"] if steps else 0,
+            seconds=steps[-1]["time"]["seconds"] if steps else 0.0,
+            nats=float(np.mean(losses)) if losses else None,
+            thesis=trial.thesis,
+            note=note,
+            lost=lost,
+            measures={"validation_bits": min(bits)} if bits else {},
+        )
+
+    def keep(self, result: Result, file: str, title: str, amplitude: NDArray[np.floating], rate: int) -> None:
+        """Write a sound of a trial and add it to its result, and to what `kept` tells."""
+        path = self.folder(result.name) / "takes" / file
+        with atomic_file(path) as temporary, writing(path):
+            soundfile.write(temporary, amplitude, rate, "PCM_16", format="WAV")
+        result.sounds.append(Sound(f"takes/{file}", title, result.steps, round(result.seconds / 60, 2)))
+        write_json(path.parent / "sounds.json", [asdict(sound) for sound in result.sounds])
+
+    def kept(self, name: str) -> dict[str, Sound]:
+        """The sounds that a trial has left so far, in earlier sittings too, by the file given to `keep`."""
+        path = self.folder(name) / "takes" / "sounds.json"
+        sounds = [Sound(**fields) for fields in read_json(path)] if path.is_file() else []
+        return {sound.file.removeprefix("takes/"): sound for sound in sounds}
+
+
+def _made_by() -> dict[str, str]:
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        names = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        processor = names[0] if names else processor
+    return {
+        "wavewright": importlib.metadata.version("wavewright"),
+        "torch": importlib.metadata.version("torch"),
+        "python": platform.python_version(),
+        "machine": f"{os.cpu_count()} cores, {processor}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }

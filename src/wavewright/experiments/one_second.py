@@ -1,0 +1,112 @@
+"""One second of one piece, and what a model that has learned it makes of it (thesis 4.2)."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavewright import metrics
+from wavewright.corpus import discovery
+from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.settings import LEVELLING, prepare_settings
+from wavewright.errors import ConfigError
+from wavewright.experiments.demo import CLIP
+from wavewright.experiments.experiment import Result, Workbench
+from wavewright.files import atomic_file
+from wavewright.playing.native_model import open_model
+from wavewright.playing.stream import Playable, stream
+from wavewright.quantize import decode, encode
+from wavewright.sampling import Sampling
+
+ONSET = 0.01  # of the peak: where the music begins
+SEARCHED = 30.0  # seconds of the piece that are looked through for it
+START_TOKEN = 8  # samples of real sound that a take goes on from (thesis 4.3.2)
+LAG_SECONDS = 0.05  # within which a take may lead or lag the original
+CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, sound font FluidR3 GM by Frank Wen, MIT"
+
+
+def one_second(bench: Workbench, seconds: float = 1.0) -> Corpus:
+    """The first second of music of the first recording named, prepared as the thesis prepares it.
+
+    OUT/source.wav is that second, OUT/corpus the corpus, OUT/original.wav what the models hear of it: scaled to full
+    range. The thesis keeps every third sample; recordings at a rate that is no multiple of 14.7 kHz are resampled.
+
+    Raises:
+        ConfigError: no recording, or none long enough.
+    """
+    source, corpus, original = (bench.out / name for name in ("source.wav", "corpus", "original.wav"))
+    if not source.is_file():
+        rate = prepare_settings().rate
+        _write(source, _beginning(bench.data, seconds, rate), rate)
+    if not (corpus / INDEX).is_file():
+        prepare([source], corpus, prepare_settings("thesis", section_seconds=seconds, split=(1, 0, 0)))
+    opened = Corpus.open(corpus)
+    if not original.is_file():
+        _write(original, opened.samples("train"), opened.rate)
+    bench.describe(opened, CLIP_FACTS if not bench.data else f"the first {seconds:g} s of {_piece(bench.data).name}")
+    return opened
+
+
+def _write(path: Path, sound: NDArray[Any], rate: int) -> None:
+    with atomic_file(path) as temporary:
+        soundfile.write(temporary, sound, rate, "PCM_16", format="WAV")
+
+
+def _piece(data: tuple[Path, ...]) -> Path:
+    found, _ = discovery.find(data)
+    if not found:
+        raise ConfigError(f"--data {data[0]}: no audio file there")
+    return found[0].path
+
+
+def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.float32]:
+    if not data:
+        with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
+            return _beginning((clip,), seconds, rate)
+    path = _piece(data)
+    step = soundfile.info(path).samplerate / rate
+    settings = prepare_settings(levels="none", resample="decimate" if step == int(step) else "band-limited")
+    levelling = {**settings.model_dump(mode="json", include=LEVELLING), "common_gain": None}
+    blocks, heard = [], 0
+    for block in audio_like_corpus(path, levelling):
+        blocks.append(block)
+        heard += len(block)
+        if heard > (SEARCHED + seconds) * rate:
+            break
+    sound = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    loud = np.flatnonzero(np.abs(sound) > ONSET * np.abs(sound).max(initial=0))
+    length = round(seconds * rate)
+    start = int(loud[0]) if len(loud) else 0
+    if not len(loud) or len(sound) - start < length:
+        raise ConfigError(f"--data {path}: less than {seconds:g} s of sound")
+    return sound[start : start + length]
+
+
+def compare(bench: Workbench, result: Result, corpus: Corpus) -> None:
+    """Let a trained trial play the second, from silence and from a start token, and compare both with the original."""
+    played = open_model(bench.folder(result.name) / "run", "last")
+    heard = corpus.samples("train")
+    codes = encode(heard / np.float32(32767), played.config.q_levels, played.encoding)
+    for name, token in (("silence", codes[:0]), ("start-token", codes[:START_TOKEN])):
+        made = play(played, token, len(codes) - len(token))
+        truth = heard[len(token) :] / np.float32(32767)
+        title = "from silence" if not len(token) else f"from a start token of {len(token)} samples"
+        bench.keep(result, f"{name}.wav", title, made, corpus.rate)
+        suffix = "" if not len(token) else "_from_token"
+        result.measures |= {
+            f"correlation{suffix}": metrics.cross_correlation(made, truth, round(LAG_SECONDS * corpus.rate))[0],
+            f"mean_absolute_difference{suffix}": metrics.mean_absolute_difference(made, truth),
+            f"codes_equal{suffix}": float(
+                np.mean(encode(made, played.config.q_levels, played.encoding) == codes[len(token) :])
+            ),
+        }
+
+
+def play(played: Playable, heard: NDArray[Any], samples: int, sampling: Sampling | None = None, seed: int = 0) -> Any:
+    """Amplitudes (samples,) that follow what was heard, (n,) codes; the likeliest ones unless `sampling` is given."""
+    blocks = stream(played.player(1, seed), samples, sampling or Sampling(0), [heard] if len(heard) else None)
+    return decode(np.concatenate(list(blocks), 1)[0], played.config.q_levels, played.encoding)

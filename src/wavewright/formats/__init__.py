@@ -1,0 +1,1 @@
+"""What lies on disk: configuration, checkpoint, model file, tensors and precisions."""

@@ -1,0 +1,193 @@
+"""One validated configuration of a run: a preset, then a YAML file, then single overrides, in this order.
+
+{"model": {"name": "sample-rnn", "units": 512, ...}, "encoding": "mu-law", "training": {"length": 512, ...}}
+"""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+
+from wavewright.errors import ConfigError
+from wavewright.models.config import ModelConfig, configure, explain
+from wavewright.models.presets import PRESETS
+from wavewright.quantize import Encoding
+
+
+@validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
+class TrainingConfig:
+    """How a model is trained.
+
+    Attributes:
+        batch_size: lanes, that is sections side by side, over all processes.
+        length: samples of a lane in one step, through which gradients flow (truncated BPTT).
+        learning_rate: Adam's; 1e-3 in the thesis.
+        beta1, beta2, epsilon: Adam's constants; the thesis's are TensorFlow's defaults.
+        schedule: `constant`; `cosine`, down to minimum_rate over schedule_steps; or `plateau`, times plateau_factor
+            whenever plateau_patience validations bring no better one.
+        warmup_steps: steps over which the rate first rises from 0, for any schedule.
+        schedule_steps: where the cosine ends; it needs this, so that a run's length does not change its course.
+        minimum_rate: share of learning_rate that no schedule goes below.
+        clip: limit gradients by `value` (each element, as the thesis's SampleRNN), by `norm` (all together) or `none`.
+        clip_limit: that limit.
+        ema: decay of a running average of the weights, which is then what is validated and played; 0 for none.
+        checkpoint_every: steps between checkpoints, each with a validation and a listening sample.
+        validation_seconds: of audio, spread over the validation split, that a validation reads.
+        sample_seconds: length of a listening sample.
+        precision: `fp32`, or `bf16` for matrix products (autocast) with fp32 weights, where the processor has it.
+        seed: of the weights, the order of sections and the listening samples.
+    """
+
+    batch_size: int = Field(default=16, ge=1)
+    length: int = Field(default=512, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_steps: int = Field(default=0, ge=0)
+    schedule_steps: int | None = Field(default=None, ge=1)
+    minimum_rate: float = Field(default=0.05, ge=0, le=1)
+    plateau_patience: int = Field(default=5, ge=1)
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    clip: Literal["none", "value", "norm"] = "norm"
+    clip_limit: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    checkpoint_every: int = Field(default=1000, ge=1)
+    validation_seconds: float = Field(default=20.0, gt=0)
+    sample_seconds: float = Field(default=1.0, ge=0)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = Field(default=0, ge=0)
+
+    def __post_init__(self) -> None:
+        if self.schedule == "cosine" and self.schedule_steps is None:
+            raise ValueError("schedule_steps: cosine needs to know where it ends; set training.schedule_steps")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides a run, its corpus and its length apart."""
+
+    name: str
+    model: ModelConfig
+    encoding: Encoding
+    training: TrainingConfig
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; `from_dict` takes it back."""
+        return {
+            "model": {"name": self.name, **dataclasses.asdict(self.model)},
+            "encoding": self.encoding,
+            "training": dataclasses.asdict(self.training),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RunConfig":
+        """Validate.
+
+        Raises:
+            ConfigError: a field that is unknown or out of range, or fields that contradict one another.
+        """
+        if unknown := set(values) - {"model", "encoding", "training"}:
+            raise ConfigError(f"{min(unknown)}: unknown field; there are model.*, encoding and training.*")
+        fields = dict(values.get("model") or {})
+        name = fields.pop("name", None)
+        model = configure(str(name), **fields)
+        return cls(
+            name=str(name),
+            model=model,
+            encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
+            training=_validate(TrainingConfig, values.get("training") or {}, "training"),
+        )
+
+
+def resolve(
+    model: str,
+    preset: str = "small",
+    file: Path | None = None,
+    overrides: list[str] | None = None,
+    **flags: Any,
+) -> RunConfig:
+    """The configuration that a command line asks for.
+
+    Args:
+        model: a model's name.
+        preset: see presets.py.
+        file: a YAML file of the same fields.
+        overrides: such as `model.units=256`; values are YAML.
+        flags: training fields that have a flag of their own; None where it was not given.
+
+    Raises:
+        ConfigError: the first thing wrong with it.
+    """
+    if model not in PRESETS:
+        raise ConfigError(f"model: {model!r} is not one of {', '.join(PRESETS)}")
+    if preset not in PRESETS[model]:
+        raise ConfigError(f"preset: {model} has no {preset!r}; it has {', '.join(PRESETS[model])}")
+    values: dict[str, Any] = {"model": {"name": model}}
+    _merge(values, PRESETS[model][preset], "preset")
+    if file is not None:
+        _merge(values, _read_yaml(file), str(file))
+    for override in overrides or []:
+        _merge(values, _parse(override), override)
+    _merge(values, {"training": {key: value for key, value in flags.items() if value is not None}}, "flags")
+    if values["model"]["name"] != model:
+        raise ConfigError(f"model.name: {values['model']['name']!r} contradicts --model {model}")
+    return RunConfig.from_dict(values)
+
+
+def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
+    """Each field in which two configurations differ, as `training.length: 512 before, 256 now`."""
+    found = []
+    for key in [*before, *(key for key in after if key not in before)]:
+        old, new = before.get(key), after.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: {old} before, {new} now")
+    return found
+
+
+def _validate(kind: Any, value: Any, field: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(explain(error, field)) from None
+
+
+def _merge(into: dict[str, Any], values: dict[str, Any], source: str) -> None:
+    for name, value in values.items():
+        key = str(name)  # YAML takes a number too
+        if isinstance(into.get(key), dict):
+            if not isinstance(value, dict):
+                raise ConfigError(f"{source}: {key} holds fields; give them as {key}.FIELD")
+            _merge(into[key], value, source)
+        else:
+            into[key] = dict(value) if isinstance(value, dict) else value
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: holds no fields; write `model:` and below it `  units: 256`")
+    return values
+
+
+def _parse(override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: write FIELD=VALUE, such as model.units=256")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: {text!r} is not a value") from None
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return dict(value)

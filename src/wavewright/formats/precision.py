@@ -1,0 +1,68 @@
+"""Weights as a model file holds them: float32, or the matrices rounded to bfloat16 or to 8-bit integers.
+
+Reduced is what multiplies a vector of 16 numbers or more. Biases, embedding tables, start states and narrow matrices
+stay float32 in every precision: they are small beside the rest, or read a row at a time.
+
+int8 has a scale per row, and one per row and tap for a convolution's kernel (out, in, width), of which each tap is a
+matrix of its own. All arithmetic is float32, rounding is to nearest, ties to even:
+
+    scale = max |w| of the row / 127, or 0 where that is below the smallest normal number, 2^-126
+    q     = round(w / scale), or 0 where the scale is 0
+    w     = q * scale
+
+Rounding what was rounded gives the same q and the same scale, which the tests hold.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.formats.tensor_file import Array, Shape
+
+Precision = Literal["float32", "bfloat16", "int8"]
+WIDE = 16  # columns from which a matrix is reduced
+TINY = np.finfo(np.float32).tiny
+
+
+def stored(name: str, shape: Shape, precision: Precision) -> list[tuple[str, str, Shape]]:
+    """The tensors (name, dtype, shape) that a file holds for a weight."""
+    if precision == "float32" or not _reduced(name, shape):
+        return [(name, "F32", shape)]
+    if precision == "bfloat16":
+        return [(name, "BF16", shape)]
+    return [(name, "I8", shape), (f"{name}.scale", "F32", (shape[0], *shape[2:]))]
+
+
+def _reduced(name: str, shape: Shape) -> bool:
+    """Whether a weight is a wide matrix that multiplies a vector; `input.weight` and `embedding.weight` are tables."""
+    table = name in ("input.weight", "embedding.weight") or name.endswith(".start")
+    return len(shape) > 1 and shape[1] >= WIDE and not table
+
+
+def pack(name: str, weight: NDArray[np.float32], precision: Precision) -> dict[str, Array]:
+    """A weight as the tensors that `stored` names."""
+    if precision == "float32" or not _reduced(name, weight.shape):
+        return {name: weight}
+    if precision == "bfloat16":
+        bits = weight.view(np.uint32)
+        return {name: ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)}
+    scale = np.abs(weight).max(1) / np.float32(127)
+    scale[scale < TINY] = 0
+    divisor = np.where(scale > 0, scale, np.float32(np.inf))
+    return {name: np.rint(weight / divisor[:, None]).astype(np.int8), f"{name}.scale": scale}
+
+
+def unpack(name: str, tensors: dict[str, Array], precision: Precision) -> NDArray[np.float32]:
+    """The weight that `pack` made these tensors of, as they give it back."""
+    tensor = tensors[name]
+    if precision == "float32" or not _reduced(name, tensor.shape):
+        return tensor.astype(np.float32)
+    if precision == "bfloat16":
+        return (tensor.astype(np.uint32) << 16).view(np.float32)
+    return tensor.astype(np.float32) * tensors[f"{name}.scale"][:, None].astype(np.float32)
+
+
+def rounded(weights: dict[str, NDArray[np.float32]], precision: Precision) -> dict[str, NDArray[np.float32]]:
+    """Weights as a file of that precision gives them back."""
+    return {name: unpack(name, pack(name, weight, precision), precision) for name, weight in weights.items()}

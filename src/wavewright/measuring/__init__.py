@@ -1,0 +1,1 @@
+"""Scores, distances and speed."""

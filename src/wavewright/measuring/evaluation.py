@@ -1,0 +1,252 @@
+"""A model against a corpus: bits per sample over a split, continuations against the truth, free sound against all.
+
+What each figure means, and when to trust it: docs/evaluation.md.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright import metrics
+from wavewright.commands import console
+from wavewright.corpus.corpus import Corpus
+from wavewright.corpus.settings import SplitName
+from wavewright.errors import ConfigError
+from wavewright.measuring import perceptual
+from wavewright.playing.stream import Playable, stream
+from wavewright.quantize import decode, encode_table
+
+LAG_SECONDS = 0.05  # within which the cross-correlation is sought
+SEED = 0  # of the sound that is generated freely
+LEAST_SECONDS = 0.25  # of real sound: a few frames
+REAL_STRETCHES = 12  # of the split, to compare it with: two minutes for 10 s of it
+ENTROPY_SECONDS = 0.1
+NEAREST_SECONDS = 0.25  # of the stretches sought in the training split
+NEAREST_STRETCHES = 16  # of them, and as many held out: ten seconds' search of 40 minutes
+
+Tracks = dict[str, tuple[int, int]]  # their starts and stops
+
+
+@dataclass(frozen=True)
+class Continuations:
+    """Means over primed continuations: |difference|, and greatest normalised cross-correlation within 50 ms.
+
+    The two of perceptual.spectral_distances are None where the continuations are shorter than their longest window,
+    or their packages are not installed.
+    """
+
+    count: int
+    prime_seconds: float
+    seconds: float
+    mean_absolute_difference: float
+    cross_correlation: float
+    multi_resolution_stft: float | None
+    spectral_convergence: float | None
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The greatest normalised cross-correlation of 0.25 s of sound with any of the training split; 1 is a copy.
+
+    `mean` and `greatest` are over evenly spread stretches of the generated sound, `held_out_` over as many of audio
+    that was not trained on, where there is any. Silent stretches are left out; None where all are.
+    """
+
+    mean: float | None
+    greatest: float | None
+    held_out_mean: float | None
+    held_out_greatest: float | None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Sound made from silence at temperature 1, and real sound of the split, through the same quantisation.
+
+    RMS in dB below full scale and mean amplitude, each second; entropy in bits of the model's distribution, each
+    0.1 s. A baseline is the median of the same figure for stretches of the split, each against the others.
+    """
+
+    seconds: float
+    seed: int
+    rms_dbfs: list[float]
+    dc: list[float]
+    entropy_seconds: float
+    entropy: list[float]
+    chroma: perceptual.Chroma
+    onsets: perceptual.Onsets
+    log_mel_frechet_distance: float
+    log_mel_frechet_baseline: float | None
+    nearest: Nearest
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Bits and nats per sample over every sample of a split, and of each of its tracks."""
+
+    run: str
+    step: int
+    split: str
+    samples: int
+    bits_per_sample: float
+    nats_per_sample: float
+    zero_order_entropy: float
+    tracks: dict[str, float]
+    continuations: Continuations | None = None
+    generated: Generated | None = None
+    paper_compatible: bool = False
+
+
+def evaluate(
+    run: Playable,
+    corpus: Corpus,
+    split: SplitName = "test",
+    *,
+    continuations: int = 4,
+    seconds: float = 0.5,
+    generate: float = 0.0,
+) -> Evaluation:
+    """Score every sample of a split, with true state carried through each section; compare what the model makes.
+
+    Args:
+        run: what to score.
+        corpus: of the run's sample rate.
+        split: of the corpus.
+        continuations: how many sections to continue from their middle, spread over the split; 0 for none.
+        seconds: how long each continuation is.
+        generate: seconds of free sound to make and measure, 1 or more; 0 for none.
+
+    Raises:
+        ConfigError: the corpus has another rate than the run's, the split is empty, or a number is out of range.
+        WavewrightError: `generate` needs packages that are not installed.
+    """
+    if corpus.rate != run.rate:
+        raise ConfigError(f"{corpus.path}: {corpus.rate} Hz, but {run.path} was trained at {run.rate} Hz")
+    if continuations < 0:
+        raise ConfigError(f"--continuations {continuations}: give 0 or more")
+    if generate and not 1 <= generate < np.inf:
+        raise ConfigError(f"--generate {generate:g}: give 1 second or more, or 0 for none")
+    if generate:
+        perceptual.need()
+    sections = corpus.sections(split)
+    if not len(sections):
+        raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")
+    tracks = {track.name: (track.start, track.start + track.frames) for track in corpus.tracks_of(split)}
+    return replace(
+        score(run, corpus.samples(split), sections, tracks, split),
+        continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate)),
+        generated=_generate(run, corpus, split, round(generate * run.rate)) if generate else None,
+    )
+
+
+def score(
+    run: Playable, samples: NDArray[np.int16], sections: NDArray[np.int64], tracks: Tracks, split: str
+) -> Evaluation:
+    """Bits per sample of it all and of each track that holds a section."""
+    nats = run.score(samples, sections)
+    per_sample = float(nats.sum() / len(samples))
+    bits = {}
+    for name, (start, stop) in tracks.items():
+        own = (sections[:, 0] >= start) & (sections[:, 0] < stop)
+        if own.any():
+            bits[name] = metrics.bits(float(nats[own].sum() / (stop - start)))
+    return Evaluation(
+        run=str(run.path),
+        step=run.step,
+        split=split,
+        samples=len(samples),
+        bits_per_sample=metrics.bits(per_sample),
+        nats_per_sample=per_sample,
+        zero_order_entropy=metrics.zero_order_entropy(samples, run.config.q_levels, run.encoding),
+        tracks=bits,
+    )
+
+
+def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, length: int) -> Continuations | None:
+    """Continue sections from their middle, all in one pass."""
+    sections = corpus.sections(split)
+    half = corpus.section // 2
+    length = min(length, corpus.section - half)
+    whole = sections[sections[:, 1] - sections[:, 0] == corpus.section]
+    if not count or not length or not len(whole):
+        return None
+    chosen = metrics.evenly(whole, count)[:, 0]
+    table = encode_table(run.config.q_levels, run.encoding)
+    samples = corpus.samples(split)
+    heard = np.stack([table[samples[start : start + half].view(np.uint16)] for start in chosen])
+    truth = np.stack([samples[start + half : start + half + length] for start in chosen]) / np.float32(32767)
+    codes = np.concatenate(list(stream(run.player(len(chosen)), length, prime=[heard])), 1)
+    made = decode(codes, run.config.q_levels, run.encoding)
+    lag = round(LAG_SECONDS * run.rate)
+    spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
+    stft, convergence = perceptual.spectral_distances(made, truth) if spectral else (None, None)
+    return Continuations(
+        count=len(chosen),
+        prime_seconds=half / run.rate,
+        seconds=length / run.rate,
+        mean_absolute_difference=metrics.mean_absolute_difference(made, truth),
+        cross_correlation=float(
+            np.mean([metrics.cross_correlation(a, b, lag)[0] for a, b in zip(made, truth, strict=True)])
+        ),
+        multi_resolution_stft=stft,
+        spectral_convergence=convergence,
+    )
+
+
+def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int) -> Generated:
+    """Make `length` samples from silence, and measure them."""
+    samples = corpus.samples(split)
+    if len(samples) < LEAST_SECONDS * run.rate:
+        raise ConfigError(f"--split {split}: {len(samples)} samples, too few to compare with; give --generate 0")
+    blocks = []
+    with console.progress("generating", length) as advance:
+        for block in stream(run.player(1, SEED), length):
+            blocks.append(block)
+            advance(block.shape[1])
+    codes = np.concatenate(blocks, 1)
+    made = decode(codes[0], run.config.q_levels, run.encoding)
+    real = _as_heard(run, metrics.spread(samples, min(length, len(samples)), REAL_STRETCHES))
+    levels = [metrics.level(second) for second in metrics.pieces(made, run.rate)]
+    entropy = metrics.pieces(run.entropy(codes)[0], round(ENTROPY_SECONDS * run.rate))
+    frechet, frechet_baseline = perceptual.log_mel_frechet(made, real, run.rate)
+    return Generated(
+        seconds=length / run.rate,
+        seed=SEED,
+        rms_dbfs=[rms for rms, _ in levels],
+        dc=[mean for _, mean in levels],
+        entropy_seconds=ENTROPY_SECONDS,
+        entropy=[float(piece.mean()) for piece in entropy],
+        chroma=perceptual.chroma(made, real, run.rate),
+        onsets=perceptual.onsets(made, real, run.rate),
+        log_mel_frechet_distance=frechet,
+        log_mel_frechet_baseline=frechet_baseline,
+        nearest=_nearest(run, corpus, split, made),
+    )
+
+
+def _as_heard(run: Playable, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Amplitudes of 16-bit samples through the model's levels, so that their hiss is not laid at its door."""
+    table = encode_table(run.config.q_levels, run.encoding)
+    return decode(table[samples.view(np.uint16)], run.config.q_levels, run.encoding)
+
+
+def _nearest(run: Playable, corpus: Corpus, split: SplitName, made: NDArray[np.float32]) -> Nearest:
+    """Whether the model plays its training split by heart, beside what audio that it never heard has by chance."""
+    size = round(NEAREST_SECONDS * run.rate)
+    others: tuple[SplitName, ...] = (split, "valid", "test")
+    held_out = next((name for name in others if name != "train" and len(corpus.samples(name))), None)
+    unheard = corpus.samples(held_out) if held_out else np.empty(0, np.int16)
+    sounding = [
+        stretches[stretches.std(1) > metrics.SILENT]
+        for stretches in (
+            metrics.spread(made, size, NEAREST_STRETCHES),
+            _as_heard(run, metrics.spread(unheard, size, NEAREST_STRETCHES)),
+        )
+    ]
+    likeness = metrics.nearest(np.concatenate(sounding), corpus.samples("train"))
+    own, chance = np.split(likeness, [len(sounding[0])])
+    return Nearest(*_mean_and_greatest(own), *_mean_and_greatest(chance))
+
+
+def _mean_and_greatest(values: NDArray[np.float64]) -> tuple[float, float] | tuple[None, None]:
+    return (float(values.mean()), float(values.max())) if len(values) else (None, None)

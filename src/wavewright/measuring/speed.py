@@ -1,0 +1,136 @@
+"""How fast models play: beside torch's own stepping, and beside what the machine could do at best, in one run."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.formats.precision import Precision
+from wavewright.models.config import ModelConfig, WaveNetConfig, shapes
+from wavewright.playing.engine import Engine, measure_limits
+
+BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
+ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """Speed of one way of playing a model; see docs/engine.md.
+
+    Attributes:
+        samples_per_second: of all streams together, the best of a few rounds.
+        times_real_time: the same over the sample rate.
+        times_torch: over torch stepping as many streams on one thread; none where torch is not installed.
+        of_limit: over the tighter of two bounds, measured in the same run: how often this machine's threads can read
+            that many bytes of weights from their caches, and their float32 multiply-add peak. int8 adds in integers,
+            of which there can be more a second than of floats.
+    """
+
+    model: str
+    preset: str
+    engine: str
+    precision: str
+    threads: int
+    streams: int
+    samples_per_second: float
+    times_real_time: float
+    times_torch: float | None
+    of_limit: float | None
+
+
+def random_weights(config: ModelConfig) -> dict[str, NDArray[np.float32]]:
+    """Weights that keep activations near 1, for what depends on their number only."""
+    rng = np.random.default_rng(0)
+    power = 2 if isinstance(config, WaveNetConfig) and config.form == "plain" else 1  # ReLU halves it
+    weights = {}
+    for name, shape in shapes(config):
+        fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 16
+        weights[name] = (rng.standard_normal(shape) * np.sqrt(power / fan_in)).astype(np.float32)
+    return weights
+
+
+def bench(
+    name: str,
+    config: ModelConfig,
+    weights: dict[str, NDArray[np.float32]],
+    *,
+    preset: str,
+    rate: int,
+    threads: Sequence[int],
+    streams: Sequence[int],
+    precisions: Sequence[Precision],
+    seconds: float,
+) -> Iterator[Row]:
+    """Yield a row for torch (with each number of streams), then one for each way of using the engine.
+
+    Args:
+        name: of the model.
+        config: its fields.
+        weights: by their names in a model file.
+        preset: what to call it.
+        rate: of real time, in Hz.
+        threads: numbers of them to try.
+        streams: numbers of them to try.
+        precisions: to try.
+        seconds: how long to play for each figure.
+    """
+    torch_speed = {count: _torch(name, config, weights, count, seconds) for count in streams}
+    for count, speed in torch_speed.items():
+        if speed is not None:
+            yield Row(name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None)
+    for precision, sharing, count in product(precisions, threads, streams):
+        player = Engine(name, config, weights, streams=count, threads=sharing, precision=precision)
+        speed = _speed(player.generate, count, seconds)
+        by_reading, by_adding = measure_limits(player.weight_bytes, sharing)
+        limit = min(by_reading * count / player.weight_bytes, by_adding * BYTES[precision] / player.weight_bytes)
+        beside = torch_speed[count]
+        yield Row(
+            name,
+            preset,
+            player.isa,
+            precision,
+            sharing,
+            count,
+            round(speed),
+            round(speed / rate, 3),
+            round(speed / beside, 1) if beside else None,
+            round(speed / limit, 3),
+        )
+
+
+def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> float:
+    """Samples per second of all streams: the best of a few rounds that together last about `seconds`."""
+    block = 1
+    while True:  # until a round is long enough to be measured
+        start = time.perf_counter()
+        generate(block)
+        taken = time.perf_counter() - start
+        if taken > seconds / ROUNDS / 4:
+            break
+        block *= 2
+    block = max(1, round(block * seconds / ROUNDS / taken))
+    best = float("inf")
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        generate(block)
+        best = min(best, time.perf_counter() - start)
+    return block * streams / best
+
+
+def _torch(
+    name: str, config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams: int, seconds: float
+) -> float | None:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return None
+    from wavewright import models
+    from wavewright.playing.torch_player import TorchPlayer
+
+    model = models.MODELS[name](config)
+    model.load_state_dict({key: torch.from_numpy(weight) for key, weight in weights.items()})
+    return _speed(TorchPlayer(model, streams).generate, streams, seconds)

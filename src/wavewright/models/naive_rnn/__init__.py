@@ -1,0 +1,1 @@
+"""NaiveRNN (thesis, section 3.1)."""

@@ -1,0 +1,1 @@
+"""SampleRNN (thesis, section 3.2)."""

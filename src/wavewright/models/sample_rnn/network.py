@@ -1,0 +1,151 @@
+"""SampleRNN: tiers of recurrent layers on one clock, each conditioning the next (thesis 3.2; arXiv:1612.07837).
+
+The clock. Samples are counted from the section's first; the frame of a tier of frame size f is the f samples before a
+multiple of f. The input at position t is sample t - 1, and a tier steps at the positions that f divides: its frame is
+then complete, and its output conditions the f predictions from there on. At position 0 the frames hold silence.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavewright.models.base import Model, State
+from wavewright.models.config import SampleRNNConfig
+from wavewright.models.layers import Recurrent, linear, normalise_weights
+from wavewright.quantize import silence
+
+
+@dataclass(frozen=True)
+class SampleRNNState(State):
+    """Where the streams stand; all have the same clock.
+
+    history: (B, max(slowest frame, window)) codes, the last ones heard.
+    hidden: for each tier (B, n_rnn * S, units).
+    held: for each tier (B, ratio, units), what it conditions the tier below with during the frame in progress.
+    clock: () int64, samples heard, modulo the slowest frame.
+    """
+
+    history: Tensor
+    hidden: tuple[Tensor, ...]
+    held: tuple[Tensor, ...]
+    clock: Tensor
+
+
+class Tier(nn.Module):
+    """A recurrent tier: frame and conditioning in, `ratio` conditioning vectors for the tier below out."""
+
+    def __init__(self, config: SampleRNNConfig, frame: int, ratio: int, *, slowest: bool) -> None:
+        super().__init__()
+        self.n_rnn = config.n_rnn
+        self.frame_input = None if slowest else linear(frame, config.units)  # the slowest feeds its frames as they are
+        self.layers = nn.ModuleList(
+            Recurrent(
+                config.cell,
+                frame if slowest and i == 0 else config.units,
+                config.units,
+                forget_bias=config.forget_bias,
+                learned_state=config.learned_state,
+            )
+            for i in range(config.n_rnn)
+        )
+        self.upsample = linear(config.units, ratio * config.units)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """(B, n_rnn * S, units)."""
+        return torch.cat([layer.initial_state(batch) for layer in self.layers], 1)  # type: ignore[operator]
+
+    def forward(self, frames: Tensor, above: Tensor | None, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """frames (B, K, f) and conditioning (B, K, units) -> (B, K * ratio, units) and the next hidden state."""
+        x = frames if self.frame_input is None else self.frame_input(frames) + above
+        after = []
+        for layer, before in zip(self.layers, hidden.chunk(self.n_rnn, 1), strict=True):
+            x, last = layer(x, before)
+            after.append(last)
+        return self.upsample(x).reshape(x.shape[0], -1, x.shape[2]), torch.cat(after, 1)
+
+
+class SampleRNN(Model[SampleRNNState]):
+    """Recurrent tiers over ever smaller frames, then a multilayer network over the last `window` samples."""
+
+    name = "sample-rnn"
+
+    def __init__(self, config: SampleRNNConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tiers = nn.ModuleList(
+            Tier(config, frame, ratio, slowest=i == 0)
+            for i, (frame, ratio) in enumerate(zip(config.frame_sizes, config.ratios, strict=True))
+        )
+        self.embedding = nn.Embedding(config.q_levels, config.embedding) if config.input == "embedded" else None
+        self.sample_input = linear(config.reach * (config.embedding if self.embedding else 1), config.units)
+        self.hidden = nn.ModuleList(linear(config.units, config.units) for _ in range(2))
+        self.output = linear(config.units, config.q_levels)
+        if config.weight_norm:
+            normalise_weights(self)
+
+    def initial_state(self, batch: int) -> SampleRNNState:
+        """Silence behind, zero or learned hidden states, the clock at 0."""
+        config, like = self.config, self.output.weight
+        return SampleRNNState(
+            history=torch.full(
+                (batch, max(config.frame_sizes[0], config.reach)),
+                silence(config.q_levels),
+                device=self.device,
+            ),
+            hidden=tuple(tier.initial_state(batch) for tier in self.tiers),  # type: ignore[operator]
+            held=tuple(like.new_zeros(batch, ratio, config.units) for ratio in config.ratios),
+            clock=torch.tensor(0),
+        )
+
+    def predict(self, codes: Tensor, state: SampleRNNState) -> tuple[Tensor, SampleRNNState]:
+        """See Model.forward."""
+        length, clock, past = codes.shape[1], int(state.clock), state.history.shape[1]
+        heard = torch.cat((state.history, codes), 1)  # position t is column past + t
+        above: Tensor | None = None
+        first_slot = 0  # which of the tier's frames, counted from clock 0, the first vector of `above` is for
+        hidden, held = [], []
+        for i, (tier, frame, ratio) in enumerate(
+            zip(self.tiers, self.config.frame_sizes, self.config.ratios, strict=True)
+        ):
+            start = -clock % frame  # the first position at which this tier steps
+            steps = len(range(start, length, frame))
+            slots, after = state.held[i], state.hidden[i]
+            next_slot = ((clock - 1) // frame) * ratio
+            if steps:
+                frames = heard[:, past + start + 1 - frame :].unfold(1, frame, frame)[:, :steps]
+                if above is not None:
+                    slot = (clock + start) // frame - first_slot
+                    above = above[:, slot : slot + steps]
+                new, after = tier(self.scalars(frames) * self.config.frame_scale, above, after)
+                if start:
+                    slots = torch.cat((slots, new), 1)
+                else:
+                    slots, next_slot = new, (clock // frame) * ratio
+            above, first_slot = slots, next_slot
+            hidden.append(after)
+            held.append(slots[:, -ratio:])
+        assert above is not None
+        slot = clock - first_slot
+        logits = self._samples(heard[:, past + 1 - self.config.reach :], above[:, slot : slot + length])
+        clock = (clock + length) % self.config.frame_sizes[0]
+        return logits, SampleRNNState(heard[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
+
+    def _samples(self, heard: Tensor, above: Tensor) -> Tensor:
+        """The sample tier: (B, T + window - 1) codes and conditioning (B, T, units) -> logits (B, T, Q)."""
+        length, reach = above.shape[1], self.config.reach
+        if self.embedding is None:
+            x = self.sample_input(self.scalars(heard).unfold(1, reach, 1)) + above
+        elif heard.numel() < self.config.q_levels:
+            x = self.sample_input(self.embedding(heard.unfold(1, reach, 1)).flatten(2)) + above
+        else:
+            # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c: one table a place, and no wide product for
+            # every sample, which pays once there are more of them than codes.
+            x = above + self.sample_input.bias
+            for place, weight in enumerate(self.sample_input.weight.chunk(reach, 1)):
+                table = self.embedding.weight @ weight.t()
+                x = x + functional.embedding(heard[:, place : place + length], table)
+        for layer in self.hidden:
+            x = functional.relu(layer(x))
+        return self.output(x)

@@ -1,0 +1,1 @@
+"""WaveNet (thesis, section 3.3)."""

@@ -1,0 +1,149 @@
+"""WaveNet: dilated causal convolutions, and queues that make a step cost one column (thesis 3.3; arXiv:1609.03499).
+
+Two forms. `plain` is what the thesis trained (the fast-wavenet code): ReLU after every convolution, no gate, residual,
+skip or bias but at the output. `gated` is the paper's: tanh times sigmoid, residual and skip paths.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavewright.models.base import Model, State
+from wavewright.models.config import WaveNetConfig
+from wavewright.models.layers import linear
+from wavewright.quantize import silence
+
+
+@dataclass(frozen=True)
+class WaveNetState(State):
+    """queues: for each layer (B, its input channels, (filter_width - 1) * dilation), its past inputs, a ring.
+
+    clock: () int64, how many columns have been written since the oldest was at index 0.
+    """
+
+    queues: tuple[Tensor, ...]
+    clock: Tensor
+
+
+def convolve(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+    """A dilated convolution, (B, I, T + ...) -> (B, O, T); of a single column a plain product, which starts faster."""
+    if taps.shape[2] == weight.shape[2]:
+        return functional.linear(taps.flatten(1), weight.flatten(1), bias)[..., None]
+    return functional.conv1d(taps, weight, bias, dilation=dilation)
+
+
+class PlainLayer(nn.Module):
+    """ReLU of a dilated causal convolution without bias."""
+
+    def __init__(self, inputs: int, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.weight = nn.Parameter(torch.empty(config.channels, inputs, config.filter_width))
+        nn.init.kaiming_normal_(self.weight)
+        with torch.no_grad():
+            self.weight.mul_(config.gain)
+
+    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, None]:
+        """taps (B, I, T + (filter_width - 1) * dilation), what the filter slides over -> (B, C, T)."""
+        return convolve(taps, self.weight, None, dilation).relu_(), None
+
+
+class GatedLayer(nn.Module):
+    """tanh(filter) * sigmoid(gate), added to its input through one matrix and to the output through another."""
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.inputs = width = config.channels
+        self.weight = nn.Parameter(torch.empty(2 * width, width, config.filter_width))
+        self.bias = nn.Parameter(torch.zeros(2 * width))
+        skip = config.skip_channels or width
+        self.out_weight = nn.Parameter(torch.empty(width + skip, width, 1))
+        self.out_bias = nn.Parameter(torch.zeros(width + skip))
+        nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
+        nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
+
+    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+        """As PlainLayer, and the layer's share of the skip path (B, skip, T)."""
+        filtered, gate = convolve(taps, self.weight, self.bias, dilation).chunk(2, 1)
+        z = convolve(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias, 1)
+        return x + z[:, : self.inputs], z[:, self.inputs :]
+
+
+class WaveNet(Model[WaveNetState]):
+    """A stack of dilated causal convolutions over the last `receptive_field` samples."""
+
+    name = "wavenet"
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, skip = config.channels, config.skip_channels or config.channels
+        count = len(config.dilations)
+        self.input: nn.Module | None = None
+        if config.form == "plain":
+            self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
+            self.output: nn.Module = linear(width, config.q_levels)
+        else:
+            self.input = nn.Embedding(config.q_levels, width) if config.input == "embedded" else linear(1, width)
+            self.layers = nn.ModuleList(GatedLayer(config) for _ in range(count))
+            hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
+            self.output = nn.Sequential(*hidden, linear(skip, config.q_levels))
+
+    @property
+    def receptive_field(self) -> float:
+        """See WaveNetConfig."""
+        return self.config.receptive_field
+
+    def initial_state(self, batch: int) -> WaveNetState:
+        """The queues as endless silence leaves them: every layer's response to a constant silent input."""
+        x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
+        queues = []
+        for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
+            length = (self.config.filter_width - 1) * dilation
+            queues.append(x.expand(batch, -1, length))
+            x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1)
+        return WaveNetState(tuple(queues), torch.tensor(0))
+
+    def predict(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+        """See Model.forward."""
+        clock = int(state.clock)
+        x, total, queues = self._input(codes), None, []
+        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+            size = queue.shape[2]
+            taps = torch.cat((queue.roll(-clock % size, 2) if clock else queue, x), 2)
+            queues.append(taps[:, :, -size:])
+            x, skip = layer(x, taps, dilation)
+            total = skip if total is None else total + skip
+        return self._logits(x, total), WaveNetState(tuple(queues), torch.tensor(0))
+
+    @torch.no_grad()
+    def step(self, codes: Tensor, state: WaveNetState, condition: Tensor | None = None) -> tuple[Tensor, WaveNetState]:
+        """One column (arXiv:1611.09482): the queues are rings that are written in place, so `state` is consumed.
+
+        See Model.step.
+        """
+        clock = int(state.clock)
+        if not clock:  # initial queues are views of one column, and a window's are views of its activations
+            state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))
+        x, total = self._input(codes[:, None]), None
+        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+            size = queue.shape[2]
+            now = clock % size
+            taps = torch.cat([*(queue[:, :, (now + i * dilation) % size, None] for i in range(size // dilation)), x], 2)
+            queue[:, :, now] = x[:, :, 0]
+            x, skip = layer(x, taps, 1)
+            total = skip if total is None else total + skip
+        return self._logits(x, total)[:, 0], WaveNetState(state.queues, torch.tensor(clock + 1))
+
+    def _input(self, codes: Tensor) -> Tensor:
+        """(B, T) codes -> (B, C, T), or (B, 1, T) in the plain form."""
+        if isinstance(self.input, nn.Embedding):
+            return self.input(codes).transpose(1, 2)
+        x = self.scalars(codes)[..., None]
+        return (x if self.input is None else self.input(x)).transpose(1, 2)
+
+    def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        """The last layer's output, or the sum of the skip paths, (B, C, T) -> logits (B, T, Q)."""
+        return self.output((x if skip is None else skip).transpose(1, 2))

@@ -1,0 +1,176 @@
+"""The native engine: validation over the C++ module `_engine` (engine/, docs/engine.md). numpy only, no torch."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from wavewright.errors import ConfigError, WavewrightError
+from wavewright.formats.precision import Precision
+from wavewright.models.config import ModelConfig, NaiveRNNConfig, SampleRNNConfig
+from wavewright.sampling import Uniforms
+
+try:
+    from wavewright import _engine
+except ImportError:  # installed without a compiler
+    _engine = None
+
+WORTH_SHARING = 300_000  # weights from which two threads play a stream faster than one: meeting costs time too
+
+
+def available() -> bool:
+    """Whether the engine was built when wavewright was installed."""
+    return _engine is not None
+
+
+def instruction_sets() -> list[str]:
+    """The vector instructions that the engine has code for and this machine can run, the best first."""
+    return _native().instruction_sets()
+
+
+def measure_limits(size: int, threads: int) -> tuple[float, float]:
+    """The machine's best: bytes a second read over and over from `size` bytes, float32 multiply-adds a second."""
+    return _native().measure_limits(size, threads)
+
+
+def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k: int, top_p: float) -> int:
+    """`sampling.draw` of one stream's logits (Q,), by the engine."""
+    return _native().draw(logits, uniform, temperature, top_k, top_p)
+
+
+class Engine:
+    """Streams of one model, played side by side.
+
+    In float32 a stream has the same bits whatever the number of streams and threads and the length of blocks.
+
+    Args:
+        name: of the model; config: its fields.
+        weights: float32, by their names in a model file.
+        streams: how many.
+        threads: none means two for a large model where there are two processors.
+        precision: of the matrices; `int8` is fastest, `float32` exact.
+        seed: of the draws; stream k draws as stream k of any other number of streams.
+        isa: one of `instruction_sets()`; none means the best.
+
+    Raises:
+        WavewrightError: the engine is not built, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: ModelConfig,
+        weights: dict[str, NDArray[np.float32]],
+        *,
+        streams: int = 1,
+        threads: int | None = None,
+        precision: Precision = "float32",
+        seed: int = 0,
+        isa: str = "",
+    ) -> None:
+        if threads is None:
+            large = sum(weight.size for weight in weights.values()) >= WORTH_SHARING
+            threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
+        self.streams, self.threads, self.precision = streams, threads, precision
+        self.q_levels = config.q_levels
+        native = _native()
+        contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
+        try:
+            self._engine = native.Engine(name, _fields(config), contiguous, precision, streams, threads, isa)
+        except native.Error as error:
+            raise ConfigError(str(error)) from None
+        self.reset(seed)
+
+    @property
+    def isa(self) -> str:
+        """The vector instructions in use."""
+        return self._engine.isa
+
+    @property
+    def weight_bytes(self) -> int:
+        """What one sample reads of the weights, on average."""
+        return self._engine.weight_bytes
+
+    def reset(self, seed: int = 0) -> None:
+        """Back to the beginning: streams that have heard nothing but silence."""
+        self._engine.reset(Uniforms(seed, self.streams).keys)
+
+    def prime(self, codes: NDArray[np.integer]) -> None:
+        """Hear codes (streams, n), or (n,) for all streams.
+
+        Raises:
+            ConfigError: a code out of range, or of another number of streams.
+        """
+        self._call("prime", self._codes(codes))
+
+    def logits(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Hear codes (streams, n); the logits (streams, n, Q) from which each of them would have been drawn.
+
+        Raises:
+            ConfigError: a code out of range, or of another number of streams.
+        """
+        heard = self._codes(codes)
+        logits = np.empty((*heard.shape, self.q_levels), np.float32)
+        self._call("logits", heard, logits)
+        return logits
+
+    def generate(
+        self,
+        samples: int,
+        temperature: ArrayLike = 1.0,
+        top_k: ArrayLike | None = None,
+        top_p: ArrayLike | None = None,
+    ) -> NDArray[np.int32]:
+        """New codes (streams, samples); settings as in `Sampling`, one for all samples or a curve of one for each.
+
+        Raises:
+            ConfigError: a setting out of range, or a curve of another length.
+        """
+        codes = np.empty((self.streams, samples), np.int32)
+        curves = (
+            np.atleast_1d(np.asarray(temperature, np.float64)),
+            np.atleast_1d(np.asarray(self.q_levels if top_k is None else top_k, np.int32)),
+            np.atleast_1d(np.asarray(1.0 if top_p is None else top_p, np.float64)),
+        )
+        self._call("generate", *curves, codes)
+        return codes
+
+    def state(self) -> bytes:
+        """All that the streams remember, their draws too; an engine of the same model and as many streams takes it."""
+        return self._engine.state()
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a `state()`, to the same bits.
+
+        Raises:
+            ConfigError: it is not of this model and number of streams.
+        """
+        self._call("restore", state)
+
+    def _codes(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
+        if codes.ndim == 2 and len(codes) != self.streams:
+            raise ConfigError(f"codes: of {len(codes)} streams, but the engine has {self.streams}")
+        return np.ascontiguousarray(np.broadcast_to(codes, (self.streams, codes.shape[-1])), np.int32)
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        try:
+            getattr(self._engine, method)(*arguments)
+        except _native().Error as error:
+            raise ConfigError(str(error)) from None
+
+
+def _native() -> Any:
+    if _engine is None:
+        raise WavewrightError("the native engine is not built: install wavewright again where there is a C++ compiler")
+    return _engine
+
+
+def _fields(config: ModelConfig) -> dict[str, Any]:
+    """A configuration's fields, with what they leave open filled in."""
+    fields = dict(vars(config))
+    if isinstance(config, SampleRNNConfig):
+        fields |= {"window": config.reach, "frame_sizes": list(config.frame_sizes)}
+    elif not isinstance(config, NaiveRNNConfig):
+        fields["skip_channels"] = config.skip_channels or config.channels
+    return fields

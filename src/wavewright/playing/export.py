@@ -1,0 +1,67 @@
+"""A trained model to one file, with a pair of codes and logits by which every player of it can be checked."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wavewright import models
+from wavewright.errors import ConfigError, ModelFileError, WavewrightError
+from wavewright.files import atomic_file
+from wavewright.formats import model_file
+from wavewright.formats.model_file import PARITY, ModelFile, Parity
+from wavewright.formats.precision import Precision, rounded
+from wavewright.playing import torch_model
+from wavewright.playing.torch_model import Run
+from wavewright.playing.torch_player import one_thread
+
+TOLERANCE = 1e-4  # of a logit
+
+
+def export(run: Run, out: Path, precision: Precision = "float32") -> ModelFile:
+    """Write a run as a model file, read it back and see that it plays the same.
+
+    Args:
+        run: a run or, to export it in another precision, a model file.
+        out: a .safetensors file.
+        precision: of its matrices; see precision.py.
+
+    Raises:
+        ConfigError: `out` is not a .safetensors file.
+        WavewrightError: it cannot be written, or what was written is not the model; `out` is then as it was.
+    """
+    if out.suffix != ".safetensors":
+        raise ConfigError(f"--out {out}: name a .safetensors file")
+    config, model = run.plain_model()
+    run = replace(run, config=config)
+    weights = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
+            raise WavewrightError(f"{run.path}: weight {name} is not finite; export another checkpoint")
+    model.load_state_dict({k: torch.from_numpy(w) for k, w in rounded(weights, precision).items()})
+    codes = np.random.default_rng(0).integers(run.config.q_levels, size=PARITY, dtype=np.int32)
+    with atomic_file(out) as temporary:
+        model_file.save(temporary, run, precision, weights, Parity(codes, _logits(model, codes)))
+        try:
+            file = model_file.load(temporary)
+            if (off := parity_error(file)) > TOLERANCE:
+                raise ModelFileError(temporary, f"its logits are {off:.2g} off")
+        except ModelFileError as error:
+            raise ModelFileError(out, f"not written: what was read back is not the model ({error.reason})") from None
+    return replace(file, path=out)
+
+
+def parity_error(file: ModelFile) -> float:
+    """The greatest |difference| between the logits in a file and those of the torch model made from it."""
+    return float(np.abs(_logits(torch_model.play(file).model, file.parity.codes) - file.parity.logits).max())
+
+
+@torch.inference_mode()
+def _logits(model: models.Model[Any], codes: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Logits (T, Q) after each of codes (T,) of a stream that begins with them."""
+    with one_thread():
+        logits, _ = model(torch.from_numpy(codes).long()[None])
+    return logits[0].numpy()

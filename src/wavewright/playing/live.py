@@ -1,0 +1,94 @@
+"""Sound as it is made: a WAV stream for a pipe, or the sound card.
+
+Under guard, a stream that falls silent, sticks or turns to noise goes on in the present as from before (generate.play).
+"""
+
+import math
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.errors import WavewrightError
+from wavewright.playing.stream import Playable, play
+from wavewright.playing.takes import prime_codes, samples_of
+from wavewright.quantize import decode
+from wavewright.sampling import Sampling
+
+ENDLESS = 1 << 62  # samples
+UNKNOWN = 0xFFFFFFFF  # the size that a WAV header gives where nobody knows it yet
+
+
+def stream_wav(
+    model: Playable,
+    out: BinaryIO,
+    *,
+    seconds: float,
+    prime: Path | None = None,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    guard: bool = True,
+) -> None:
+    """Write a 16-bit WAV to `out` as it is made; it ends early, and quietly, when nobody reads it any more.
+
+    Raises:
+        ConfigError: seconds or seed out of range.
+        AudioError: `prime` cannot be read whole.
+    """
+    samples = _samples(seconds, model.rate, seed)
+    size = 2 * samples if 2 * samples + 36 < UNKNOWN else UNKNOWN - 36
+    header = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, model.rate, 2 * model.rate, 2, 16, b"data", size)
+    try:
+        out.write(struct.pack("<4sI4s4sIHHIIHH4sI", *header))
+        for block in _amplitudes(model, samples, prime, sampling=sampling, seed=seed, guard=guard):
+            out.write(np.rint(block * 32767).astype("<i2").tobytes())
+            out.flush()
+    except BrokenPipeError:
+        out.close = lambda: None  # type: ignore[method-assign]  # or Python complains of the pipe when it exits
+
+
+def play_aloud(
+    model: Playable,
+    *,
+    seconds: float = math.inf,
+    prime: Path | None = None,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    guard: bool = True,
+) -> None:
+    """Play through the sound card.
+
+    Raises:
+        WavewrightError: sounddevice is not installed, or there is no sound card.
+        ConfigError: seconds or seed out of range.
+        AudioError: `prime` cannot be read whole.
+    """
+    samples = _samples(seconds, model.rate, seed)
+    try:
+        import sounddevice
+    except (ImportError, OSError) as error:  # OSError: it finds no PortAudio
+        raise WavewrightError(
+            f"playing needs sounddevice and PortAudio ({error}): pip install 'wavewright[play]',"
+            " or pipe `wavewright generate MODEL --out -` into a player"
+        ) from None
+    try:
+        with sounddevice.OutputStream(model.rate, channels=1, dtype="float32") as card:
+            for block in _amplitudes(model, samples, prime, sampling=sampling, seed=seed, guard=guard):
+                card.write(block[:, None])
+    except sounddevice.PortAudioError as error:
+        raise WavewrightError(f"the sound card: {error}; pipe `wavewright generate MODEL --out -` elsewhere") from None
+
+
+def _samples(seconds: float, rate: int, seed: int) -> int:
+    endless = seconds == math.inf
+    samples = samples_of(1.0 if endless else seconds, rate, seed)
+    return ENDLESS if endless else samples
+
+
+def _amplitudes(model: Playable, samples: int, prime: Path | None, **options: Any) -> Iterator[NDArray[np.float32]]:
+    heard = prime_codes(model, prime) if prime else None
+    for codes in play(model, samples, prime=heard, live=True, **options):
+        yield decode(codes[0], model.config.q_levels, model.encoding)

@@ -1,0 +1,149 @@
+"""Takes: generated sound written to WAV files, a block at a time, with what made it in their metadata."""
+
+import contextlib
+import importlib.metadata
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from wavewright.commands import console
+from wavewright.corpus.audio import writing
+from wavewright.corpus.prepare import audio_like_corpus
+from wavewright.errors import ConfigError
+from wavewright.files import atomic_file
+from wavewright.playing.stream import Playable, play
+from wavewright.quantize import decode, encode
+from wavewright.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class Take:
+    """A file of generated sound: RMS in dB below full scale, and mean amplitude."""
+
+    path: Path
+    seconds: float
+    rms_dbfs: float
+    mean: float
+
+
+def prime_codes(run: Playable, audio: Path) -> Iterator[NDArray[np.int64]]:
+    """Blocks (n,) of a recording's codes, resampled and levelled as the run's corpus was.
+
+    Raises:
+        AudioError: it cannot be read whole.
+    """
+    for amplitude in audio_like_corpus(audio, run.levelling):
+        yield encode(amplitude, run.config.q_levels, run.encoding)
+
+
+def record(
+    run: Playable,
+    out: Path,
+    *,
+    seconds: float,
+    count: int = 1,
+    prime: Path | None = None,
+    sampling: Sampling | None = None,
+    seed: int = 0,
+    guard: bool = True,
+) -> list[Take]:
+    """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
+
+    A take primed with a recording holds what comes after it. `guard`: see generate.play.
+
+    Raises:
+        ConfigError: seconds, count or seed out of range; `out` is not a .wav file.
+        AudioError: `prime` cannot be read whole.
+        KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
+    """
+    samples = _checked(run, out, seconds, count, seed)
+    sampling = sampling or Sampling()
+    paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
+    facts = {
+        "run": run.training.run,
+        "step": run.step,
+        "model": run.name,
+        "seed": seed,
+        "prime": prime.name if prime else None,
+        **asdict(sampling),
+    }
+    meters = [_Meter() for _ in paths]
+    interrupted = False
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(writing(out))
+        files = []
+        for i, path in enumerate(paths):
+            file = soundfile.SoundFile(stack.enter_context(atomic_file(path)), "w", run.rate, 1, "PCM_16", format="WAV")
+            file.software = f"wavewright {importlib.metadata.version('wavewright')}"
+            file.comment = json.dumps({**facts, "take": i + 1})
+            files.append(stack.enter_context(file))
+        heard = prime_codes(run, prime) if prime else None
+        try:
+            with console.progress("generating", samples) as advance:
+                blocks = play(
+                    run,
+                    samples,
+                    count=count,
+                    seed=seed,
+                    sampling=sampling,
+                    prime=heard,
+                    guard=guard,
+                    advance=advance,
+                )
+                for codes in blocks:
+                    amplitude = decode(codes, run.config.q_levels, run.encoding)
+                    for file, meter, take in zip(files, meters, amplitude, strict=True):
+                        file.write(take)
+                        meter.add(take)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        console.say(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
+        raise KeyboardInterrupt
+    return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
+
+
+def samples_of(seconds: float, rate: int, seed: int) -> int:
+    """The samples of a take of finite length.
+
+    Raises:
+        ConfigError: seconds or seed out of range.
+    """
+    samples = round(seconds * rate) if 0 < seconds < math.inf else 0
+    if samples < 1:
+        raise ConfigError(f"--seconds {seconds}: give more than 0")
+    if seed < 0:
+        raise ConfigError(f"--seed {seed}: give 0 or more")
+    return samples
+
+
+def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) -> int:
+    """The samples of a take, once all that `record` was asked for is found to be in range."""
+    samples = samples_of(seconds, run.rate, seed)
+    if count < 1:
+        raise ConfigError(f"--count {count}: give 1 or more")
+    if out.suffix.lower() != ".wav":
+        raise ConfigError(f"--out {out}: name a .wav file")
+    return samples
+
+
+class _Meter:
+    """Length, level and mean of what has gone by."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.squares = 0, 0.0, 0.0
+
+    def add(self, amplitude: NDArray[np.float32]) -> None:
+        self.count += len(amplitude)
+        self.total += float(amplitude.sum(dtype=np.float64))
+        self.squares += float(np.square(amplitude, dtype=np.float64).sum())
+
+    def take(self, path: Path, rate: int) -> Take:
+        count = max(1, self.count)
+        return Take(path, self.count / rate, 10 * np.log10(max(self.squares / count, 1e-12)), self.total / count)

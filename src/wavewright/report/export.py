@@ -1,0 +1,114 @@
+"""What is on the page as files of their own: for a paper, a slide, another program.
+
+FOLDER/figures/*.svg
+FOLDER/sounds/*.flac
+FOLDER/results.json     every table, caption, curve and result, and which file each picture and sound is
+"""
+
+import base64
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from wavewright.files import atomic_file, write_json
+from wavewright.report.page import Figure, Section, Table
+from wavewright.report.reading import Experiment, Trial
+
+FORMAT = 1
+NAME = 72  # characters of a file's name, without what tells equal ones apart
+
+
+def separate(folder: Path, sampling: Sequence[Figure], sections: Sequence[Section]) -> None:
+    """Write them; files of an earlier page that this one replaces are overwritten, others stay."""
+    kept = _Kept(folder)
+    write_json(
+        folder / "results.json",
+        {
+            "format": FORMAT,
+            "figures": [_figure(kept, "sound", figure) for figure in sampling],
+            "sections": [_section(kept, section) for section in sections],
+        },
+    )
+
+
+@dataclass
+class _Kept:
+    """A folder, and the data URI that each file in it holds."""
+
+    folder: Path
+    files: dict[str, str] = field(default_factory=dict)
+
+    def file(self, kind: str, title: str, uri: str) -> str:
+        """Write what a data URI holds below `kind`, and tell its path from the folder; the same twice is one file."""
+        suffix = {"figures": ".svg", "sounds": ".flac"}[kind]
+        name = f"{kind}/{re.sub('[^a-z0-9.]+', '-', title.lower()).strip('-.')[:NAME]}"
+        names = (f"{name}{tail}{suffix}" for tail in chain([""], (f"-{n}" for n in count(2))))
+        path = next(path for path in names if self.files.get(path, uri) == uri)
+        if path not in self.files:
+            self.files[path] = uri
+            with atomic_file(self.folder / path) as temporary:
+                temporary.write_bytes(base64.b64decode(uri.partition(",")[2]))
+        return path
+
+
+def _section(kept: _Kept, section: Section) -> dict[str, Any]:
+    name = section.experiment.header.experiment
+    return {
+        **section.experiment.header.model_dump(exclude={"format"}),
+        "title": section.title,
+        "tables": [_table(table) for table in section.tables if table.rows],
+        "figures": [_figure(kept, name, figure) for group in section.figures for figure in group],
+        "sounds": [
+            {
+                "title": f"{sounds.title}: {player.title}",
+                "file": kept.file("sounds", f"{name} {sounds.title} {player.title}", player.audio),
+                "facts": player.facts,
+            }
+            for sounds in section.sounds
+            for player in sounds.players
+        ],
+        "trials": [_trial(trial) for trial in section.trials],
+        **_measured(section.experiment),
+    }
+
+
+def _figure(kept: _Kept, name: str, figure: Figure) -> dict[str, str]:
+    return {
+        "number": figure.number,
+        "title": figure.title,
+        "file": kept.file("figures", f"{name} {figure.number} {figure.title}", figure.image),
+        "thesis": figure.thesis,
+        "ours": figure.ours,
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    return {"number": table.number, "title": table.title, "header": table.header, "rows": table.rows}
+
+
+def _trial(trial: Trial) -> dict[str, Any]:
+    curve = trial.curve
+    steps, nats = curve.thinned()
+    return {
+        **trial.result.model_dump(exclude={"sounds"}),
+        "config": trial.config,
+        "curve": {
+            "steps": steps.tolist(),
+            "nats": [round(value, 6) if math.isfinite(value) else None for value in nats.tolist()],
+        },
+        "validations": [
+            {"step": step, "minutes": round(float(curve.minutes[curve.at(step)]), 3), "bits": bits}
+            for step, bits in zip(curve.validations, curve.validation_bits, strict=True)
+        ],
+    }
+
+
+def _measured(experiment: Experiment) -> dict[str, Any]:
+    """What an experiment that trains nothing of its own measured."""
+    rows = {"rows": [asdict(row) for row in experiment.rows]} if experiment.rows else {}
+    search = {"search": experiment.search.model_dump()} if experiment.search else {}
+    return rows | search

@@ -1,0 +1,92 @@
+"""What a page is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wavewright.report.reading import Experiment, Trial
+from wavewright.report.sound_card import Player
+
+NAMES = 8  # of recordings; more are counted
+WORDS = 16  # characters of a cell that no number has
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture; `number` is the thesis's, empty where it has none; what the thesis saw, and what ours shows."""
+
+    number: str
+    title: str
+    image: str
+    ours: str
+    thesis: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells are texts; columns whose header begins with "thesis" are the thesis's."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    number: str = ""
+    folded: bool = False
+
+    def look(self, column: int) -> str:
+        """The style of a column's cells."""
+        thesis = self.header[column].startswith("thesis")
+        words = any(len(row[column]) > WORDS for row in self.rows)
+        return " ".join(["thesis"] * thesis + ["words"] * words)
+
+
+@dataclass(frozen=True)
+class Sounds:
+    """Players side by side, original first."""
+
+    title: str
+    players: Sequence[Player]
+
+
+@dataclass(frozen=True)
+class Section:
+    """An experiment on the page; figures in groups.
+
+    `missing` are the figures that there are no trials for; `trials` those whose notes and fields are shown.
+    """
+
+    experiment: Experiment
+    title: str
+    lead: str
+    tables: list[Table] = field(default_factory=list)
+    figures: list[list[Figure]] = field(default_factory=list)
+    sounds: list[Sounds] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    trials: Sequence[Trial] = ()
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for each trial that has something to say."""
+        return [f"{trial.result.title}: {trial.result.note}" for trial in self.trials if trial.result.note]
+
+    @property
+    def configurations(self) -> list[tuple[str, str]]:
+        """Each trial's title and fields."""
+        return [(trial.result.title, flat(trial.config)) for trial in self.trials]
+
+    @property
+    def heard(self) -> str:
+        """The recordings, in a sentence or two."""
+        data = self.experiment.header.data
+        names = ", ".join(data.files[:NAMES]) + (f" and {len(data.files) - NAMES} more" if data.files[NAMES:] else "")
+        if data.seconds is None or data.rate is None:
+            return data.facts
+        length = f"{data.seconds / 60:,.3g} minutes" if data.seconds > 60 else f"{data.seconds:.3g} s"
+        return f"{names}: {length} at {data.rate:,} Hz. {data.facts}"
+
+
+def flat(fields: dict[str, object], prefix: str = "") -> str:
+    """Nested fields as `model.units = 256, ...`."""
+    parts = []
+    for key, value in fields.items():
+        name = f"{prefix}{key}"
+        parts.append(flat(value, f"{name}.") if isinstance(value, dict) else f"{name} = {value}")
+    return ", ".join(part for part in parts if part)

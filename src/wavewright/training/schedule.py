@@ -1,0 +1,35 @@
+"""The learning rate of a step."""
+
+import math
+from dataclasses import dataclass
+
+from wavewright.formats.config import TrainingConfig
+
+
+@dataclass
+class Schedule:
+    """Warm-up, then constant, cosine or plateau; `scale` is what plateaus and roll-backs have left of the rate."""
+
+    config: TrainingConfig
+    scale: float = 1.0
+    stale: int = 0  # validations since the best one
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step `step`, the first being 0."""
+        config = self.config
+        share = self.scale
+        if config.warmup_steps:
+            share *= min(1.0, (step + 1) / config.warmup_steps)
+        if config.schedule == "cosine":
+            assert config.schedule_steps is not None
+            after, span = step - config.warmup_steps, max(1, config.schedule_steps - config.warmup_steps)
+            done = min(1.0, max(0.0, after / span))
+            share *= config.minimum_rate + (1 - config.minimum_rate) * (1 + math.cos(math.pi * done)) / 2
+        return config.learning_rate * share
+
+    def validated(self, improved: bool) -> None:
+        """Take note of a validation: a plateau lowers the rate."""
+        self.stale = 0 if improved else self.stale + 1
+        if self.config.schedule == "plateau" and self.stale >= self.config.plateau_patience:
+            self.scale = max(self.scale * self.config.plateau_factor, self.config.minimum_rate)
+            self.stale = 0
