@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from thesis import MODELS, native
-from wavewright import models
 from wavewright.commands.console import print_json
 from wavewright.playing.torch_player import TorchPlayer
 
@@ -19,11 +18,11 @@ CHUNK = 5000
 def compare(title: str, samples: int, free: int) -> dict[str, object]:
     playable = native(title)
     levels = playable.config.q_levels
-    model = models.MODELS[playable.name](playable.config)
+    model = playable.config.build()
     model.load_state_dict({name: torch.from_numpy(weight) for name, weight in playable.weights.items()})
     codes = np.random.default_rng(1).integers(0, levels, (1, samples))
     heard = np.concatenate([[[levels // 2]], codes[:, :-1]], 1)
-    exact = models.MODELS[playable.name](playable.config).double().eval()
+    exact = playable.config.build().double().eval()
     exact.load_state_dict(model.state_dict())
     engine, states = playable.player(), {"double": None, "single": None}
     worst = {"engine": 0.0, "torch float32": 0.0, "engine - torch": 0.0}

@@ -6,7 +6,7 @@ from wavewright.formats.config import resolve
 from wavewright.formats.model_file import Training
 from wavewright.formats.precision import Precision
 from wavewright.measuring.speed import random_weights
-from wavewright.playing.native_model import Native
+from wavewright.playing.native_model import NativeModel
 
 MODELS = {
     "NaiveRNN 2x512": ("naive-rnn", []),
@@ -16,10 +16,10 @@ MODELS = {
 }
 
 
-def native(title: str, precision: Precision = "float32", threads: int | None = None) -> Native:
+def native(title: str, precision: Precision = "float32", threads: int | None = None) -> NativeModel:
     """One of MODELS for the engine."""
     name, overrides = MODELS[title]
     config = resolve(name, "thesis", None, overrides)
     nobody = Training(run="none", step=0, samples=0, best_bits=None, wavewright="", torch="")
-    facts = (name, config.model, config.encoding, 14700, {}, nobody, Path())
-    return Native(*facts, random_weights(config.model), precision, threads)
+    facts = (config.model, config.encoding, 14700, {}, nobody, Path())
+    return NativeModel(*facts, random_weights(config.model), precision, threads)

@@ -25,8 +25,8 @@ from wavewright.commands.console import print_json, say, table
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
+from wavewright.devices import keep_memory
 from wavewright.formats.config import resolve
-from wavewright.training.run import keep_memory
 from wavewright.training.trainer import Trainer
 
 CASES: list[tuple[str, str, dict[str, int], Callable[[], nn.Module], int, tuple[int, ...]]] = [

@@ -59,7 +59,7 @@ def album(record: Callable[..., Path], tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
     """A few seconds of melody at 4 kHz in sections of 500 samples, on which tiny models train."""
-    from tiny import make_corpus
+    from support.tiny import make_corpus
 
     return make_corpus(tmp_path_factory.mktemp("corpus"))
 
@@ -67,8 +67,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> "Corpus":
 @pytest.fixture(scope="session")
 def trained(corpus: "Corpus", tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 60 steps of a tiny SampleRNN on `corpus`, with a checkpoint every 7."""
-    from tiny import tiny
-    from wavewright.training.run import Budget, train
+    from support.tiny import tiny
+    from wavewright.training.loop import Budget
+    from wavewright.training.run import train
 
     run = tmp_path_factory.mktemp("trained") / "run"
     train(tiny("sample-rnn"), corpus, run, Budget(steps=60), device="cpu")

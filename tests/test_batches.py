@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from wavewright.corpus.batches import IGNORED, Batch, Batches, Position
+from wavewright.quantize import Quantizer
 
 LEVELS = 256
 SILENCE = 128
@@ -66,7 +67,7 @@ def lanes(shape: Shape, rank: int = 0, **changes: Any) -> Batches:
     fields = {"batch_size": shape.batch_size, "length": shape.length, "seed": shape.seed, "world": shape.world}
     sections = sections_of(shape)
     return Batches(
-        signal(int(sections.max())), sections, levels=LEVELS, encoding="linear", rank=rank, **{**fields, **changes}
+        signal(int(sections.max())), sections, quantizer=Quantizer(LEVELS, "linear"), rank=rank, **{**fields, **changes}
     )
 
 
@@ -212,7 +213,9 @@ def test_reordering_in_the_middle_of_a_section_starts_a_section() -> None:
 def test_mu_law_codes_are_those_of_the_encoder() -> None:
     """0.25 -> sign(x) ln(1 + 255 |x|) / ln 256 = 0.752: bin floor((0.752 + 1) * 128) = 224."""
     samples = np.array([0, 8192, -8192, 32767, -32768], np.int16)
-    batches = Batches(samples, np.array([[0, 5]]), batch_size=1, length=9, levels=256, encoding="mu-law", seed=None)
+    batches = Batches(
+        samples, np.array([[0, 5]]), batch_size=1, length=9, quantizer=Quantizer(256, "mu-law"), seed=None
+    )
     batch = next(batches)
     assert batch.targets.tolist() == [[128, 224, 31, 255, 0]]
     assert batch.inputs.tolist() == [[128, 128, 224, 31, 255]]

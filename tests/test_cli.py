@@ -11,10 +11,10 @@ import soundfile
 import torch
 
 from conftest import melody, refusal
-from tiny import as_arguments, checkpoints, records, start, tiny
+from support.tiny import as_arguments, checkpoints, records, start, tiny
 from wavewright import __version__
 from wavewright.corpus.corpus import Corpus
-from wavewright.playing import torch_model
+from wavewright.playing import opening
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ["inspect", "prepare", "train", "generate", "export", "evaluate", "demo"]
@@ -119,7 +119,7 @@ def test_recordings_go_straight_to_a_model(tmp_path: Path) -> None:
     assert (said["step"], said["interrupted"], said["run"]) == (4, False, str(run))
     made = Corpus.open(run / "corpus")
     assert (made.rate, made.section) == (14700, 58800)
-    assert torch_model.open_run(run).rate == 14700
+    assert opening.open_run(run).rate == 14700
     # Again with --resume: it is not prepared anew.
     command = start(tmp_path / "log", "train", folder, *options, "--steps", 6, "--resume")
     assert command.wait() == 0, command.output

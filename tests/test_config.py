@@ -8,21 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.formats.config import RunConfig, TrainingConfig, differences, resolve
-from wavewright.models.presets import PRESETS
+from wavewright.models import CONFIGS
 from wavewright.training.schedule import Schedule
 
 
-@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in PRESETS for preset in PRESETS[name]])
+@pytest.mark.parametrize(("name", "preset"), [(name, preset) for name in CONFIGS for preset in CONFIGS[name].presets])
 def test_every_preset_is_valid_and_survives_json(name: str, preset: str) -> None:
     config = resolve(name, preset)
     assert RunConfig.from_dict(config.as_dict()) == config
-    for key, value in PRESETS[name][preset]["model"].items():
+    for key, value in CONFIGS[name].presets[preset]["model"].items():
         found = getattr(config.model, key)
         assert (list(found) if isinstance(found, tuple) else found) == value
-    for key, value in PRESETS[name][preset]["training"].items():
+    for key, value in CONFIGS[name].presets[preset]["training"].items():
         assert getattr(config.training, key) == value
 
 
@@ -176,4 +175,4 @@ def test_constant_is_constant_but_for_what_roll_backs_took() -> None:
 
 def test_models_are_built_from_what_was_resolved() -> None:
     config = resolve("wavenet", "tiny", None, ["model.channels=5"])
-    assert models.MODELS[config.name](config.model).config.channels == 5
+    assert config.model.build().config.channels == 5

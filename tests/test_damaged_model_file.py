@@ -12,11 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize
 
-from model_files import assemble, make, parts, rewrite
+from support.model_files import assemble, make, parts, rewrite
 from wavewright import cli
 from wavewright.errors import ModelFileError, WavewrightError
 from wavewright.formats.model_file import ModelFile, load
-from wavewright.models.config import shapes
 
 Change = Callable[[dict[str, Any], dict[str, Any], bytearray], None]
 
@@ -238,7 +237,7 @@ def same(path: Path, before: ModelFile) -> None:
     except WavewrightError:
         return
     deserialize(path.read_bytes())
-    assert set(file.weights) == {name for name, _ in shapes(file.config)}
+    assert set(file.weights) == {name for name, _ in file.config.shapes()}
     if file.config == before.config:
         for name, weight in before.weights.items():
             assert np.array_equal(file.weights[name], weight)

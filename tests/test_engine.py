@@ -10,16 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinds import KINDS, LEVELS, build, codes_of
-from oracles import ORACLES, weights_of
+from support.kinds import KINDS, LEVELS, build, codes_of
+from support.oracles import ORACLES, weights_of
 from wavewright.errors import ConfigError
 from wavewright.formats.precision import Precision
-from wavewright.models import Model
+from wavewright.models.base import Model
+from wavewright.models.output import Softmax
 from wavewright.playing import engine
 from wavewright.playing.engine import Engine, instruction_sets
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_player import TorchPlayer
-from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.sampling import Controls, Uniforms
 
 LENGTH = 1500
 
@@ -27,7 +28,7 @@ LENGTH = 1500
 def native(model: Model[Any], **options: Any) -> Engine:
     """An engine with the weights of a torch model."""
     weights = {name: np.float32(weight) for name, weight in weights_of(model).items()}
-    return Engine(model.name, model.config, weights, **options)
+    return Engine(model.config, weights, **options)
 
 
 def forced(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -75,9 +76,9 @@ def test_it_plays_what_torch_plays(kind: str) -> None:
     """The same uniforms, so the same codes; a primed stream too."""
     model = build(kind).float()
     prime = [codes_of(1, 40, seed=3).numpy()[0], codes_of(1, 7, seed=4).numpy()[0]]
-    sampling = Sampling(0.9, top_k=9, top_p=0.97)
+    controls = Controls(0.9, top_k=9, top_p=0.97)
     takes = [
-        np.concatenate(list(stream(player, 700, sampling, prime)), 1)
+        np.concatenate(list(stream(player, 700, controls, prime)), 1)
         for player in (native(model, streams=2, seed=8), TorchPlayer(model, 2, seed=8))
     ]
     differ = np.flatnonzero((takes[0] != takes[1]).any(0))
@@ -113,8 +114,8 @@ def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> Non
 def test_settings_change_between_blocks_and_along_curves() -> None:
     model = build("tiers 8 2")
     cool, hot = native(model, seed=3), native(model, seed=3)
-    blocks = np.concatenate([cool.generate(50, 0.5), cool.generate(50, 1.5, top_k=4)], 1)
-    curve = hot.generate(100, np.repeat([0.5, 1.5], 50), top_k=np.repeat([LEVELS, 4], 50))
+    blocks = np.concatenate([cool.generate(50, Controls(0.5)), cool.generate(50, Controls(1.5, top_k=4))], 1)
+    curve = hot.generate(100, Controls(np.repeat([0.5, 1.5], 50), top_k=np.repeat([LEVELS, 4], 50)))
     assert np.array_equal(blocks, curve)
 
 
@@ -126,7 +127,7 @@ def test_the_sampler_is_that_of_sampling_py(seed: int, temperature: float, top_k
     logits[:5] = np.round(logits[:5])  # ties
     uniforms = rng.random(20)
     uniforms[:2] = 0, 1 - 2**-53
-    expected = draw(logits, uniforms, Sampling(temperature, top_k, top_p))
+    expected = Softmax(256).draw(logits, uniforms, Controls(temperature, top_k, top_p))
     pairs = zip(logits, uniforms, strict=True)
     found = [engine.draw(row, uniform, temperature, top_k, top_p) for row, uniform in pairs]
     assert found == expected.tolist()
@@ -136,7 +137,7 @@ def test_uniforms_are_numpys() -> None:
     """With equal logits and 2^16 levels a code is its uniform number, cut to 16 bits."""
     model = build("naive scalar")
     flat = {name: np.zeros_like(weight, np.float32) for name, weight in weights_of(model).items()}
-    player = Engine(model.name, model.config, flat, streams=3, seed=9)
+    player = Engine(model.config, flat, streams=3, seed=9)
     expected = np.floor(Uniforms(9, 3)(1001) * LEVELS)
     assert np.array_equal(player.generate(1001), expected)
 
@@ -149,10 +150,10 @@ def test_uniforms_are_numpys() -> None:
         (lambda model: native(model, isa="mmx"), "mmx"),
         (lambda model: native(model).prime(np.array([LEVELS])), "codes"),
         (lambda model: native(model, streams=2).prime(np.zeros((3, 4), int)), "3 streams"),
-        (lambda model: native(model).generate(10, temperature=-1), "temperature"),
-        (lambda model: native(model).generate(10, temperature=np.ones(9)), "9 values for 10"),
-        (lambda model: native(model).generate(10, top_k=0), "top_k"),
-        (lambda model: native(model).generate(10, top_p=1.5), "top_p"),
+        (lambda model: native(model).generate(10, Controls(-1)), "temperature"),
+        (lambda model: native(model).generate(10, Controls(np.ones(9))), "9 values for 10"),
+        (lambda model: native(model).generate(10, Controls(top_k=0)), "top-k"),
+        (lambda model: native(model).generate(10, Controls(top_p=1.5)), "top-p"),
     ],
 )
 def test_bad_input_is_one_line(call: Any, named: str) -> None:

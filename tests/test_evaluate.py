@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from kinds import build
-from oracles import ORACLES, weights_of
-from tiny import RATE, make_corpus, start, tiny
+from support.kinds import build
+from support.oracles import ORACLES, weights_of
+from support.tiny import RATE, make_corpus, start, tiny
 from wavewright import metrics, models
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError, WavewrightError
-from wavewright.measuring import as_papers
+from wavewright.measuring import as_papers, similarity
 from wavewright.measuring.evaluation import evaluate
-from wavewright.playing import scoring, torch_model
+from wavewright.playing import opening, scoring
 from wavewright.playing.stream import stream
-from wavewright.playing.torch_model import Run
-from wavewright.quantize import decode, encode
+from wavewright.playing.torch_model import TorchModel
+from wavewright.quantize import Quantizer
 
 
 def slow_nats(model: Any, codes: list[int]) -> float:
@@ -47,22 +47,22 @@ def test_the_score_of_every_section(kind: str, monkeypatch: pytest.MonkeyPatch) 
     sections = np.stack([edges[:-1], edges[1:]], 1)
     model = build(kind)
     found = scoring.score(model, samples, sections, "linear")
-    codes = encode(samples / 32767, model.config.q_levels, "linear")
+    codes = Quantizer(model.config.q_levels, "linear").encode(samples / 32767)
     expected = [slow_nats(model, codes[start:stop].tolist()) for start, stop in sections]
     np.testing.assert_allclose(found, expected, rtol=1e-5)  # logits as float32
 
 
 @pytest.fixture(scope="module")
-def run(trained: Path) -> Run:
-    return torch_model.open_run(trained, "last")
+def run(trained: Path) -> TorchModel:
+    return opening.open_run(trained, "last")
 
 
-def test_bits_of_a_split_and_of_its_tracks(run: Run, corpus: Corpus) -> None:
+def test_bits_of_a_split_and_of_its_tracks(run: TorchModel, corpus: Corpus) -> None:
     result = evaluate(run, corpus, "test", continuations=0)
     tracks = {}
     for track in corpus.tracks_of("test"):
         sound = corpus.samples("test")[track.start : track.start + track.frames] / np.float32(32767)
-        codes = encode(sound, 64, "mu-law").tolist()
+        codes = Quantizer(64, "mu-law").encode(sound).tolist()
         tracks[track.name] = [slow_nats(run.model, codes[i : i + 500]) for i in range(0, len(codes), 500)]
     lengths = {"d.wav": 2800, "e.wav": 1200}
     assert result.tracks == {
@@ -76,9 +76,9 @@ def test_bits_of_a_split_and_of_its_tracks(run: Run, corpus: Corpus) -> None:
     assert result.bits_per_sample < 6
 
 
-@pytest.mark.parametrize("name", models.MODELS)
-def test_a_model_that_knows_nothing_scores_exactly_log2_q(name: str, run: Run, corpus: Corpus) -> None:
-    model = models.MODELS[name](tiny(name).model).eval()
+@pytest.mark.parametrize("name", models.CONFIGS)
+def test_a_model_that_knows_nothing_scores_exactly_log2_q(name: str, run: TorchModel, corpus: Corpus) -> None:
+    model = tiny(name).model.build().eval()
     with torch.no_grad():
         output = model.output[-1] if name == "wavenet" else model.output
         output.weight.zero_()
@@ -106,7 +106,7 @@ def test_a_validation_hears_many_places(count: int, length: int, samples: int) -
 
 def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     """`evaluate` on the best checkpoint gives what training said of it."""
-    best = torch_model.open_run(trained)
+    best = opening.open_run(trained)
     said = [
         record["bits"]
         for record in map(json.loads, (trained / "metrics.jsonl").read_text().splitlines())
@@ -119,14 +119,14 @@ def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
 
 
-def test_continuations_are_those_of_the_streams(run: Run, corpus: Corpus) -> None:
+def test_continuations_are_those_of_the_streams(run: TorchModel, corpus: Corpus) -> None:
     """The middle of a section primes; what comes is compared with its second half."""
     result = evaluate(run, corpus, "test", continuations=1, seconds=0.05).continuations
     assert result is not None
     assert (result.count, result.prime_seconds, result.seconds) == (1, 250 / RATE, 200 / RATE)
     section = corpus.samples("test")[:500] / np.float32(32767)
-    heard = encode(section[:250], 64, "mu-law")
-    made = decode(np.concatenate(list(stream(run.player(), 200, prime=[heard])), 1)[0], 64, "mu-law")
+    heard = Quantizer(64, "mu-law").encode(section[:250])
+    made = Quantizer(64, "mu-law").decode(np.concatenate(list(stream(run.player(), 200, prime=[heard])), 1)[0])
     truth = section[250:450]
     assert result.mean_absolute_difference == pytest.approx(np.mean(np.abs(made - truth)), rel=1e-5)
     assert result.cross_correlation == pytest.approx(brute_correlation(made, truth, 200)[0], rel=1e-4)
@@ -150,10 +150,10 @@ def brute_correlation(a: Any, b: Any, max_lag: int) -> tuple[float, int]:
 @settings(max_examples=60, deadline=None)
 def test_measures_against_brute_force(a: Any, lag: int, random: Any) -> None:
     b = np.array([random.uniform(-1, 1) for _ in a])
-    assert metrics.mean_absolute_difference(a, b) == pytest.approx(sum(map(abs, a - b)) / len(a))
+    assert similarity.mean_absolute_difference(a, b) == pytest.approx(sum(map(abs, a - b)) / len(a))
     if np.ptp(a) < 1e-6 or np.ptp(b) < 1e-6:
         return
-    found, where = metrics.cross_correlation(a, b, lag)
+    found, where = similarity.cross_correlation(a, b, lag)
     best, _ = brute_correlation(a, b, lag)
     assert found == pytest.approx(best, abs=1e-9)
     assert abs(where) <= lag
@@ -163,10 +163,10 @@ def test_measures_against_brute_force(a: Any, lag: int, random: Any) -> None:
 def test_a_late_copy_correlates_wholly_at_its_lag() -> None:
     burst = np.zeros(200)
     burst[50:70] = np.sin(np.arange(20))
-    value, lag = metrics.cross_correlation(np.roll(burst, 7), burst, 10)
+    value, lag = similarity.cross_correlation(np.roll(burst, 7), burst, 10)
     assert (value, lag) == (pytest.approx(1.0), 7)
-    assert metrics.cross_correlation(np.roll(burst, 7), burst, 3)[0] < 0.9
-    assert metrics.cross_correlation(np.zeros(9), np.arange(9.0), 3) == (0.0, 0)
+    assert similarity.cross_correlation(np.roll(burst, 7), burst, 3)[0] < 0.9
+    assert similarity.cross_correlation(np.zeros(9), np.arange(9.0), 3) == (0.0, 0)
 
 
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=200), st.sampled_from([2, 16, 256]))
@@ -175,7 +175,7 @@ def test_zero_order_entropy_is_that_of_the_histogram(values: list[int], levels: 
     codes = [min(levels - 1, math.floor((max(-1, value / 32767) + 1) * levels / 2)) for value in values]
     shares = [codes.count(code) / len(codes) for code in set(codes)]
     expected = -sum(share * math.log2(share) for share in shares)
-    found = metrics.zero_order_entropy(np.array(values, np.int16), levels, "linear")
+    found = metrics.zero_order_entropy(np.array(values, np.int16), Quantizer(levels, "linear"))
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -190,7 +190,7 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
     assert command.wait() == 0, command.output
     found = json.loads(command.output)
-    result = evaluate(torch_model.open_run(trained), corpus, "test", continuations=2)
+    result = evaluate(opening.open_run(trained), corpus, "test", continuations=2)
     assert found["bits_per_sample"] == pytest.approx(result.bits_per_sample, rel=1e-6)
     assert found["tracks"].keys() == {"d.wav", "e.wav"}
     assert found["continuations"]["count"] == 2
@@ -208,15 +208,15 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
 
 
 @pytest.fixture
-def paper_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+def paper_run(run: TorchModel, monkeypatch: pytest.MonkeyPatch) -> TorchModel:
     """A model of 16 kHz and 256 levels, for examples of 20 ms instead of 8 s."""
     monkeypatch.setattr(as_papers, "PAPER", as_papers.PAPER.model_copy(update={"section_seconds": 0.02}))
-    model = models.MODELS["naive-rnn"](tiny("naive-rnn", {"q_levels": 256}).model).eval()
+    model = tiny("naive-rnn", {"q_levels": 256}).model.build().eval()
     return replace(run, model=model, config=model.config, rate=16000)
 
 
 @pytest.mark.parametrize("encoding", ["linear", "mu-law"])
-def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: Path) -> None:
+def test_bits_as_the_papers_count_them(encoding: Any, paper_run: TorchModel, tmp_path: Path) -> None:
     """By hand: whole examples, each from its least sample at -1 to its greatest at 1; the shorter rest is dropped."""
     run = replace(paper_run, encoding=encoding)
     random = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: 
         for example in examples:
             low, high = float(example.min()), float(example.max())
             scaled = 2 * (example.astype(float) - low) / (high - low) - 1 if high > low else np.zeros(320)
-            nats += slow_nats(run.model, encode(np.rint(scaled * 32767) / 32767, 256, encoding).tolist())
+            nats += slow_nats(run.model, Quantizer(256, encoding).encode(np.rint(scaled * 32767) / 32767).tolist())
         if examples:
             bits[name] = nats / math.log(2) / 320 / len(examples)
     found = as_papers.evaluate_as_papers(run, tmp_path / "recordings")
@@ -242,7 +242,7 @@ def test_bits_as_the_papers_count_them(encoding: Any, paper_run: Run, tmp_path: 
     assert (found.samples, found.paper_compatible, found.continuations) == (4 * 320, True, None)
 
 
-def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> None:
+def test_a_corpus_scored_as_the_papers_do(paper_run: TorchModel, tmp_path: Path) -> None:
     """Whatever gain its tracks have, its examples are those of the recordings, but for rounding."""
     corpus = make_corpus(tmp_path, rate=16000, levels="none", remove_dc=False)
     found = as_papers.evaluate_as_papers(paper_run, corpus.path, "valid")
@@ -250,7 +250,7 @@ def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> Non
     sound = corpus.samples("valid")[: track.frames // 320 * 320].reshape(-1, 320).astype(float)
     low, high = sound.min(1, keepdims=True), sound.max(1, keepdims=True)
     scaled = 2 * (sound - low) / (high - low) - 1
-    codes = encode(np.rint(scaled * 32767) / 32767, 256, "mu-law").tolist()
+    codes = Quantizer(256, "mu-law").encode(np.rint(scaled * 32767) / 32767).tolist()
     expected = np.mean([slow_nats(paper_run.model, example) / 320 / math.log(2) for example in codes])
     assert found.tracks == {"c.wav": pytest.approx(expected, rel=1e-4)}
     slow = make_corpus(tmp_path / "slow")
@@ -258,7 +258,7 @@ def test_a_corpus_scored_as_the_papers_do(paper_run: Run, tmp_path: Path) -> Non
         as_papers.evaluate_as_papers(paper_run, slow.path)
 
 
-def test_what_the_papers_do_not_compare(trained: Path, paper_run: Run, corpus: Corpus, tmp_path: Path) -> None:
+def test_what_the_papers_do_not_compare(trained: Path, paper_run: TorchModel, corpus: Corpus, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", np.zeros(319), 16000)
     with pytest.raises(ConfigError, match=r"no recording is as long as an example of 0\.02 s"):
         as_papers.evaluate_as_papers(paper_run, tmp_path / "short.wav")
@@ -271,7 +271,7 @@ def test_what_the_papers_do_not_compare(trained: Path, paper_run: Run, corpus: C
     assert "needs a model of 16000 Hz and 256 levels, but" in command.refusal()
 
 
-def test_what_cannot_be_compared_is_refused(trained: Path, run: Run, corpus: Corpus, tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_refused(trained: Path, run: TorchModel, corpus: Corpus, tmp_path: Path) -> None:
     other = make_corpus(tmp_path / "other", rate=8000)
     command = start(tmp_path / "log", "evaluate", trained, other.path)
     assert "8000 Hz, but" in command.refusal()

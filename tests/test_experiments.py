@@ -12,11 +12,10 @@ import soundfile
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from conftest import refusal
-from tiny import hashes, records, start, wait_for_lines
+from support.tiny import hashes, records, start, wait_for_lines
 from wavewright.errors import ConfigError
 from wavewright.experiments import overfit, piano, search, variations
-from wavewright.experiments.experiment import Workbench
-from wavewright.models.config import shapes
+from wavewright.experiments.experiment import Experiment
 from wavewright.report import report
 
 TRIALS = (
@@ -77,7 +76,7 @@ def test_variations_are_those_of_table_4_1(tmp_path: Path) -> None:
 def test_declared_trials_have_the_thesiss_sizes() -> None:
     sizes = {"naive-rnn": 4_330_752, "sample-rnn": 5_401_856, "wavenet-2x12": 786_944, "wavenet-4x10": 1_311_232}
     for name, size in sizes.items():
-        assert sum(int(np.prod(shape)) for _, shape in shapes(overfit.TRIALS[name].config().model)) == size
+        assert sum(int(np.prod(shape)) for _, shape in overfit.TRIALS[name].config().model.shapes()) == size
 
 
 def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
@@ -100,7 +99,7 @@ def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
 
 
 def test_a_sound_made_before_a_stop_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = Workbench("piano", tmp_path, only=("naive-rnn",))
+    bench = Experiment("piano", tmp_path, only=("naive-rnn",))
     played, takes = piano.play, tmp_path / "trials" / "naive-rnn" / "takes"
 
     def stopped(*arguments: Any, **options: Any) -> Any:
@@ -138,7 +137,7 @@ def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
 
 def test_search_tells_what_mattered(tmp_path: Path) -> None:
     """Bits to which the units give 97% and the rate 3%, wherever most of the trials happen to lie."""
-    bench = Workbench("search", tmp_path / "search")
+    bench = Experiment("search", tmp_path / "search")
     opened = bench.open_study()
     random = np.random.default_rng(0)
     spread = np.std([0.0, 0.1, 0.2]) / np.std(np.linspace(-1, 1, 1000))
@@ -220,6 +219,6 @@ def test_what_is_refused(options: list[str], line: str, tmp_path: Path, wavewrig
 
 
 def test_a_folder_holds_one_experiment(tmp_path: Path) -> None:
-    Workbench("overfit", tmp_path).describe(None, "nothing")
+    Experiment("overfit", tmp_path).describe(None, "nothing")
     with pytest.raises(ConfigError, match="of overfit at scale quick; choose another --out"):
-        Workbench("variations", tmp_path).describe(None, "nothing")
+        Experiment("variations", tmp_path).describe(None, "nothing")

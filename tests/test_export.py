@@ -12,18 +12,19 @@ import pytest
 import torch
 
 from conftest import melody
-from kinds import KINDS
-from model_files import make, run_of
-from oracles import ORACLES
-from tiny import start, tiny
+from support.kinds import KINDS
+from support.model_files import make, run_of
+from support.oracles import ORACLES
+from support.tiny import start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError
 from wavewright.formats import model_file, precision
 from wavewright.measuring.evaluation import evaluate
-from wavewright.playing import takes, torch_model
+from wavewright.playing import opening, takes
 from wavewright.playing.export import export, parity_error
-from wavewright.sampling import Sampling
-from wavewright.training.run import Budget, train
+from wavewright.sampling import Controls
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 PRECISIONS: tuple[precision.Precision, ...] = ("float32", "bfloat16", "int8")
 
@@ -56,17 +57,17 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
 def test_the_same_model_is_the_same_bytes(precise: Any, trained: Path, tmp_path: Path) -> None:
     """Exported twice, and exported from its own file."""
     paths = [tmp_path / f"{i}.safetensors" for i in range(3)]
-    export(torch_model.open_run(trained), paths[0], precise)
-    export(torch_model.open_run(trained), paths[1], precise)
-    export(torch_model.open_run(paths[0]), paths[2], precise)
+    export(opening.open_run(trained), paths[0], precise)
+    export(opening.open_run(trained), paths[1], precise)
+    export(opening.open_run(paths[0]), paths[2], precise)
     assert len({path.read_bytes() for path in paths}) == 1
 
 
 def test_a_file_in_another_precision_is_that_of_its_run(trained: Path, tmp_path: Path) -> None:
     whole, direct, by_file = (tmp_path / f"{name}.safetensors" for name in ("whole", "direct", "by_file"))
-    export(torch_model.open_run(trained), whole)
-    export(torch_model.open_run(trained), direct, "int8")
-    export(torch_model.open_run(whole), by_file, "int8")
+    export(opening.open_run(trained), whole)
+    export(opening.open_run(trained), direct, "int8")
+    export(opening.open_run(whole), by_file, "int8")
     assert direct.read_bytes() == by_file.read_bytes()
 
 
@@ -76,14 +77,14 @@ def test_a_file_plays_and_scores_as_its_run(
     prime = record("prime.wav", melody(0.3, 8000), 8000)
     for run in (trained, normed):
         path = tmp_path / "m.safetensors"
-        export(torch_model.open_run(run), path)
+        export(opening.open_run(run), path)
         made = []
         for source in (run, path):
             out = tmp_path / f"{source.name}.wav"
-            takes.record(torch_model.open_run(source), out, seconds=0.3, prime=prime, sampling=Sampling(0.9), seed=4)
+            takes.record(opening.open_run(source), out, seconds=0.3, prime=prime, controls=Controls(0.9), seed=4)
             made.append(out.read_bytes())
         assert made[0] == made[1]
-        scores = [asdict(evaluate(torch_model.open_run(source), corpus, continuations=2)) for source in (run, path)]
+        scores = [asdict(evaluate(opening.open_run(source), corpus, continuations=2)) for source in (run, path)]
         assert scores[1].pop("run") == str(path)
         assert scores[0].pop("run") == str(run)
         assert scores[0] == scores[1]
@@ -91,8 +92,8 @@ def test_a_file_plays_and_scores_as_its_run(
 
 def test_a_file_knows_its_run(trained: Path, tmp_path: Path) -> None:
     for which in ("best", "last"):
-        run = torch_model.open_run(trained, which)
-        file = torch_model.open_run(tmp_path / "m.safetensors") if export(run, tmp_path / "m.safetensors") else None
+        run = opening.open_run(trained, which)
+        file = opening.open_run(tmp_path / "m.safetensors") if export(run, tmp_path / "m.safetensors") else None
         assert file is not None
         assert {**file.as_dict(), "model": None} == {**run.as_dict(), "model": None}
         assert (file.config, file.step, file.path.name) == (run.config, run.step, "m.safetensors")
@@ -108,7 +109,7 @@ def test_a_file_knows_its_run(trained: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_without_validation_has_no_best(normed: Path, tmp_path: Path) -> None:
-    run = torch_model.open_run(normed)
+    run = opening.open_run(normed)
     run = replace(run, training=replace(run.training, best_bits=None))
     assert export(run, tmp_path / "m.safetensors").training.best_bits is None
 
@@ -117,7 +118,7 @@ def test_the_command_line(trained: Path, corpus: Corpus, tmp_path: Path) -> None
     path = tmp_path / "new" / "m.safetensors"
     command = start(tmp_path / "log", "export", trained, "--out", path, "--precision", "int8", "--json")
     assert command.wait() == 0, command.output
-    said, run = json.loads(command.output), torch_model.open_run(trained)
+    said, run = json.loads(command.output), opening.open_run(trained)
     assert said.pop("parity_error") < 1e-6
     assert said == {
         "path": str(path),
@@ -198,11 +199,11 @@ def test_a_model_that_diverged_is_not_written(tmp_path: Path) -> None:
 
 def test_a_name_that_would_not_be_opened_again(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--out .*mine: name a .safetensors file"):
-        export(torch_model.open_run(trained), tmp_path / "mine")
+        export(opening.open_run(trained), tmp_path / "mine")
 
 
 def test_the_run_is_left_as_it_was(normed: Path, tmp_path: Path) -> None:
-    run = torch_model.open_run(normed)
+    run = opening.open_run(normed)
     before = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     export(run, tmp_path / "m.safetensors", "int8")
     assert run.config.weight_norm

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kinds import KINDS, LEVELS, build
+from support.kinds import KINDS, LEVELS, build
+from wavewright.models.output import Softmax
 from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_player import PRIME_BLOCK, TorchPlayer
 from wavewright.quantize import silence
-from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.sampling import Controls, Uniforms
 
 EVERY_MODEL = ["naive scalar", "tiers 8 2", "tiers 6 3", "gated", "plain"]
 
@@ -26,7 +27,7 @@ def made(model: Any, samples: int, streams: int = 1, seed: int = 0, **options: A
 
 
 @torch.no_grad()
-def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64], sampling: Sampling) -> list[int]:
+def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64], controls: Controls) -> list[int]:
     """One stream, one step at a time: silence, what it has heard, then what it draws."""
     state, code, codes = model.initial_state(1), silence(LEVELS), []
     for t in range(len(heard) + samples):
@@ -34,7 +35,7 @@ def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64
         if t < len(heard):
             code = heard[t]
         else:
-            code = int(draw(logits.numpy(), numbers[t - len(heard)], sampling)[0])
+            code = int(Softmax(256).draw(logits.numpy(), numbers[t - len(heard)], controls)[0])
             codes.append(code)
     return codes
 
@@ -42,12 +43,12 @@ def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("prime", [0, 1, 13, 32])
 def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> None:
-    model, sampling = build(kind), Sampling(0.9, top_k=7, top_p=0.95)
+    model, controls = build(kind), Controls(0.9, top_k=7, top_p=0.95)
     heard = np.random.default_rng(prime).integers(0, LEVELS, (3, prime))
-    found = made(model, samples=50, streams=3, seed=5, sampling=sampling, prime=[heard] if prime else None)
+    found = made(model, samples=50, streams=3, seed=5, controls=controls, prime=[heard] if prime else None)
     for k in range(3):
         numbers = Uniforms(5, 3)(50)[k, :, None]
-        assert found[k].tolist() == slow(model, heard[k].tolist(), 50, numbers, sampling)
+        assert found[k].tolist() == slow(model, heard[k].tolist(), 50, numbers, controls)
 
 
 @pytest.mark.parametrize("kind", EVERY_MODEL)
@@ -104,9 +105,9 @@ def test_lengths_around_a_block(samples: int) -> None:
 
 def test_temperature_zero_takes_the_likeliest_whatever_the_seed() -> None:
     model = build("tiers 8 2")
-    takes = [made(model, samples=60, seed=seed, sampling=Sampling(0)).tolist() for seed in (0, 1)]
+    takes = [made(model, samples=60, seed=seed, controls=Controls(0)).tolist() for seed in (0, 1)]
     assert takes[0] == takes[1]
-    assert takes[0][0] == slow(model, [], 60, np.zeros((60, 1)), Sampling(0))
+    assert takes[0][0] == slow(model, [], 60, np.zeros((60, 1)), Controls(0))
 
 
 def peak_of(model: Any, samples: int, prime: Iterator[NDArray[np.int64]] | None = None) -> int:

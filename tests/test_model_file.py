@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from conftest import ROOT
-from kinds import KINDS, LEVELS, build
-from model_files import LEVELLING, TRAINING, make, parts, run_of
+from support.kinds import KINDS, LEVELS, build
+from support.model_files import LEVELLING, TRAINING, make, parts, run_of
 from wavewright.formats.model_file import load
 from wavewright.formats.precision import pack, unpack
-from wavewright.models.config import shapes
 from wavewright.models.layers import multiply_out
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -34,7 +33,7 @@ def test_the_shapes_are_those_of_the_model(kind: str) -> None:
     model = build(kind)
     config = model.config
     multiply_out(model)
-    assert dict(shapes(config)) == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert dict(config.shapes()) == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
 @every_kind

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from kinds import KINDS, LEVELS, build, codes_of
-from oracles import ORACLES, weights_of
+from support.kinds import KINDS, LEVELS, build, codes_of
+from support.oracles import ORACLES, weights_of
 from wavewright import models
 from wavewright.formats import config
+from wavewright.models.base import Model
 from wavewright.models.layers import Recurrent, linear
 from wavewright.quantize import silence
 
@@ -59,7 +60,7 @@ THESIS = {
 @pytest.mark.parametrize("name", THESIS)
 def test_the_thesis_presets_have_the_thesis_sizes(name: str) -> None:
     settings = config.resolve(name, "thesis")
-    model = models.MODELS[name](settings.model)
+    model = settings.model.build()
     assert model.parameter_count() == THESIS[name]
     assert settings.encoding == "linear"
     training = settings.training
@@ -76,7 +77,7 @@ def test_the_thesis_wavenet_of_forty_layers() -> None:
     assert models.build("wavenet", blocks=2, layers=12, **plain).receptive_field == 1 + 2 * (2**12 - 1) == 8191
 
 
-def expected_count(model: models.Model[Any]) -> int:
+def expected_count(model: Model[Any]) -> int:
     c, q = model.config, LEVELS
     if model.name == "naive-rnn":
         first = q * c.units if c.input == "embedded" else dense(1, c.units)

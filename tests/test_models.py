@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinds import KINDS, build, codes_of
+from support.kinds import KINDS, build, codes_of
 from wavewright import models
 from wavewright.errors import ConfigError
-from wavewright.models import State
+from wavewright.models.base import Model, State
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -111,7 +111,7 @@ def test_forward_leaves_the_state_given_as_it_was(kind: str) -> None:
         assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
-def stepped(model: models.Model[Any], count: int) -> State:
+def stepped(model: Model[Any], count: int) -> State:
     state = model.initial_state(2)
     for t in range(count):
         _, state = model.step(codes_of(2, count)[:, t], state)
@@ -155,7 +155,7 @@ def test_gradients_stop_where_the_state_is_detached(kind: str) -> None:
         assert a is None or torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", models.CONFIGS)
 def test_what_the_contract_refuses(name: str) -> None:
     model = models.build(name)
     with pytest.raises(ConfigError, match=r"condition: .* takes none"):

@@ -13,11 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import HANGS, melody
-from tiny import as_arguments, hashes, losses, records, start, tiny
+from support.tiny import as_arguments, hashes, losses, records, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig
-from wavewright.training.run import Budget, train
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 STEPS = 26  # over the end of an epoch
 MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}

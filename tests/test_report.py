@@ -19,7 +19,7 @@ from conftest import refusal
 
 pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'wavewright[experiments]'")
 
-import experiment_folders
+from support import experiment_folders
 from wavewright.errors import WavewrightError
 from wavewright.report import report
 from wavewright.report.format import NONE, clock, number

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tiny import as_arguments, checkpoints, hashes, records, start, tiny, wait_for_lines
+from support.tiny import as_arguments, checkpoints, hashes, records, start, tiny, wait_for_lines
 from wavewright.corpus.corpus import Corpus
 
 STEPS = 53  # two epochs and a bit; no multiple of the 7 steps between checkpoints

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, small_disk, start, tiny
+from support.tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, small_disk, start, tiny
 from wavewright import files
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import WavewrightError
 from wavewright.formats import checkpoint
-from wavewright.playing import torch_model
-from wavewright.training.run import Budget, train
+from wavewright.playing import opening
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 SETTINGS = tiny("naive-rnn")
 
@@ -140,8 +141,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_usable(
     assert str(last / name) in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(WavewrightError, match=name):
-        torch_model.open_run(run, "last")
-    assert torch_model.open_run(run, "14").step == 14
+        opening.open_run(run, "last")
+    assert opening.open_run(run, "14").step == 14
     shutil.rmtree(last)
     again(corpus, run)
     assert checkpoint.steps(run)[-1] == 20
@@ -152,7 +153,7 @@ def test_a_checkpoint_of_another_model_is_refused(run: Path, corpus: Corpus, tmp
     train(tiny("naive-rnn", {"units": 5}), corpus, tmp_path / "other", Budget(steps=16), device="cpu")
     shutil.rmtree(checkpoint.path(run, 16))
     shutil.copytree(checkpoint.path(tmp_path / "other", 16), checkpoint.path(run, 16))
-    for use in (lambda: again(corpus, run), lambda: torch_model.open_run(run, "last")):
+    for use in (lambda: again(corpus, run), lambda: opening.open_run(run, "last")):
         with pytest.raises(WavewrightError, match=r"step-00000016: not of this .*model"):
             use()
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, start, tiny
+from support.tiny import as_arguments, checkpoints, hashes, losses, make_corpus, records, start, tiny
 from wavewright.corpus.batches import Batch, Batches
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import WavewrightError
 from wavewright.formats import checkpoint
-from wavewright.playing import torch_model
-from wavewright.training.run import Budget
+from wavewright.playing import opening
+from wavewright.training.loop import Budget
 from wavewright.training.trainer import ROLLBACKS, Trainer
 
 STEPS, MOMENT = 150, 70  # of a run, and of the sabotage
@@ -147,7 +147,7 @@ def test_a_lost_cause_is_given_up_in_one_line(corpus: Corpus, tmp_path: Path) ->
     assert len(rollbacks(run)) == ROLLBACKS
     assert command.output.count("back to step 0") == ROLLBACKS
     assert checkpoints(run) == ["step-00000000"]
-    assert all(torch.isfinite(p).all() for p in torch_model.open_run(run).model.parameters())
+    assert all(torch.isfinite(p).all() for p in opening.open_run(run).model.parameters())
 
 
 def test_a_validation_that_drifts_rolls_back(

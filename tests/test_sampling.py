@@ -10,23 +10,24 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from wavewright.errors import ConfigError
-from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.models.output import Softmax
+from wavewright.sampling import Controls, Uniforms
 
 ALMOST_ONE = float(np.nextafter(1.0, 0.0))
 
 
-def kept_probabilities(logits: list[float], sampling: Sampling) -> list[float]:
+def kept_probabilities(logits: list[float], controls: Controls) -> list[float]:
     """Probabilities after temperature, then top-k, then top-p of what top-k left; 0 for what neither keeps.
 
     Summed exactly: beside a weight of 1 the smallest still counts, so top-p 1 keeps all.
     """
     largest = max(logits)
-    weights = [Fraction(math.exp((logit - largest) / sampling.temperature)) for logit in logits]
+    weights = [Fraction(math.exp((logit - largest) / controls.temperature)) for logit in logits]
     ranked = sorted(range(len(logits)), key=lambda code: (-weights[code], code))
-    if sampling.top_k is not None:
-        ranked = ranked[: sampling.top_k]
-    if sampling.top_p is not None:
-        wanted = Fraction(sampling.top_p) * sum(weights[code] for code in ranked)
+    if controls.top_k is not None:
+        ranked = ranked[: controls.top_k]
+    if controls.top_p is not None:
+        wanted = Fraction(controls.top_p) * sum(weights[code] for code in ranked)
         count = 1
         while sum(weights[code] for code in ranked[:count]) < wanted:
             count += 1
@@ -38,7 +39,7 @@ def kept_probabilities(logits: list[float], sampling: Sampling) -> list[float]:
 # Multiples of ln 2 make ties and give probabilities on which top-p falls exactly.
 logit = st.integers(-6, 3).map(lambda power: power * math.log(2)) | st.floats(-8, 8) | st.sampled_from([-1e4, -800.0])
 settings_of = st.builds(
-    Sampling,
+    Controls,
     temperature=st.sampled_from([0.0, 0.3, 0.9, 1.0, 1.7]),
     top_k=st.none() | st.integers(1, 10),
     top_p=st.none() | st.sampled_from([0.05, 0.31, 0.62, 0.93, 1.0]),
@@ -48,17 +49,17 @@ uniform = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, ALMOST_ONE])
 
 @given(st.lists(logit, min_size=1, max_size=8), uniform, settings_of)
 @settings(max_examples=400, deadline=None)
-@example([0.0, 0.0, 0.0, 0.0], 0.0, Sampling(top_k=2))
-@example([0.0, 0.0, 0.0, 0.0], ALMOST_ONE, Sampling(top_k=2))
-@example([0.0, -1e4], ALMOST_ONE, Sampling())
-@example([-1e4, 0.0], 0.0, Sampling())
-@example([-800.0, 0.0], 0.0, Sampling(1.7, top_p=1.0))
-def test_draws_are_those_of_the_definition(logits: list[float], uniform: float, sampling: Sampling) -> None:
-    (found,) = draw(np.array([logits]), np.array([uniform]), sampling)
-    if sampling.temperature == 0:
+@example([0.0, 0.0, 0.0, 0.0], 0.0, Controls(top_k=2))
+@example([0.0, 0.0, 0.0, 0.0], ALMOST_ONE, Controls(top_k=2))
+@example([0.0, -1e4], ALMOST_ONE, Controls())
+@example([-1e4, 0.0], 0.0, Controls())
+@example([-800.0, 0.0], 0.0, Controls(1.7, top_p=1.0))
+def test_draws_are_those_of_the_definition(logits: list[float], uniform: float, controls: Controls) -> None:
+    (found,) = Softmax(256).draw(np.array([logits]), np.array([uniform]), controls)
+    if controls.temperature == 0:
         assert found == logits.index(max(logits))
         return
-    probabilities = kept_probabilities(logits, sampling)
+    probabilities = kept_probabilities(logits, controls)
     assert probabilities[found] > 0
     assert math.fsum(probabilities[:found]) <= uniform + 1e-12  # the first code whose cumulative probability
     assert math.fsum(probabilities[: found + 1]) >= uniform - 1e-12  # exceeds the uniform number
@@ -66,17 +67,17 @@ def test_draws_are_those_of_the_definition(logits: list[float], uniform: float, 
 
 @given(st.lists(st.lists(logit, min_size=5, max_size=5), min_size=1, max_size=4), st.data(), settings_of)
 @settings(max_examples=50, deadline=None)
-def test_rows_are_drawn_apart(rows: list[list[float]], data: st.DataObject, sampling: Sampling) -> None:
+def test_rows_are_drawn_apart(rows: list[list[float]], data: st.DataObject, controls: Controls) -> None:
     uniforms = np.array(data.draw(st.lists(uniform, min_size=len(rows), max_size=len(rows))))
-    together = draw(np.array(rows), uniforms, sampling)
-    alone = [draw(np.array(rows[i : i + 1]), uniforms[i : i + 1], sampling)[0] for i in range(len(rows))]
+    together = Softmax(256).draw(np.array(rows), uniforms, controls)
+    alone = [Softmax(256).draw(np.array(rows[i : i + 1]), uniforms[i : i + 1], controls)[0] for i in range(len(rows))]
     assert together.tolist() == alone
 
 
 def test_ties_go_to_the_lower_code() -> None:
     logits = np.array([[1.0, 2.0, 2.0, 2.0, 1.0]])
-    assert draw(logits, np.array([0.7]), Sampling(temperature=0)) == [1]
-    codes = {int(draw(logits, np.array([u]), Sampling(top_k=2))[0]) for u in (0.0, 0.49, 0.51, ALMOST_ONE)}
+    assert Softmax(256).draw(logits, np.array([0.7]), Controls(temperature=0)) == [1]
+    codes = {int(Softmax(256).draw(logits, np.array([u]), Controls(top_k=2))[0]) for u in (0.0, 0.49, 0.51, ALMOST_ONE)}
     assert codes == {1, 2}
 
 
@@ -85,31 +86,31 @@ def test_top_p_keeps_the_fewest_that_reach_it() -> None:
     logits = np.log(np.array([[0.125, 0.5, 0.125, 0.25]]))
     uniforms = np.linspace(0, 1, 64, endpoint=False)
     for top_p, kept in ((0.2, {1}), (0.499, {1}), (0.501, {1, 3}), (0.749, {1, 3}), (0.751, {0, 1, 3})):
-        found = draw(np.repeat(logits, 64, 0), uniforms, Sampling(top_p=top_p))
+        found = Softmax(256).draw(np.repeat(logits, 64, 0), uniforms, Controls(top_p=top_p))
         assert set(found.tolist()) == kept
-    everything = draw(np.repeat(logits, 64, 0), uniforms, Sampling(top_p=1.0))
-    np.testing.assert_array_equal(everything, draw(np.repeat(logits, 64, 0), uniforms, Sampling()))
+    everything = Softmax(256).draw(np.repeat(logits, 64, 0), uniforms, Controls(top_p=1.0))
+    np.testing.assert_array_equal(everything, Softmax(256).draw(np.repeat(logits, 64, 0), uniforms, Controls()))
 
 
 def test_top_p_is_a_share_of_what_top_k_left() -> None:
     """Of 1/2, 1/4, 1/8, 1/8 top-k 2 leaves 2/3 and 1/3: the first alone reaches 0.6."""
     logits = np.log(np.array([[0.5, 0.25, 0.125, 0.125]] * 64))
     uniforms = np.linspace(0, 1, 64, endpoint=False)
-    assert set(draw(logits, uniforms, Sampling(top_k=2, top_p=0.6)).tolist()) == {0}
-    assert set(draw(logits, uniforms, Sampling(top_k=2, top_p=0.7)).tolist()) == {0, 1}
-    assert set(draw(logits, uniforms, Sampling(top_p=0.6)).tolist()) == {0, 1}
+    assert set(Softmax(256).draw(logits, uniforms, Controls(top_k=2, top_p=0.6)).tolist()) == {0}
+    assert set(Softmax(256).draw(logits, uniforms, Controls(top_k=2, top_p=0.7)).tolist()) == {0, 1}
+    assert set(Softmax(256).draw(logits, uniforms, Controls(top_p=0.6)).tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize(
-    "sampling",
-    [Sampling(), Sampling(0.7), Sampling(1.4), Sampling(top_k=3), Sampling(top_p=0.8), Sampling(0.8, 5, 0.9)],
+    "controls",
+    [Controls(), Controls(0.7), Controls(1.4), Controls(top_k=3), Controls(top_p=0.8), Controls(0.8, 5, 0.9)],
 )
-def test_frequencies_are_the_probabilities(sampling: Sampling) -> None:
+def test_frequencies_are_the_probabilities(controls: Controls) -> None:
     logits = np.random.default_rng(5).normal(size=9) * 1.5
     draws = 20_000
     uniforms = Uniforms(seed=3, streams=1)(draws)[0]
-    found = np.bincount(draw(np.tile(logits, (draws, 1)), uniforms, sampling), minlength=9)
-    expected = np.array(kept_probabilities(logits.tolist(), sampling)) * draws
+    found = np.bincount(Softmax(256).draw(np.tile(logits, (draws, 1)), uniforms, controls), minlength=9)
+    expected = np.array(kept_probabilities(logits.tolist(), controls)) * draws
     assert (found[expected == 0] == 0).all()
     if (expected > 0).sum() > 1:
         assert chisquare(found[expected > 0], expected[expected > 0]).pvalue > 1e-3
@@ -145,4 +146,4 @@ def test_streams_and_seeds_differ() -> None:
 )
 def test_what_is_out_of_range_is_refused(fields: dict[str, float], line: str) -> None:
     with pytest.raises(ConfigError, match=line):
-        Sampling(**fields)
+        Controls(**fields)

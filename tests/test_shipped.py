@@ -13,11 +13,11 @@ import wavewright
 from wavewright.errors import WavewrightError
 from wavewright.formats import model_file
 from wavewright.metrics import level
-from wavewright.playing import native_model, torch_model
+from wavewright.playing import opening
 from wavewright.playing.export import parity_error
 from wavewright.playing.guard import measure
 
-PIANO = Path(str(model_file.shipped(Path("piano"))))
+PIANO = Path(str(opening.shipped(Path("piano"))))
 
 
 def test_it_is_small_and_the_model_it_says() -> None:
@@ -50,7 +50,7 @@ def test_it_sounds_for_a_while() -> None:
 
 
 def test_the_engine_and_torch_agree_on_it() -> None:
-    players = (native_model.load("piano").player(), torch_model.open_run(Path("piano")).player())
+    players = (opening.load("piano").player(), opening.open_run(Path("piano")).player())
     engine, torch = (player.generate(500)[0] for player in players)
     assert np.array_equal(engine, torch)
 
@@ -58,9 +58,9 @@ def test_the_engine_and_torch_agree_on_it() -> None:
 def test_a_run_of_that_name_comes_first_but_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("piano").mkdir()  # of recordings, or what `experiment piano --out piano` leaves
-    assert native_model.open_model(Path("piano")).training == native_model.load(PIANO).training
+    assert opening.open_model(Path("piano")).training == opening.load(PIANO).training
     Path("piano", "config.json").write_text("{}")
     with pytest.raises(WavewrightError, match=r"piano/config.json: damaged"):
-        native_model.open_model(Path("piano"))
-    assert model_file.shipped(Path("sub/piano")) == Path("sub/piano")
-    assert model_file.shipped(Path("violin")) == Path("violin")
+        opening.open_model(Path("piano"))
+    assert opening.shipped(Path("sub/piano")) == Path("sub/piano")
+    assert opening.shipped(Path("violin")) == Path("violin")

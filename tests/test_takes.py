@@ -15,39 +15,40 @@ import soundfile
 import torch
 
 from conftest import ROOT, melody
-from tiny import RATE, checkpoints, small_disk, start
+from support.tiny import RATE, checkpoints, small_disk, start
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
 from wavewright.formats import checkpoint
-from wavewright.playing import takes, torch_model
+from wavewright.models.output import Softmax
+from wavewright.playing import opening, takes
 from wavewright.playing.stream import stream
-from wavewright.playing.torch_model import Run
-from wavewright.quantize import decode, encode
-from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.playing.torch_model import TorchModel
+from wavewright.quantize import Quantizer
+from wavewright.sampling import Controls, Uniforms
 
 Record = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def run(trained: Path) -> Run:
-    return torch_model.open_run(trained)
+def run(trained: Path) -> TorchModel:
+    return opening.open_run(trained)
 
 
-def test_a_take_is_the_codes_of_the_model(run: Run, tmp_path: Path) -> None:
-    sampling = Sampling(0.9, 40, 0.98)
-    (take,) = takes.record(run, tmp_path / "new/take.wav", seconds=0.7, sampling=sampling, seed=3)
+def test_a_take_is_the_codes_of_the_model(run: TorchModel, tmp_path: Path) -> None:
+    controls = Controls(0.9, 40, 0.98)
+    (take,) = takes.record(run, tmp_path / "new/take.wav", seconds=0.7, controls=controls, seed=3)
     sound, rate = soundfile.read(take.path)
     assert rate == RATE == run.rate
-    codes = np.concatenate(list(stream(run.player(seed=3), 2800, sampling)), 1)[0]
-    np.testing.assert_allclose(sound, decode(codes, 64, "mu-law"), atol=1 / 32767)
+    codes = np.concatenate(list(stream(run.player(seed=3), 2800, controls)), 1)[0]
+    np.testing.assert_allclose(sound, Quantizer(64, "mu-law").decode(codes), atol=1 / 32767)
     assert take.seconds == pytest.approx(0.7)
     assert take.mean == pytest.approx(sound.mean(), abs=1e-4)
     assert take.rms_dbfs == pytest.approx(20 * math.log10(np.sqrt(np.mean(sound**2))), abs=0.01)
     assert soundfile.info(take.path).subtype == "PCM_16"
 
 
-def test_a_take_tells_what_made_it(run: Run, tmp_path: Path) -> None:
-    made = takes.record(run, tmp_path / "take.wav", seconds=0.1, count=2, sampling=Sampling(0.8, 5), seed=9)
+def test_a_take_tells_what_made_it(run: TorchModel, tmp_path: Path) -> None:
+    made = takes.record(run, tmp_path / "take.wav", seconds=0.1, count=2, controls=Controls(0.8, 5), seed=9)
     assert [take.path.name for take in made] == ["take-1.wav", "take-2.wav"]
     with soundfile.SoundFile(made[1].path) as file:
         facts, software = json.loads(file.comment), file.software
@@ -65,7 +66,7 @@ def test_a_take_tells_what_made_it(run: Run, tmp_path: Path) -> None:
     assert software.startswith("wavewright ")
 
 
-def test_the_first_of_several_takes_is_the_take_made_alone(run: Run, tmp_path: Path) -> None:
+def test_the_first_of_several_takes_is_the_take_made_alone(run: TorchModel, tmp_path: Path) -> None:
     first, *others = takes.record(run, tmp_path / "take.wav", seconds=0.3, count=3, seed=4)
     (alone,) = takes.record(run, tmp_path / "alone.wav", seconds=0.3, count=1, seed=4)
     assert first.path.read_bytes() == alone.path.read_bytes()
@@ -74,10 +75,12 @@ def test_the_first_of_several_takes_is_the_take_made_alone(run: Run, tmp_path: P
     assert again.path.read_bytes() != alone.path.read_bytes()
 
 
-def test_a_prime_is_levelled_as_the_corpus_was(run: Run, corpus: Corpus, record: Record) -> None:
+def test_a_prime_is_levelled_as_the_corpus_was(run: TorchModel, corpus: Corpus, record: Record) -> None:
     """The recording of a training track, in another format and rate, gives the codes of that track."""
     track = corpus.tracks_of("train")[0]
-    expected = encode(corpus.samples("train")[track.start :][: track.frames] / np.float32(32767), 64, "mu-law")
+    expected = Quantizer(64, "mu-law").encode(
+        corpus.samples("train")[track.start :][: track.frames] / np.float32(32767)
+    )
     sound = melody(1.6, RATE, 180)  # as a.wav was made
     found = np.concatenate(list(takes.prime_codes(run, record("a.flac", 0.3 * sound, RATE, "PCM_24"))))
     assert len(found) == len(expected)
@@ -89,7 +92,7 @@ def test_a_prime_is_levelled_as_the_corpus_was(run: Run, corpus: Corpus, record:
 
 
 @pytest.mark.parametrize("seconds", [1 / RATE, 0.01, 1.3])
-def test_a_take_continues_its_prime(run: Run, record: Record, tmp_path: Path, seconds: float) -> None:
+def test_a_take_continues_its_prime(run: TorchModel, record: Record, tmp_path: Path, seconds: float) -> None:
     prime = record("prime.wav", melody(seconds, RATE, 180), RATE)
     (take,) = takes.record(run, tmp_path / "take.wav", seconds=0.1, prime=prime, seed=1)
     codes = np.concatenate(list(takes.prime_codes(run, prime)))
@@ -102,10 +105,10 @@ def test_a_take_continues_its_prime(run: Run, record: Record, tmp_path: Path, se
             code = int(heard)
         for t in range(400):
             logits, state = run.model.step(torch.tensor([code]), state)
-            code = int(draw(logits.numpy(), numbers[:, t], Sampling())[0])
+            code = int(Softmax(256).draw(logits.numpy(), numbers[:, t], Controls())[0])
             expected.append(code)
     sound, _ = soundfile.read(take.path)
-    np.testing.assert_allclose(sound, decode(np.array(expected), 64, "mu-law"), atol=1 / 32767)
+    np.testing.assert_allclose(sound, Quantizer(64, "mu-law").decode(np.array(expected)), atol=1 / 32767)
     with soundfile.SoundFile(take.path) as file:
         assert json.loads(file.comment)["prime"] == "prime.wav"
 
@@ -120,7 +123,7 @@ def hostile_names() -> list[str]:
     return [row["file"] for row in rows if row["soundfile_or_mido"].startswith("error LibsndfileError")]
 
 
-def test_hostile_primes_are_read_or_refused_in_one_line(run: Run, data: Path, tmp_path: Path) -> None:
+def test_hostile_primes_are_read_or_refused_in_one_line(run: TorchModel, data: Path, tmp_path: Path) -> None:
     names = hostile_names()
     assert len(names) >= 15
     for name in names:
@@ -161,7 +164,7 @@ def test_what_the_command_line_refuses(options: list[str], line: str, trained: P
     assert not out.exists()
 
 
-def test_where_a_take_cannot_go(run: Run, tmp_path: Path) -> None:
+def test_where_a_take_cannot_go(run: TorchModel, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"take.mp3: name a .wav file"):
         takes.record(run, tmp_path / "take.mp3", seconds=0.1)
     (tmp_path / "folder.wav").mkdir()
@@ -188,10 +191,10 @@ def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
     facts = checkpoint.read_facts(checkpoint.path(trained, 60))
-    assert torch_model.open_run(trained).step == facts["best"]["step"]
-    assert torch_model.open_run(trained, "last").step == 60
+    assert opening.open_run(trained).step == facts["best"]["step"]
+    assert opening.open_run(trained, "last").step == 60
     assert f"step-{facts['best']['step']:08d}" in checkpoints(trained)
-    assert torch_model.open_run(trained, "49").step == 49
+    assert opening.open_run(trained, "49").step == 49
 
 
 def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
@@ -206,7 +209,7 @@ def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
     lengths = [soundfile.info(tmp_path / f"take-{i}.wav").frames for i in (1, 2)]
     assert min(lengths) >= 2048
     assert not list(tmp_path.glob(".take*"))
-    whole = takes.record(torch_model.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
+    whole = takes.record(opening.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
     kept, _ = soundfile.read(tmp_path / "take-1.wav")
     np.testing.assert_array_equal(kept, soundfile.read(whole[0].path)[0])
 

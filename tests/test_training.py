@@ -10,14 +10,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from tiny import FIELDS, tiny
+from support.tiny import FIELDS, tiny
 from wavewright import metrics, processes
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.playing import scoring
+from wavewright.quantize import Quantizer
 from wavewright.training import trainer
-from wavewright.training.run import Budget, train
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 from wavewright.training.trainer import Trainer, has_bfloat16
 
 CPU = torch.device("cpu")
@@ -157,7 +159,7 @@ def test_each_model_learns_a_second(model: str, corpus: Corpus) -> None:
     """Well below the zero-order entropy, which is what knowing only the frequencies of codes is worth."""
     trainer = trainer_of(corpus, model, batch_size=8, length=250, learning_rate=0.02)
     losses = [trainer.train_step()["loss"] for _ in range(150)]
-    entropy = metrics.zero_order_entropy(corpus.samples("train"), 64, "mu-law")
+    entropy = metrics.zero_order_entropy(corpus.samples("train"), Quantizer(64, "mu-law"))
     assert np.mean(losses[-6:]) / math.log(2) < 0.8 * entropy
 
 

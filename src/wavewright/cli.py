@@ -6,7 +6,20 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from wavewright import __version__
-from wavewright.commands import bench, data, experiment, model, play, report
+from wavewright.commands import (
+    bench,
+    demo,
+    evaluate,
+    experiment,
+    export,
+    generate,
+    inspect,
+    play,
+    prepare,
+    report,
+    train,
+)
+from wavewright.commands.console import show_log
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -19,16 +32,16 @@ app = App(
     `wavewright generate RUN --out new.wav --seconds 10`.""",
 )
 for command in (
-    data.inspect,
-    data.prepare,
-    model.train,
-    play.generate,
+    inspect.inspect,
+    prepare.prepare,
+    train.train,
+    generate.generate,
     play.play,
-    play.export,
-    model.evaluate,
+    export.export,
+    evaluate.evaluate,
     bench.bench,
     report.report,
-    model.demo,
+    demo.demo,
 ):
     app.command(command)
 app.command(experiment.app)
@@ -36,6 +49,7 @@ app.command(experiment.app)
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line; bad input is one line on standard error and exit status 2, Ctrl-C is 130."""
+    show_log()
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except (WavewrightError, CycloptsError) as error:

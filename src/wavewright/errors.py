@@ -1,6 +1,10 @@
 """What a user can cause: one line that names the file or field, the value and the remedy. The CLI exits 2."""
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class WavewrightError(Exception):
@@ -49,3 +53,12 @@ def need_torch() -> None:
         import torch  # noqa: F401
     except ModuleNotFoundError:
         raise WavewrightError("this needs torch, which is not installed: pip install 'wavewright[train]'") from None
+
+
+def explain(error: "ValidationError", prefix: str) -> str:
+    """Return the first of pydantic's complaints as one line: field, what is wrong, value."""
+    first = error.errors()[0]
+    message = first["msg"].removeprefix("Value error, ")
+    field = ".".join([prefix, *(str(part) for part in first["loc"])])
+    value = "" if isinstance(first["input"], dict) or first["type"] == "value_error" else f" (got {first['input']!r})"
+    return f"{field}: {message}{value}"

@@ -4,6 +4,8 @@ Both divide [-1, 1] into Q bins of equal width, mu-law after companding (ITU-T G
 arXiv:1609.03499, section 2.2). A code stands for the centre of its bin, so rounding adds no offset.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -11,31 +13,58 @@ from numpy.typing import NDArray
 
 Encoding = Literal["linear", "mu-law"]
 
-
-def encode(amplitude: NDArray[np.floating], levels: int, encoding: Encoding) -> NDArray[np.int64]:
-    """Codes in [0, levels) of amplitudes, which are clipped to [-1, 1]; any shape."""
-    x = np.clip(np.asarray(amplitude, np.float64), -1.0, 1.0)
-    if encoding == "mu-law":
-        mu = levels - 1
-        x = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log1p(mu)
-    return np.minimum(np.floor((x + 1.0) * (levels / 2)), levels - 1).astype(np.int64)
+FULL_SCALE = 32767  # the 16-bit integer of amplitude 1
 
 
-def decode(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> NDArray[np.float32]:
-    """Amplitudes in (-1, 1) at the centres of the bins of `codes`; any shape."""
-    x = (2.0 * np.asarray(codes, np.float64) + 1.0) / levels - 1.0
-    if encoding == "mu-law":
-        mu = levels - 1
-        x = np.sign(x) * np.expm1(np.abs(x) * np.log1p(mu)) / mu
-    return x.astype(np.float32)
+@dataclass(frozen=True)
+class Quantizer:
+    """Turns amplitudes into codes and back.
+
+    Attributes:
+        levels: Q, the number of codes.
+        encoding: how the bins are spaced.
+    """
+
+    levels: int
+    encoding: Encoding
+
+    def encode(self, amplitude: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the codes in [0, Q) of amplitudes of any shape, which are clipped to [-1, 1]."""
+        x = np.clip(np.asarray(amplitude, np.float64), -1.0, 1.0)
+        if self.encoding == "mu-law":
+            mu = self.levels - 1
+            x = np.sign(x) * np.log1p(mu * np.abs(x)) / np.log1p(mu)
+        return np.minimum(np.floor((x + 1.0) * (self.levels / 2)), self.levels - 1).astype(np.int64)
+
+    def decode(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return the amplitudes in (-1, 1) at the centres of the bins of `codes`, of any shape."""
+        x = (2.0 * np.asarray(codes, np.float64) + 1.0) / self.levels - 1.0
+        if self.encoding == "mu-law":
+            mu = self.levels - 1
+            x = np.sign(x) * np.expm1(np.abs(x) * np.log1p(mu)) / mu
+        return x.astype(np.float32)
+
+    def encode_int16(self, samples: NDArray[np.int16]) -> NDArray[np.int64]:
+        """Return the codes in [0, Q) of 16-bit samples of any shape, such as those of a corpus."""
+        return self._table[samples.view(np.uint16)]
+
+    @cached_property
+    def _table(self) -> NDArray[np.int64]:
+        """The codes of all 16-bit samples, (65536,), indexed by the sample seen as an unsigned integer."""
+        samples = np.arange(65536, dtype=np.uint16).view(np.int16)
+        return self.encode(samples / np.float64(FULL_SCALE))
 
 
 def silence(levels: int) -> int:
-    """The code of amplitude 0, in either encoding."""
+    """Return the code of amplitude 0, in either encoding."""
     return levels // 2
 
 
-def encode_table(levels: int, encoding: Encoding) -> NDArray[np.int64]:
-    """The codes of all 16-bit samples, (65536,), indexed by the sample seen as an unsigned integer."""
-    samples = np.arange(65536, dtype=np.uint16).view(np.int16)
-    return encode(samples / np.float64(32767), levels, encoding)
+def to_amplitude(samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return 16-bit samples of any shape as amplitudes in [-1, 1]."""
+    return np.asarray(samples / np.float32(FULL_SCALE), np.float32)
+
+
+def to_int16(amplitude: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Return amplitudes in [-1, 1] of any shape as the nearest 16-bit samples, little-endian."""
+    return np.rint(amplitude * FULL_SCALE).astype("<i2")

@@ -1,6 +1,8 @@
-"""From logits to codes. Uniform numbers come in, so every back end that is given the same draws the same."""
+"""What a player is told while it plays, and the random numbers that decide its draws."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +11,8 @@ from wavewright.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How a code is drawn.
+class Controls:
+    """How codes are drawn. Each field is one value for a whole stream, or a curve of one value for each sample.
 
     Attributes:
         temperature: divides the logits; 1 is the model's own distribution, 0 its likeliest code.
@@ -22,49 +24,51 @@ class Sampling:
         ConfigError: a value out of range.
     """
 
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
+    temperature: float | Sequence[float] | NDArray[np.floating] = 1.0
+    top_k: int | Sequence[int] | NDArray[np.integer] | None = None
+    top_p: float | Sequence[float] | NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < np.inf:
-            raise ConfigError(f"temperature: {self.temperature}; give 0 (likeliest only) or more, 1 is usual")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top-k: {self.top_k}; give 1 or more, or leave it out")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"top-p: {self.top_p}; give more than 0 and at most 1")
+        _check(
+            "temperature", self.temperature, lambda t: (t >= 0) & (t < np.inf), "0 (likeliest only) or more, 1 is usual"
+        )
+        if self.top_k is not None:
+            _check("top-k", self.top_k, lambda k: k >= 1, "1 or more, or leave it out")
+        if self.top_p is not None:
+            _check("top-p", self.top_p, lambda p: (p > 0) & (p <= 1), "more than 0 and at most 1")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether only the likeliest code can ever be drawn, so that random numbers change nothing."""
+        return bool(np.all(self.temperature == 0)) or (self.top_k is not None and bool(np.all(self.top_k == 1)))
+
+    def between(self, start: int, stop: int) -> Self:
+        """Return the controls of samples `start` to `stop` of the stream: curves are cut, single values stay.
+
+        Raises:
+            ConfigError: a curve ends before `stop`.
+        """
+        for name, curve in self._curves():
+            if len(curve) < stop:
+                raise ConfigError(
+                    f"{name.replace('_', '-')}: {len(curve)} values for {stop} samples; give one, or one for each"
+                )
+        return replace(self, **{name: curve[start:stop] for name, curve in self._curves()})
+
+    def at(self, sample: int) -> Self:
+        """Return the controls of one sample of the stream: single values."""
+        return replace(self, **{name: curve[sample] for name, curve in self._curves()})
+
+    def _curves(self) -> list[tuple[str, Any]]:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        return [(name, value) for name, value in values if np.ndim(value) > 0]
 
 
-def draw(logits: NDArray[np.floating], uniforms: NDArray[np.float64], sampling: Sampling) -> NDArray[np.int64]:
-    """Codes (B,) for logits (B, Q) and uniform numbers (B,) in [0, 1).
-
-    The code is the first whose cumulative probability, in the order of codes, exceeds the uniform number.
-    Among equal logits the lower codes count as likelier.
-    """
-    if sampling.temperature == 0:
-        return np.argmax(logits, 1)
-    exact = logits.astype(np.float64)
-    with np.errstate(over="ignore"):  # e^-inf is 0
-        weights = np.exp((exact - exact.max(1, keepdims=True)) / sampling.temperature)
-    if sampling.top_k is not None or sampling.top_p is not None:
-        weights = _keep_likeliest(weights, sampling)
-    cumulative = np.cumsum(weights, 1)
-    code = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(1)
-    last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, 1)  # where rounding would step past the end
-    return np.minimum(code, last)
-
-
-def _keep_likeliest(weights: NDArray[np.float64], sampling: Sampling) -> NDArray[np.float64]:
-    order = np.argsort(-weights, 1, kind="stable")
-    ranked = np.take_along_axis(weights, order, 1)
-    together = np.cumsum(ranked, 1)  # in order, as the engine sums
-    count = min(sampling.top_k or weights.shape[1], weights.shape[1])
-    keep = np.broadcast_to(np.arange(weights.shape[1]) < count, weights.shape)
-    if sampling.top_p is not None and sampling.top_p < 1:
-        keep = keep & (together - ranked < sampling.top_p * together[:, count - 1 : count])
-    result = np.zeros_like(weights)
-    np.put_along_axis(result, order, np.where(keep, ranked, 0.0), 1)
-    return result
+def _check(name: str, value: Any, good: Any, remedy: str) -> None:
+    """Refuse a value, or the first value of a curve, that is out of range."""
+    values = np.atleast_1d(np.asarray(value))
+    if not (fine := good(values)).all():
+        raise ConfigError(f"{name}: {values[np.argmin(fine)]}; give {remedy}")
 
 
 class Uniforms:
@@ -79,5 +83,5 @@ class Uniforms:
         self._generators = [np.random.Generator(np.random.Philox(key=key)) for key in self.keys]
 
     def __call__(self, count: int) -> NDArray[np.float64]:
-        """The next (B, count) numbers in [0, 1)."""
+        """Return the next (B, count) numbers in [0, 1)."""
         return np.stack([generator.random(count) for generator in self._generators])

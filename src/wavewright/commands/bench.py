@@ -2,13 +2,9 @@
 
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
 
 from wavewright.commands.console import print_json, say, table
-from wavewright.commands.data import Flag
-from wavewright.commands.model import ModelName
+from wavewright.commands.options import Fields, Flag, ModelName, PresetName
 from wavewright.errors import ConfigError
 from wavewright.formats.precision import Precision
 
@@ -19,8 +15,8 @@ def bench(
     path: Path | None = None,
     *,
     model: ModelName | None = None,
-    preset: Literal["thesis", "small", "tiny", "paper"] = "thesis",
-    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative="")] = (),
+    preset: PresetName = "thesis",
+    set_: Fields = (),
     threads: str = "1,2",
     streams: str = "1,16,64",
     precision: str = "float32,bfloat16,int8",
@@ -56,19 +52,18 @@ def bench(
     if (path is None) == (model is None):
         raise ConfigError("give a model file, or --model")
     if path is not None:
-        from wavewright.playing.native_model import load
+        from wavewright.playing.opening import load
 
         native = load(path)
-        name, config, weights, rate, called = native.name, native.config, native.weights, native.rate, path.name
+        config, weights, rate, called = native.config, native.weights, native.rate, path.name
     else:
         from wavewright.formats.config import resolve
 
         assert model is not None
-        name, config, rate, called = model, resolve(model, preset, None, list(set_)).model, RATE, preset
+        config, rate, called = resolve(model, preset, None, list(set_)).model, RATE, preset
         weights = random_weights(config)
     rows: list[Row] = []
     measured = measure(
-        name,
         config,
         weights,
         preset=" ".join([called, *set_]),
@@ -88,7 +83,7 @@ def bench(
     if json:
         print_json([asdict(row) for row in rows])
     else:
-        table(f"{name}, {called}", list(Row.__dataclass_fields__), [astuple(row) for row in rows])
+        table(f"{config.name}, {called}", list(Row.__dataclass_fields__), [astuple(row) for row in rows])
 
 
 def _numbers(option: str, text: str) -> list[int]:

@@ -4,24 +4,35 @@ Everything goes to standard error but results, which `--json` prints alone on st
 """
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
+
+from wavewright.progress import Advance
 
 PLAIN_INTERVAL = 10.0  # seconds between plain progress lines
-
-
-class Advance(Protocol):
-    """Call with the amount done since the last call and, where it changed, a new description."""
-
-    def __call__(self, amount: float = 1, text: str | None = None) -> None: ...
 
 
 def say(text: str) -> None:
     """One line for the person, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def show_log() -> None:
+    """Show what the library logs, one line each, on standard error."""
+    log = logging.getLogger("wavewright")
+    log.handlers[:] = [_Lines()]
+    log.setLevel(logging.INFO)
+
+
+class _Lines(logging.Handler):
+    """Says each record's message."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def print_json(value: Any) -> None:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from wavewright.commands.console import say
-from wavewright.commands.model import Device
+from wavewright.commands.console import progress, say
+from wavewright.commands.options import Device
 from wavewright.errors import WavewrightError, need_torch
 
 app = App(
@@ -57,12 +57,12 @@ def _run(name: str, common: Common | None, **options: object) -> None:
         raise WavewrightError(
             "this needs optuna, which is not installed: pip install 'wavewright[experiments]'"
         ) from None
-    from wavewright.experiments.experiment import Workbench
+    from wavewright.experiments.experiment import Experiment
 
     told = common or Common()
     out = told.out or Path("runs") / name
-    bench = Workbench(name, out, told.scale, told.data, told.device, told.only, told.storage)
-    importlib.import_module(f"wavewright.experiments.{name}").run(bench, **options)
+    experiment = Experiment(name, out, told.scale, told.data, told.device, told.only, told.storage, progress)
+    importlib.import_module(f"wavewright.experiments.{name}").run(experiment, **options)
     say(f"{out}: done; read it: wavewright report {out} --out report.html")
 
 

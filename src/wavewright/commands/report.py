@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wavewright.commands.console import print_json, say
-from wavewright.commands.data import Flag
+from wavewright.commands.options import Flag
 
 
 def report(*dirs: Path, out: Path = Path("report.html"), files: Path | None = None, json: Flag = False) -> None:

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.quantize import Encoding, encode_table, silence
-
-IGNORED = -1  # the target of a place where there is no sample
+from wavewright.models.output import IGNORED
+from wavewright.quantize import Quantizer, silence
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Batches:
         sections: (S, 2) starts and ends in `samples`.
         batch_size: lanes over all processes; fewer where there are fewer sections.
         length: T, samples in a subsequence.
-        levels, encoding: how amplitudes become codes.
+        quantizer: how amplitudes become codes.
         seed: decides the order; None keeps the sections as they come.
         rank, world: this process's number and how many there are; each reads its share of the lanes.
     """
@@ -62,8 +61,7 @@ class Batches:
         *,
         batch_size: int,
         length: int,
-        levels: int,
-        encoding: Encoding,
+        quantizer: Quantizer,
         seed: int | None,
         rank: int = 0,
         world: int = 1,
@@ -74,8 +72,7 @@ class Batches:
         self.lanes = lanes
         self.own_lanes = slice(rank * lanes // world, (rank + 1) * lanes // world)
         self.length = length
-        self.silence = silence(levels)
-        self.table = encode_table(levels, encoding)
+        self.quantizer = quantizer
         self.seed = seed
         self.position = Position()
         self._permuted: tuple[tuple[int, int], NDArray[np.int64]] | None = None
@@ -89,7 +86,7 @@ class Batches:
         sizes = group[:, 1] - group[:, 0]
         longest = int(sizes.max())
         width = min(self.length, longest - position.offset)
-        inputs = np.full((self.lanes, width), self.silence)
+        inputs = np.full((self.lanes, width), silence(self.quantizer.levels))
         targets = np.full((self.lanes, width), IGNORED)
         for lane in range(*self.own_lanes.indices(len(group))):
             self._read(group[lane], position.offset, inputs[lane], targets[lane])
@@ -112,7 +109,7 @@ class Batches:
         self, section: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:
         start, stop = int(section[0]) + offset, int(section[1])
-        codes = self.table[self.samples[max(start - 1, 0) : min(start + len(targets), stop)].view(np.uint16)]
+        codes = self.quantizer.encode_int16(self.samples[max(start - 1, 0) : min(start + len(targets), stop)])
         own = codes if start == 0 else codes[1:]
         targets[: len(own)] = own
         inputs[1 : len(own)] = own[:-1]

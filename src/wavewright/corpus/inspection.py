@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.commands import console
 from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, Samples
 from wavewright.corpus.corpus import Refused
 from wavewright.corpus.discovery import find
 from wavewright.errors import AudioError
+from wavewright.progress import Progress, silent
 
 FULL_SCALE = 32767 / 32768  # the greatest 16-bit sample; 24-bit and float samples count as clipped from here, too
 SILENCE = 1e-3  # -60 dBFS
@@ -21,7 +21,7 @@ SILENCE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Health:
+class Inspected:
     """What one recording holds, over all its channels."""
 
     name: str
@@ -41,7 +41,7 @@ class Health:
 class Report:
     """What `inspect` found. `passed_over` counts hidden files and those of other kinds."""
 
-    files: tuple[Health, ...]
+    files: tuple[Inspected, ...]
     refused: tuple[Refused, ...]
     passed_over: int
     seconds: float
@@ -71,7 +71,7 @@ class _Sums:
         self.silent += int(np.diff(starts, append=len(block))[quiet].sum())
 
 
-def examine(path: Path, name: str) -> Generator[None, None, Health]:
+def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
     """Task for `isolate`: read the whole of `path` and measure it.
 
     Raises:
@@ -85,7 +85,7 @@ def examine(path: Path, name: str) -> Generator[None, None, Health]:
             yield
     rms = math.sqrt(sums.squares / (sums.frames * channels))
     means = sums.sums / sums.frames
-    return Health(
+    return Inspected(
         name=name,
         format=recording.format,
         rate=rate,
@@ -100,16 +100,16 @@ def examine(path: Path, name: str) -> Generator[None, None, Health]:
     )
 
 
-def inspect(paths: Sequence[Path], workers: int = 1) -> Report:
+def inspect(paths: Sequence[Path], workers: int = 1, progress: Progress = silent) -> Report:
     """Read every audio file at and below `paths`, in `workers` processes.
 
     Raises:
         WavewrightError: a path does not exist.
     """
     found, hidden = find(paths)
-    with console.progress("inspecting", len(found)) as advance:
+    with progress("inspecting", len(found)) as advance:
         results = isolate.each(examine, [(file.path, file.name) for file in found], workers, advance)
-    healthy = tuple(result for result in results if isinstance(result, Health))
+    healthy = tuple(result for result in results if isinstance(result, Inspected))
     refused = tuple(
         Refused(file.name, result.reason)
         for file, result in zip(found, results, strict=True)

@@ -10,10 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.quantize import FULL_SCALE
+
 Levels = Literal["section", "track", "corpus", "none"]
 Signal = NDArray[np.float64]
 
-FULL_SCALE = 32767
 SILENT = 1e-6  # -120 dBFS, far below one step of 16 bits
 LOOKAHEAD_SECONDS = 0.02
 
@@ -121,7 +122,7 @@ def _limited(signal: Signal, threshold: float, reach: int) -> Signal:
     return middle * (1.0 - np.convolve(cut, window / window.sum(), "valid"))
 
 
-def to_int16(blocks: Iterable[Signal]) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
+def round_to_int16(blocks: Iterable[Signal]) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
     """Samples rounded to 16 bits, and which of them were beyond full scale and are clipped."""
     for block in blocks:
         scaled = np.rint(block * FULL_SCALE)

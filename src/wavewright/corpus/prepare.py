@@ -5,6 +5,8 @@ The passes meet in a temporary float32 file per recording, so memory does not gr
 
 import contextlib
 import hashlib
+import importlib.metadata
+import logging
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,15 +16,18 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright import __version__, files
-from wavewright.commands import console
+from wavewright import files
 from wavewright.corpus import isolate, splits
 from wavewright.corpus.audio import BLOCK, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Corpus, Refused, Source, Track, samples_file
 from wavewright.corpus.discovery import Found, find
-from wavewright.corpus.levelling import SILENT, Meter, Signal, gains, level, limit, offsets, peaks, to_int16
+from wavewright.corpus.levelling import SILENT, Meter, Signal, gains, level, limit, offsets, peaks, round_to_int16
 from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
 from wavewright.errors import AudioError, WavewrightError
+from wavewright.progress import Progress, silent
+from wavewright.quantize import to_amplitude
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Levelling:
         signal = level(decoded.blocks(), gain, offset, self.settings.section)
         if self.settings.limiter is not None:
             signal = limit(signal, self.settings.rate, self.settings.limiter)
-        return to_int16(signal)
+        return round_to_int16(signal)
 
 
 def _read(file: Path, start: int, stop: int, size: int = BLOCK) -> Iterator[Samples]:
@@ -148,7 +153,9 @@ def _sha256(path: Path) -> Generator[None, None, str]:
     return digest.hexdigest()
 
 
-def prepare(paths: Sequence[Path], out: Path, settings: PrepareSettings, workers: int = 1) -> Corpus:
+def prepare(
+    paths: Sequence[Path], out: Path, settings: PrepareSettings, workers: int = 1, progress: Progress = silent
+) -> Corpus:
     """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes, over any older one.
 
     The same recordings and settings give the same bytes. Stopped anywhere, it leaves what was there before.
@@ -160,9 +167,9 @@ def prepare(paths: Sequence[Path], out: Path, settings: PrepareSettings, workers
     candidates, _ = find(paths, exclude=out)
     chosen, left_out = splits.choose(candidates, settings.splits)
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
-        decoded, refused = _decode_all(chosen, scratch, settings, workers)
+        decoded, refused = _decode_all(chosen, scratch, settings, workers, progress)
         _check_lengths(decoded, refused, paths, settings)
-        contents = _write(folder, decoded, settings)
+        contents = _write(folder, decoded, settings, progress)
         contents = Contents(**{**vars(contents), "refused": refused, "left_out": left_out})
         files.write_json(folder / INDEX, contents.as_json())
     return Corpus.open(out)
@@ -185,11 +192,11 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _decode_all(
-    chosen: Sequence[Found], scratch: Path, settings: PrepareSettings, workers: int
+    chosen: Sequence[Found], scratch: Path, settings: PrepareSettings, workers: int, progress: Progress
 ) -> tuple[dict[str, Decoded], tuple[Refused, ...]]:
     """What could be decoded, by name, and what could not; files that only might be audio are passed over."""
     jobs = [(file.path, scratch / f"{i}.f32", settings) for i, file in enumerate(chosen)]
-    with console.progress("decoding", len(jobs)) as advance:
+    with progress("decoding", len(jobs)) as advance:
         results = isolate.each(decode, jobs, workers, advance)
     refused = [
         Refused(file.name, result.reason)
@@ -200,7 +207,7 @@ def _decode_all(
     for one in refused:
         if settings.splits is not None:
             raise WavewrightError(f"{one.name}: {one.reason} (it is listed in the splits)")
-        console.say(f"refused {one.name}: {one.reason}")
+        log.warning(f"refused {one.name}: {one.reason}")
     return decoded, tuple(refused)
 
 
@@ -220,11 +227,11 @@ def _check_lengths(
         )
 
 
-def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings) -> Contents:
+def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings, progress: Progress) -> Contents:
     levelling = Levelling(settings, _common_gain(decoded, settings))
     stretches = splits.assign({name: one.frames for name, one in decoded.items()}, settings)
     tracks: list[Track] = []
-    with contextlib.ExitStack() as stack, console.progress("writing", len(decoded)) as advance:
+    with contextlib.ExitStack() as stack, progress("writing", len(decoded)) as advance:
         outputs = {split: stack.enter_context(samples_file(folder, split).open("wb")) for split in SPLITS}
         for name, one in decoded.items():
             tracks += _write_track(outputs, name, one, stretches[name], levelling)
@@ -233,7 +240,7 @@ def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings)
         frames = {split: file.tell() // 2 for split, file in outputs.items()}
     tracks.sort(key=lambda track: (SPLITS.index(track.split), track.start))
     common = (settings.rate, settings.section, frames, levelling.common_gain)
-    return Contents(FORMAT, __version__, settings, *common, tuple(tracks), (), ())
+    return Contents(FORMAT, importlib.metadata.version("wavewright"), settings, *common, tuple(tracks), (), ())
 
 
 def _common_gain(decoded: dict[str, Decoded], settings: PrepareSettings) -> float | None:
@@ -300,4 +307,4 @@ def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray
         if isinstance(result, AudioError):
             raise result
         for block, _ in Levelling(settings, common_gain).apply(result):
-            yield block.astype(np.float32) / np.float32(32767)
+            yield to_amplitude(block)

@@ -1,6 +1,7 @@
 """`wavewright demo`: the thesis's overfitting experiment (4.2) on the bundled clip, small enough for any machine."""
 
 import json
+import logging
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,19 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.commands import console
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.formats import config
-from wavewright.metrics import cross_correlation
-from wavewright.playing import native_model, takes
-from wavewright.sampling import Sampling
-from wavewright.training.run import Budget, train
+from wavewright.measuring.similarity import cross_correlation
+from wavewright.playing import takes
+from wavewright.playing.opening import open_model
+from wavewright.progress import Progress, silent
+from wavewright.quantize import to_amplitude
+from wavewright.sampling import Controls
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
+
+log = logging.getLogger(__name__)
 
 CLIP = "bwv846_prelude.flac"  # Bach, Prelude in C, BWV 846: see data/README.md for its licence
 START, SECONDS = 0.52, 1.5  # from the first note on
@@ -24,10 +30,13 @@ STEPS = 260
 MODEL = {"blocks": 2, "layers": 9, "channels": 32, "skip_channels": 64}
 
 
-def run(out: Path) -> None:
-    """Train on the clip's first notes until they come back, and leave sounds and pictures in `out`."""
+def run(out: Path, progress: Progress = silent) -> float:
+    """Train on the clip's first notes until they come back, and leave sounds and pictures in `out`.
+
+    Returns how alike the original and what is played at temperature 0 are, by correlation, in [-1, 1].
+    """
     out.mkdir(parents=True, exist_ok=True)
-    console.say(f"1/4 preparing {SECONDS} s of Bach's Prelude in C")
+    log.info(f"1/4 preparing {SECONDS} s of Bach's Prelude in C")
     original = out / "original.wav"
     with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
         rate = soundfile.info(clip).samplerate
@@ -35,32 +44,24 @@ def run(out: Path) -> None:
     soundfile.write(original, sound, rate)
     corpus = prepare([original], out / "corpus", PrepareSettings(section_seconds=SECONDS, split=(1, 0, 0)))
 
-    console.say(f"2/4 training a small WaveNet on it for {STEPS} steps (a minute or two)")
-    summary = train(_config(corpus.section), corpus, out / "run", Budget(steps=STEPS), resume=True, device="cpu")
+    log.info(f"2/4 training a small WaveNet on it for {STEPS} steps (a minute or two)")
+    summary = train(
+        _config(corpus.section), corpus, out / "run", Budget(steps=STEPS), resume=True, device="cpu", progress=progress
+    )
 
-    console.say("3/4 playing: a step of the model for every sample")
-    opened = native_model.open_model(summary.run)
-    takes.record(opened, out / "generated.wav", seconds=SECONDS, sampling=Sampling(temperature=0))
-    takes.record(opened, out / "variation.wav", seconds=SECONDS, sampling=Sampling(temperature=1), seed=1)
+    log.info("3/4 playing: a step of the model for every sample")
+    opened = open_model(summary.run)
+    takes.record(opened, out / "generated.wav", seconds=SECONDS, controls=Controls(temperature=0))
+    takes.record(opened, out / "variation.wav", seconds=SECONDS, controls=Controls(temperature=1), seed=1)
 
-    console.say("4/4 drawing")
-    heard = corpus.samples("train") / np.float32(32767)
+    log.info("4/4 drawing")
+    heard = to_amplitude(corpus.samples("train"))
     made, _ = soundfile.read(out / "generated.wav", dtype="float32")
     losses = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
     draw_sounds(out / "original-and-generated.png", {"original": heard, "generated": made}, corpus.rate)
     draw_loss(out / "loss.png", [record for record in losses if "loss" in record])
     likeness, _ = cross_correlation(made, heard, round(0.05 * corpus.rate))
-    print(
-        f"""
-{out}/original.wav      what it heard
-{out}/generated.wav     what it plays at temperature 0, one sample after another: {likeness:.0%} alike by correlation
-{out}/variation.wav     the same model at temperature 1, where chance leads it astray
-{out}/original-and-generated.png and {out}/loss.png show both, and how it learned
-
-Listen for the attack of each note and for the hiss: 8-bit codes and a model that guesses them.
-Now your own recordings:  wavewright train FOLDER --model sample-rnn --out runs/mine --minutes 30
-                          wavewright generate runs/mine --out new.wav --seconds 10"""
-    )
+    return likeness
 
 
 def _config(section: int) -> config.RunConfig:

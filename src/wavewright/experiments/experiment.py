@@ -9,6 +9,7 @@ OUT/trials/NAME/result.json    its figures, written when it is done
 
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -24,16 +25,17 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.commands.console import say
 from wavewright.corpus.audio import writing
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, GivenUp
 from wavewright.experiments import study
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
-from wavewright.models.config import shapes
-from wavewright.training.loop import ROLLING
-from wavewright.training.run import Budget, train
+from wavewright.progress import Progress, silent
+from wavewright.training.loop import ROLLING, Budget
+from wavewright.training.run import train
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1  # of experiment.json and result.json
 Scale = Literal["full", "quick"]
@@ -93,32 +95,34 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Workbench:
+class Experiment:
     """An experiment's place, from the command line.
 
     Attributes:
-        experiment: its name.
+        name: which of the experiments it is.
         out: its folder.
         scale: `full` is the thesis's own size, `quick` tests the wiring in minutes.
         data: recordings or a corpus; none means the clip in the package.
         device: as `train` takes it.
         only: the trials to do; none means all.
         storage: URL of the study's database; none means SQLite in the folder.
+        progress: told of each training's progress.
     """
 
-    experiment: str
+    name: str
     out: Path
     scale: Scale = "quick"
     data: tuple[Path, ...] = ()
     device: str = "auto"
     only: tuple[str, ...] = ()
     storage: str | None = None
+    progress: Progress = silent
 
     def open_study(self, **options: Any) -> Any:
         """The experiment's study at this scale; `options` are Optuna's sampler and pruner."""
         self.out.mkdir(parents=True, exist_ok=True)
         storage = self.storage or f"sqlite:///{self.out.resolve()}/study.db"
-        return study.open_study(storage, f"{self.experiment} {self.scale}", **options)
+        return study.open_study(storage, f"{self.name} {self.scale}", **options)
 
     def describe(self, corpus: Corpus | None, facts: str) -> None:
         """Write experiment.json; a later command for the same folder is added to it.
@@ -127,8 +131,8 @@ class Workbench:
             ConfigError: the folder holds another experiment, or one of another scale.
         """
         path = self.out / "experiment.json"
-        before = read_json(path) if path.is_file() else {"experiment": self.experiment, "scale": self.scale}
-        if (before["experiment"], before["scale"]) != (self.experiment, self.scale):
+        before = read_json(path) if path.is_file() else {"experiment": self.name, "scale": self.scale}
+        if (before["experiment"], before["scale"]) != (self.name, self.scale):
             raise ConfigError(f"{path}: of {before['experiment']} at scale {before['scale']}; choose another --out")
         data = {
             "files": [track.name for track in corpus.tracks] if corpus else [],
@@ -142,7 +146,7 @@ class Workbench:
             path,
             {
                 "format": FORMAT,
-                "experiment": self.experiment,
+                "experiment": self.name,
                 "scale": self.scale,
                 "commands": list(commands),
                 "data": data,
@@ -171,7 +175,7 @@ class Workbench:
 
         def objective(trial: Any) -> float:
             name = study.declared(trial, list(trials))
-            say(f"{self.experiment}: {name}")
+            log.info(f"{self.name}: {name}")
             result = do(name, trials[name])
             self.finish(result)
             return float("inf") if result.nats is None else result.nats
@@ -195,7 +199,9 @@ class Workbench:
         config, run, note = trial.config(), self.folder(name) / "run", trial.note
         lost = False
         try:
-            summary = train(config, corpus, run, budget or trial.budget, resume=True, device=self.device)
+            summary = train(
+                config, corpus, run, budget or trial.budget, resume=True, device=self.device, progress=self.progress
+            )
             if summary.interrupted:
                 raise KeyboardInterrupt
         except GivenUp as error:
@@ -208,7 +214,7 @@ class Workbench:
             name=name,
             title=trial.title,
             model=trial.model,
-            parameters=sum(math.prod(shape) for _, shape in shapes(config.model)),
+            parameters=sum(math.prod(shape) for _, shape in config.model.shapes()),
             steps=steps[-1]["step"] if steps else 0,
             seconds=steps[-1]["time"]["seconds"] if steps else 0.0,
             nats=float(np.mean(losses)) if losses else None,

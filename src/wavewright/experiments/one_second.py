@@ -8,19 +8,20 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright import metrics
 from wavewright.corpus import discovery
 from wavewright.corpus.corpus import INDEX, Corpus
 from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP
-from wavewright.experiments.experiment import Result, Workbench
+from wavewright.experiments.experiment import Experiment, Result
 from wavewright.files import atomic_file
-from wavewright.playing.native_model import open_model
-from wavewright.playing.stream import Playable, stream
-from wavewright.quantize import decode, encode
-from wavewright.sampling import Sampling
+from wavewright.measuring import similarity
+from wavewright.playing.opening import open_model
+from wavewright.playing.playable import Playable
+from wavewright.playing.stream import stream
+from wavewright.quantize import to_amplitude
+from wavewright.sampling import Controls
 
 ONSET = 0.01  # of the peak: where the music begins
 SEARCHED = 30.0  # seconds of the piece that are looked through for it
@@ -29,7 +30,7 @@ LAG_SECONDS = 0.05  # within which a take may lead or lag the original
 CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, sound font FluidR3 GM by Frank Wen, MIT"
 
 
-def one_second(bench: Workbench, seconds: float = 1.0) -> Corpus:
+def one_second(experiment: Experiment, seconds: float = 1.0) -> Corpus:
     """The first second of music of the first recording named, prepared as the thesis prepares it.
 
     OUT/source.wav is that second, OUT/corpus the corpus, OUT/original.wav what the models hear of it: scaled to full
@@ -38,16 +39,18 @@ def one_second(bench: Workbench, seconds: float = 1.0) -> Corpus:
     Raises:
         ConfigError: no recording, or none long enough.
     """
-    source, corpus, original = (bench.out / name for name in ("source.wav", "corpus", "original.wav"))
+    source, corpus, original = (experiment.out / name for name in ("source.wav", "corpus", "original.wav"))
     if not source.is_file():
         rate = prepare_settings().rate
-        _write(source, _beginning(bench.data, seconds, rate), rate)
+        _write(source, _beginning(experiment.data, seconds, rate), rate)
     if not (corpus / INDEX).is_file():
         prepare([source], corpus, prepare_settings("thesis", section_seconds=seconds, split=(1, 0, 0)))
     opened = Corpus.open(corpus)
     if not original.is_file():
         _write(original, opened.samples("train"), opened.rate)
-    bench.describe(opened, CLIP_FACTS if not bench.data else f"the first {seconds:g} s of {_piece(bench.data).name}")
+    experiment.describe(
+        opened, CLIP_FACTS if not experiment.data else f"the first {seconds:g} s of {_piece(experiment.data).name}"
+    )
     return opened
 
 
@@ -86,27 +89,25 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
     return sound[start : start + length]
 
 
-def compare(bench: Workbench, result: Result, corpus: Corpus) -> None:
+def compare(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     """Let a trained trial play the second, from silence and from a start token, and compare both with the original."""
-    played = open_model(bench.folder(result.name) / "run", "last")
+    played = open_model(experiment.folder(result.name) / "run", "last")
     heard = corpus.samples("train")
-    codes = encode(heard / np.float32(32767), played.config.q_levels, played.encoding)
+    codes = played.quantizer.encode_int16(heard)
     for name, token in (("silence", codes[:0]), ("start-token", codes[:START_TOKEN])):
         made = play(played, token, len(codes) - len(token))
-        truth = heard[len(token) :] / np.float32(32767)
+        truth = to_amplitude(heard[len(token) :])
         title = "from silence" if not len(token) else f"from a start token of {len(token)} samples"
-        bench.keep(result, f"{name}.wav", title, made, corpus.rate)
+        experiment.keep(result, f"{name}.wav", title, made, corpus.rate)
         suffix = "" if not len(token) else "_from_token"
         result.measures |= {
-            f"correlation{suffix}": metrics.cross_correlation(made, truth, round(LAG_SECONDS * corpus.rate))[0],
-            f"mean_absolute_difference{suffix}": metrics.mean_absolute_difference(made, truth),
-            f"codes_equal{suffix}": float(
-                np.mean(encode(made, played.config.q_levels, played.encoding) == codes[len(token) :])
-            ),
+            f"correlation{suffix}": similarity.cross_correlation(made, truth, round(LAG_SECONDS * corpus.rate))[0],
+            f"mean_absolute_difference{suffix}": similarity.mean_absolute_difference(made, truth),
+            f"codes_equal{suffix}": float(np.mean(played.quantizer.encode(made) == codes[len(token) :])),
         }
 
 
-def play(played: Playable, heard: NDArray[Any], samples: int, sampling: Sampling | None = None, seed: int = 0) -> Any:
-    """Amplitudes (samples,) that follow what was heard, (n,) codes; the likeliest ones unless `sampling` is given."""
-    blocks = stream(played.player(1, seed), samples, sampling or Sampling(0), [heard] if len(heard) else None)
-    return decode(np.concatenate(list(blocks), 1)[0], played.config.q_levels, played.encoding)
+def play(played: Playable, heard: NDArray[Any], samples: int, controls: Controls | None = None, seed: int = 0) -> Any:
+    """Amplitudes (samples,) that follow what was heard, (n,) codes; the likeliest ones unless `controls` are given."""
+    blocks = stream(played.player(1, seed), samples, controls or Controls(0), [heard] if len(heard) else None)
+    return played.quantizer.decode(np.concatenate(list(blocks), 1)[0])

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from wavewright.experiments.experiment import Result, Trial, Workbench
+from wavewright.experiments.experiment import Experiment, Result, Trial
 from wavewright.experiments.one_second import compare, one_second
-from wavewright.training.run import Budget
+from wavewright.training.loop import Budget
 
 LEARNED = 0.015  # nats, of steps that hear the whole second; what the thesis's NaiveRNN 2x512 reached (table 4.1)
 BY_HEART = 0.001  # nats, of steps that hear a stretch: ten of them are a tenth of the second, and may be an easy one
@@ -86,18 +86,20 @@ def quick(trial: Trial, steps: int = 20) -> Trial:
     )
 
 
-def run(bench: Workbench) -> None:
+def run(experiment: Experiment) -> None:
     """Do it."""
-    learn(bench, TRIALS)
+    learn(experiment, TRIALS)
 
 
-def learn(bench: Workbench, declared: Mapping[str, Trial]) -> None:
+def learn(experiment: Experiment, declared: Mapping[str, Trial]) -> None:
     """Train each trial on one second, let it play, and compare."""
-    corpus = one_second(bench)
+    corpus = one_second(experiment)
 
     def do(name: str, trial: Trial) -> Result:
-        result = bench.train(name, trial, corpus)
-        compare(bench, result, corpus)
+        result = experiment.train(name, trial, corpus)
+        compare(experiment, result, corpus)
         return result
 
-    bench.work(declared if bench.scale == "full" else {name: quick(trial) for name, trial in declared.items()}, do)
+    experiment.work(
+        declared if experiment.scale == "full" else {name: quick(trial) for name, trial in declared.items()}, do
+    )

@@ -12,19 +12,19 @@ from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import SplitName, prepare_settings
 from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP
-from wavewright.experiments.experiment import Result, Sound, Trial, Workbench
+from wavewright.experiments.experiment import Experiment, Result, Sound, Trial
 from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play
-from wavewright.playing.native_model import open_model
-from wavewright.playing.stream import Playable
-from wavewright.quantize import encode
-from wavewright.sampling import Sampling
-from wavewright.training.run import Budget
+from wavewright.playing.opening import open_model
+from wavewright.playing.playable import Playable
+from wavewright.quantize import to_amplitude
+from wavewright.sampling import Controls
+from wavewright.training.loop import Budget
 
 MINUTES = {"full": 48 * 60.0, "quick": 0.1}  # the thesis gave each model 48 hours of a GPU
 SHARES = (0.25, 0.5, 1.0)  # of the time: when each plays
 SECONDS = {"full": 10.0, "quick": 0.5}  # of each of these sounds
 STEADY = {"full": 60.0, "quick": 2.0}  # of the last, whose level and centre are measured
-OWN = Sampling(temperature=1.0)  # the model's own distribution
+OWN = Controls(temperature=1.0)  # the model's own distribution
 NOTHING = np.zeros(0, np.int64)
 DEEP = ("model.blocks=4", "model.layers=10")
 
@@ -46,79 +46,79 @@ THESIS = {
 OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # presets of our own have one WaveNet
 
 
-def run(bench: Workbench, preset: str = "thesis", minutes: float | None = None) -> None:
+def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = None) -> None:
     """Do it, at another preset than the thesis's and for another time where they are given."""
-    preset = "tiny" if bench.scale == "quick" else preset
-    whole = Budget(minutes=MINUTES[bench.scale] if minutes is None else minutes)
+    preset = "tiny" if experiment.scale == "quick" else preset
+    whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
-    corpus = corpus_of(bench)
+    corpus = corpus_of(experiment)
 
     def do(name: str, trial: Trial) -> Result:
-        before, sounds = bench.kept(name), list[Sound]()
+        before, sounds = experiment.kept(name), list[Sound]()
         for share in SHARES:
-            result = bench.train(name, trial, corpus, budget=whole.part(share))
+            result = experiment.train(name, trial, corpus, budget=whole.part(share))
             result.sounds = sounds
             file = f"{share:.0%}.wav".replace("%", "-percent")
             if file in before:  # made in an earlier sitting; the model has learned on since
                 sounds.append(before[file])
                 continue
-            made = play(_opened(bench, name), NOTHING, round(SECONDS[bench.scale] * corpus.rate), OWN)
-            bench.keep(result, file, "from silence", made, corpus.rate)
-        _continue(bench, result, corpus)
-        _hold(bench, result, corpus)
+            made = play(_opened(experiment, name), NOTHING, round(SECONDS[experiment.scale] * corpus.rate), OWN)
+            experiment.keep(result, file, "from silence", made, corpus.rate)
+        _continue(experiment, result, corpus)
+        _hold(experiment, result, corpus)
         return result
 
-    bench.work({name: replace(trial, preset=preset) for name, trial in trials.items()}, do)
+    experiment.work({name: replace(trial, preset=preset) for name, trial in trials.items()}, do)
 
 
-def corpus_of(bench: Workbench) -> Corpus:
+def corpus_of(experiment: Experiment) -> Corpus:
     """The prepared corpus that was named, or the recordings named, prepared with the defaults.
 
     Raises:
         ConfigError: nothing was named at full scale.
     """
-    if not bench.data and bench.scale == "full":
+    if not experiment.data and experiment.scale == "full":
         raise ConfigError("--data: name a corpus or recordings; the thesis had forty minutes of piano")
-    path, facts = bench.out / "corpus", ", ".join(map(str, bench.data)) or CLIP_FACTS
-    if bench.data and (bench.data[0] / INDEX).is_file():
-        path = bench.data[0]
+    path, facts = experiment.out / "corpus", ", ".join(map(str, experiment.data)) or CLIP_FACTS
+    if experiment.data and (experiment.data[0] / INDEX).is_file():
+        path = experiment.data[0]
     elif not (path / INDEX).is_file():
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
-            settings = prepare_settings(section_seconds=SECTION_SECONDS[bench.scale])
-            prepare(bench.data or [clip], path, settings, workers=os.cpu_count() or 1)
+            settings = prepare_settings(section_seconds=SECTION_SECONDS[experiment.scale])
+            prepare(experiment.data or [clip], path, settings, workers=os.cpu_count() or 1)
     corpus = Corpus.open(path)
-    bench.describe(corpus, facts)
+    experiment.describe(corpus, facts)
     return corpus
 
 
-def _opened(bench: Workbench, name: str) -> Playable:
-    return open_model(bench.folder(name) / "run", "last")
+def _opened(experiment: Experiment, name: str) -> Playable:
+    return open_model(experiment.folder(name) / "run", "last")
 
 
-def _continue(bench: Workbench, result: Result, corpus: Corpus) -> None:
+def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     """Go on from a start token and from a second of music, of the validation split where there is one."""
-    played = _opened(bench, result.name)
+    played = _opened(experiment, result.name)
     split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
-    heard = corpus.samples(split)[: corpus.rate] / np.float32(32767)
-    codes = encode(heard, played.config.q_levels, played.encoding)
+    heard = to_amplitude(corpus.samples(split)[: corpus.rate])
+    codes = played.quantizer.encode(heard)
     for token, title in (
         (codes[:START_TOKEN], f"a start token of {START_TOKEN} samples"),
         (codes, "a second of music"),
     ):
-        made = play(played, token, round(SECONDS[bench.scale] * corpus.rate), OWN)
-        bench.keep(result, f"after-{len(token)}.wav", f"after {title}", made, corpus.rate)
+        made = play(played, token, round(SECONDS[experiment.scale] * corpus.rate), OWN)
+        experiment.keep(result, f"after-{len(token)}.wav", f"after {title}", made, corpus.rate)
 
 
-def _hold(bench: Workbench, result: Result, corpus: Corpus) -> None:
+def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     """A long sound from silence: does it keep its level and centre?"""
-    made = play(_opened(bench, result.name), NOTHING, round(STEADY[bench.scale] * corpus.rate), OWN, seed=1)
-    bench.keep(result, "steady.wav", f"{STEADY[bench.scale]:g} s from silence", made, corpus.rate)
-    levels = [metrics.level(second) for second in np.array_split(made, max(2, round(STEADY[bench.scale])))]
+    made = play(_opened(experiment, result.name), NOTHING, round(STEADY[experiment.scale] * corpus.rate), OWN, seed=1)
+    experiment.keep(result, "steady.wav", f"{STEADY[experiment.scale]:g} s from silence", made, corpus.rate)
+    levels = [metrics.level(second) for second in np.array_split(made, max(2, round(STEADY[experiment.scale])))]
     decibels, means = zip(*levels, strict=True)
     result.measures |= {
         "quietest_second_dbfs": min(decibels),
         "loudest_second_dbfs": max(decibels),
         "level_dbfs": metrics.level(made)[0],
-        "corpus_level_dbfs": metrics.level(corpus.samples("train") / np.float32(32767))[0],
+        "corpus_level_dbfs": metrics.level(to_amplitude(corpus.samples("train")))[0],
         "greatest_dc_of_a_second": max(map(abs, means)),
     }

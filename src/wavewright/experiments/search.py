@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 
 from wavewright.errors import ConfigError
 from wavewright.experiments import study
-from wavewright.experiments.experiment import Trial, Workbench
+from wavewright.experiments.experiment import Experiment, Trial
 from wavewright.experiments.piano import corpus_of
 from wavewright.files import write_json
-from wavewright.training.run import Budget
+from wavewright.training.loop import Budget
 
 FRAMES = ("4", "8", "16", "8/2", "16/4", "32/8", "8/4/2", "32/8/2", "64/16/4")
 UNITS = (128, 256, 512)
@@ -25,7 +25,7 @@ STAGES = 5
 CHECKPOINTS = {"full": 100, "quick": 2}
 
 
-def run(bench: Workbench, trials: int | None = None, minutes: float | None = None) -> None:
+def run(experiment: Experiment, trials: int | None = None, minutes: float | None = None) -> None:
     """Do it, with another number or length of trials where they are given, and write search.json.
 
     It tells every trial, the importances, the best.
@@ -33,27 +33,27 @@ def run(bench: Workbench, trials: int | None = None, minutes: float | None = Non
     Raises:
         ConfigError: a number or length is not more than 0, or trials are chosen by name, which a search has none of.
     """
-    if bench.only:
-        raise ConfigError(f"--only {bench.only[0]}: a search draws its trials; say how many with --trials")
-    trials = TRIALS[bench.scale] if trials is None else trials
+    if experiment.only:
+        raise ConfigError(f"--only {experiment.only[0]}: a search draws its trials; say how many with --trials")
+    trials = TRIALS[experiment.scale] if trials is None else trials
     if trials < 1:
         raise ConfigError(f"--trials {trials}: give more than 0")
-    whole = Budget(minutes=MINUTES[bench.scale] if minutes is None else minutes)
-    corpus = corpus_of(bench)
-    opened = bench.open_study(pruner=optuna.pruners.MedianPruner())
+    whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
+    corpus = corpus_of(experiment)
+    opened = experiment.open_study(pruner=optuna.pruners.MedianPruner())
 
     def objective(trial: optuna.Trial) -> float:
         name = f"trial-{study.origin(trial):04d}"
         # by its number: of several workers, or sittings, with one seed each would draw the same trials
         opened.sampler = optuna.samplers.TPESampler(seed=trial.number, multivariate=True)
-        declared = _sample(trial, bench.scale)
+        declared = _sample(trial, experiment.scale)
         bits: float | None = None
         for stage in range(1, STAGES + 1):
-            result = bench.train(name, declared, corpus, budget=whole.part(stage / STAGES))
+            result = experiment.train(name, declared, corpus, budget=whole.part(stage / STAGES))
             bits = result.measures.get("validation_bits")
             if bits is None or result.lost:
                 raise optuna.TrialPruned("lost")
-            bench.finish(result)
+            experiment.finish(result)
             trial.report(bits, stage)
             if trial.should_prune():
                 raise optuna.TrialPruned
@@ -61,7 +61,7 @@ def run(bench: Workbench, trials: int | None = None, minutes: float | None = Non
         return bits
 
     study.work(opened, objective, trials)
-    write_json(bench.out / "search.json", _summary(opened))
+    write_json(experiment.out / "search.json", _summary(opened))
 
 
 def _sample(trial: optuna.Trial, scale: str) -> Trial:

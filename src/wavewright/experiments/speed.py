@@ -1,38 +1,39 @@
 """Seconds of computing for a second of sound, both back ends, beside the thesis's 16, 25 and 28 (thesis 4.3)."""
 
+import logging
 import os
 from dataclasses import asdict
 from typing import Any
 
-from wavewright.commands.console import say
 from wavewright.corpus.settings import prepare_settings
-from wavewright.experiments.experiment import Workbench
+from wavewright.experiments.experiment import Experiment
 from wavewright.experiments.overfit import TRIALS
 from wavewright.files import write_json
 from wavewright.formats.config import resolve
 from wavewright.formats.precision import Precision
 from wavewright.measuring.speed import Row, bench, random_weights
 
+log = logging.getLogger(__name__)
+
 SECONDS = {"full": 2.0, "quick": 0.2}  # that each figure takes
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 MODELS = ("naive-rnn", "sample-rnn", "wavenet-2x12", "wavenet-4x10")
 
 
-def run(workbench: Workbench) -> None:
+def run(experiment: Experiment) -> None:
     """Do it, and write rows.json: what `wavewright bench` tells of the thesis's models with one stream."""
-    workbench.describe(None, "no recordings: speed does not depend on what the weights are")
+    experiment.describe(None, "no recordings: speed does not depend on what the weights are")
     rows: list[dict[str, Any]] = []
-    for name in workbench.chosen({name: TRIALS[name] for name in MODELS}):
-        rows += [asdict(row) for row in _rows(workbench, name)]
-        write_json(workbench.out / "rows.json", rows)
+    for name in experiment.chosen({name: TRIALS[name] for name in MODELS}):
+        rows += [asdict(row) for row in _rows(experiment, name)]
+        write_json(experiment.out / "rows.json", rows)
 
 
-def _rows(workbench: Workbench, name: str) -> list[Row]:
+def _rows(experiment: Experiment, name: str) -> list[Row]:
     trial = TRIALS[name]
     config = resolve(trial.model, trial.preset, None, [o for o in trial.overrides if o.startswith("model.")]).model
-    say(f"speed: {trial.title}")
+    log.info(f"speed: {trial.title}")
     measured = bench(
-        trial.model,
         config,
         random_weights(config),
         preset=trial.title,
@@ -40,6 +41,6 @@ def _rows(workbench: Workbench, name: str) -> list[Row]:
         threads=(1, 2) if (os.cpu_count() or 1) > 1 else (1,),
         streams=(1,),
         precisions=PRECISIONS,
-        seconds=SECONDS[workbench.scale],
+        seconds=SECONDS[experiment.scale],
     )
     return list(measured)

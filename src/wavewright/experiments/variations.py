@@ -1,8 +1,8 @@
 """The six NaiveRNN configurations of the thesis's table 4.1 on one second."""
 
-from wavewright.experiments.experiment import Trial, Workbench
+from wavewright.experiments.experiment import Experiment, Trial
 from wavewright.experiments.overfit import BY_HEART, CLIPPED, WHOLE, learn
-from wavewright.training.run import Budget
+from wavewright.training.loop import Budget
 
 TABLE = (  # layers, units, length, steps, seconds, nats: table 4.1
     (2, 256, 256, 44_830, 6193, 0.027),
@@ -31,6 +31,6 @@ TRIALS = {
 }
 
 
-def run(bench: Workbench) -> None:
+def run(experiment: Experiment) -> None:
     """Do it."""
-    learn(bench, TRIALS)
+    learn(experiment, TRIALS)

@@ -12,10 +12,10 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from wavewright.errors import ConfigError
-from wavewright.models.config import ModelConfig, configure, explain
-from wavewright.models.presets import PRESETS
-from wavewright.quantize import Encoding
+from wavewright.errors import ConfigError, explain
+from wavewright.models import CONFIGS, configure
+from wavewright.models.config import ModelConfig
+from wavewright.quantize import Encoding, Quantizer
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -72,15 +72,19 @@ class TrainingConfig:
 class RunConfig:
     """All that decides a run, its corpus and its length apart."""
 
-    name: str
     model: ModelConfig
     encoding: Encoding
     training: TrainingConfig
 
+    @property
+    def quantizer(self) -> Quantizer:
+        """What turns amplitudes into the model's codes."""
+        return Quantizer(self.model.q_levels, self.encoding)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON; `from_dict` takes it back."""
         return {
-            "model": {"name": self.name, **dataclasses.asdict(self.model)},
+            "model": self.model.as_dict(),
             "encoding": self.encoding,
             "training": dataclasses.asdict(self.training),
         }
@@ -95,11 +99,8 @@ class RunConfig:
         if unknown := set(values) - {"model", "encoding", "training"}:
             raise ConfigError(f"{min(unknown)}: unknown field; there are model.*, encoding and training.*")
         fields = dict(values.get("model") or {})
-        name = fields.pop("name", None)
-        model = configure(str(name), **fields)
         return cls(
-            name=str(name),
-            model=model,
+            model=configure(str(fields.pop("name", None)), **fields),
             encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
             training=_validate(TrainingConfig, values.get("training") or {}, "training"),
         )
@@ -116,7 +117,7 @@ def resolve(
 
     Args:
         model: a model's name.
-        preset: see presets.py.
+        preset: see models/presets.py.
         file: a YAML file of the same fields.
         overrides: such as `model.units=256`; values are YAML.
         flags: training fields that have a flag of their own; None where it was not given.
@@ -124,12 +125,13 @@ def resolve(
     Raises:
         ConfigError: the first thing wrong with it.
     """
-    if model not in PRESETS:
-        raise ConfigError(f"model: {model!r} is not one of {', '.join(PRESETS)}")
-    if preset not in PRESETS[model]:
-        raise ConfigError(f"preset: {model} has no {preset!r}; it has {', '.join(PRESETS[model])}")
+    if model not in CONFIGS:
+        raise ConfigError(f"model: {model!r} is not one of {', '.join(CONFIGS)}")
+    presets = CONFIGS[model].presets
+    if preset not in presets:
+        raise ConfigError(f"preset: {model} has no {preset!r}; it has {', '.join(presets)}")
     values: dict[str, Any] = {"model": {"name": model}}
-    _merge(values, PRESETS[model][preset], "preset")
+    _merge(values, presets[preset], "preset")
     if file is not None:
         _merge(values, _read_yaml(file), str(file))
     for override in overrides or []:

@@ -15,14 +15,15 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from wavewright.corpus.settings import parse_levelling
-from wavewright.errors import ModelFileError, WavewrightError
+from wavewright.errors import ModelFileError, WavewrightError, explain
 from wavewright.files import parse_json
 from wavewright.formats import tensor_file
 from wavewright.formats.config import differences
 from wavewright.formats.precision import Precision, pack, stored, unpack
 from wavewright.formats.tensor_file import Shape
-from wavewright.models.config import ModelConfig, SampleRNNConfig, configure, explain, shapes
-from wavewright.quantize import Encoding
+from wavewright.models import configure
+from wavewright.models.config import ModelConfig
+from wavewright.quantize import Encoding, Quantizer
 
 FORMAT = 1  # raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
@@ -58,38 +59,32 @@ class ModelFacts:
     """What is known of a trained model, its weights apart.
 
     Attributes:
-        name: `naive-rnn`, `sample-rnn` or `wavenet`, whose fields are `config`.
+        config: its fields.
         encoding: of its codes.
         rate: of its sound, in Hz.
         levelling: see Corpus.levelling.
     """
 
-    name: str
     config: ModelConfig
     encoding: Encoding
     rate: int
     levelling: dict[str, Any]
     training: Training
 
+    @property
+    def quantizer(self) -> Quantizer:
+        """What turns amplitudes into the model's codes."""
+        return Quantizer(self.config.q_levels, self.encoding)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {
-            "model": {"name": self.name, **asdict(self.config)},
+            "model": self.config.as_dict(),
             "encoding": self.encoding,
             "rate": self.rate,
             "levelling": self.levelling,
             "training": asdict(self.training),
         }
-
-
-def shipped(path: Path) -> Path:
-    """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name.
-
-    A run or file of that name here goes before; a folder of recordings, or an experiment's, does not.
-    """
-    own = Path(__file__).parent / "data" / f"{path}.safetensors"
-    theirs = path.is_file() or (path / "config.json").exists()
-    return own if len(path.parts) == 1 and not theirs and own.is_file() else path
 
 
 @dataclass(frozen=True)
@@ -137,11 +132,11 @@ def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, 
         path: see `files.atomic_file` for a write that is whole or not at all.
         facts: of the model.
         precision: to which the weights are rounded.
-        weights: those of `shapes(facts.config)`.
+        weights: those of `facts.config.shapes()`.
         parity: of the model with the weights as `precision.rounded` gives them.
     """
     tensors: dict[str, tensor_file.Array] = {}
-    for name, _ in shapes(facts.config):
+    for name, _ in facts.config.shapes():
         tensors |= pack(name, weights[name], precision)
     tensors |= {"parity.codes": parity.codes, "parity.logits": parity.logits}
     metadata = _as_json(facts, precision, tensor_file.digest(tensors))
@@ -163,7 +158,7 @@ def load(path: Path) -> ModelFile:
             tensor_file.check(header, _expected(facts.config, precision))
             tensors = tensor_file.read(file, header, sha256)
         with np.errstate(over="ignore"):  # of a hostile scale: what is not finite is refused below
-            weights = {name: unpack(name, tensors, precision) for name, _ in shapes(facts.config)}
+            weights = {name: unpack(name, tensors, precision) for name, _ in facts.config.shapes()}
         parity = Parity(tensors["parity.codes"].astype(np.int32), tensors["parity.logits"].astype(np.float32))
         _check_values({**weights, "parity.logits": parity.logits}, tensors)
         if parity.codes.min() < 0 or parity.codes.max() >= facts.config.q_levels:
@@ -181,7 +176,7 @@ def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, 
     """Name, dtype and shape of every tensor of the file."""
     yield "parity.codes", "I32", (PARITY,)
     yield "parity.logits", "F32", (PARITY, config.q_levels)
-    for name, shape in shapes(config):
+    for name, shape in config.shapes():
         yield from stored(name, shape, precision)
 
 
@@ -210,13 +205,13 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
     except ValidationError as error:
         raise WavewrightError(explain(error, "metadata")) from None
     fields = dict(known.model)
-    name = str(fields.pop("name", None))
-    facts = ModelFacts(name, configure(name, **fields), known.encoding, known.rate, known.levelling, known.training)
+    config = configure(str(fields.pop("name", None)), **fields)
+    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training)
     settings, _ = parse_levelling(known.levelling)
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")
-    if isinstance(facts.config, SampleRNNConfig) and facts.config.weight_norm:
-        raise WavewrightError("model.weight_norm: true, but a model file has it multiplied out")
+    if odd := differences(facts.config.as_dict(), facts.config.multiplied_out().as_dict(), "model."):
+        raise WavewrightError(f"{odd[0].partition(' before')[0]}, but a model file has it multiplied out")
     written = json.loads(json.dumps(_as_json(facts, known.precision, known.sha256)))
     if odd := differences(values, written):
         raise WavewrightError(f"{odd[0].partition(':')[0]}: missing, or not of its type")

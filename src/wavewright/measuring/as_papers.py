@@ -13,7 +13,8 @@ from wavewright.corpus.prepare import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, PrepareSettings, SplitName
 from wavewright.errors import ConfigError
 from wavewright.measuring.evaluation import Evaluation, Tracks, score
-from wavewright.playing.stream import Playable
+from wavewright.playing.playable import Playable
+from wavewright.quantize import FULL_SCALE, to_int16
 
 PAPER = PrepareSettings(rate=16000, section_seconds=8, levels="section", remove_dc=False)
 LEVELS = 256
@@ -69,12 +70,12 @@ def _recordings(path: Path, split: SplitName) -> Iterator[tuple[str, NDArray[np.
     levelling = {**PAPER.model_dump(mode="json", include=LEVELLING), "common_gain": None}
     for file in find([path])[0]:
         if file.certain:
-            blocks = [np.rint(block * 32767).astype(np.int16) for block in audio_like_corpus(file.path, levelling)]
+            blocks = [to_int16(block) for block in audio_like_corpus(file.path, levelling)]
             yield file.name, np.concatenate(blocks)
 
 
 def min_max(sound: NDArray[np.int16]) -> NDArray[np.int16]:
     """A sound (N,) moved and scaled so that its least sample is -32767 and its greatest 32767; silence becomes 0."""
     low, high = float(sound.min()), float(sound.max())
-    scale = 2 * 32767 / (high - low) if high > low else 0.0
+    scale = 2 * FULL_SCALE / (high - low) if high > low else 0.0
     return np.rint((sound - (low + high) / 2) * scale).astype(np.int16)

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright import metrics
-from wavewright.commands import console
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError
-from wavewright.measuring import perceptual
-from wavewright.playing.stream import Playable, stream
-from wavewright.quantize import decode, encode_table
+from wavewright.measuring import perceptual, similarity
+from wavewright.playing.playable import Playable
+from wavewright.playing.stream import stream
+from wavewright.progress import Progress, silent
+from wavewright.quantize import to_amplitude
 
 LAG_SECONDS = 0.05  # within which the cross-correlation is sought
 SEED = 0  # of the sound that is generated freely
@@ -105,6 +106,7 @@ def evaluate(
     continuations: int = 4,
     seconds: float = 0.5,
     generate: float = 0.0,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Score every sample of a split, with true state carried through each section; compare what the model makes.
 
@@ -115,6 +117,7 @@ def evaluate(
         continuations: how many sections to continue from their middle, spread over the split; 0 for none.
         seconds: how long each continuation is.
         generate: seconds of free sound to make and measure, 1 or more; 0 for none.
+        progress: told of the free sound's samples.
 
     Raises:
         ConfigError: the corpus has another rate than the run's, the split is empty, or a number is out of range.
@@ -135,7 +138,7 @@ def evaluate(
     return replace(
         score(run, corpus.samples(split), sections, tracks, split),
         continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate)),
-        generated=_generate(run, corpus, split, round(generate * run.rate)) if generate else None,
+        generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
     )
 
 
@@ -157,7 +160,7 @@ def score(
         samples=len(samples),
         bits_per_sample=metrics.bits(per_sample),
         nats_per_sample=per_sample,
-        zero_order_entropy=metrics.zero_order_entropy(samples, run.config.q_levels, run.encoding),
+        zero_order_entropy=metrics.zero_order_entropy(samples, run.quantizer),
         tracks=bits,
     )
 
@@ -171,12 +174,11 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
     if not count or not length or not len(whole):
         return None
     chosen = metrics.evenly(whole, count)[:, 0]
-    table = encode_table(run.config.q_levels, run.encoding)
     samples = corpus.samples(split)
-    heard = np.stack([table[samples[start : start + half].view(np.uint16)] for start in chosen])
-    truth = np.stack([samples[start + half : start + half + length] for start in chosen]) / np.float32(32767)
+    heard = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
+    truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
     codes = np.concatenate(list(stream(run.player(len(chosen)), length, prime=[heard])), 1)
-    made = decode(codes, run.config.q_levels, run.encoding)
+    made = run.quantizer.decode(codes)
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
     stft, convergence = perceptual.spectral_distances(made, truth) if spectral else (None, None)
@@ -184,30 +186,30 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
         count=len(chosen),
         prime_seconds=half / run.rate,
         seconds=length / run.rate,
-        mean_absolute_difference=metrics.mean_absolute_difference(made, truth),
+        mean_absolute_difference=similarity.mean_absolute_difference(made, truth),
         cross_correlation=float(
-            np.mean([metrics.cross_correlation(a, b, lag)[0] for a, b in zip(made, truth, strict=True)])
+            np.mean([similarity.cross_correlation(a, b, lag)[0] for a, b in zip(made, truth, strict=True)])
         ),
         multi_resolution_stft=stft,
         spectral_convergence=convergence,
     )
 
 
-def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int) -> Generated:
+def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
     """Make `length` samples from silence, and measure them."""
     samples = corpus.samples(split)
     if len(samples) < LEAST_SECONDS * run.rate:
         raise ConfigError(f"--split {split}: {len(samples)} samples, too few to compare with; give --generate 0")
     blocks = []
-    with console.progress("generating", length) as advance:
+    with progress("generating", length) as advance:
         for block in stream(run.player(1, SEED), length):
             blocks.append(block)
             advance(block.shape[1])
     codes = np.concatenate(blocks, 1)
-    made = decode(codes[0], run.config.q_levels, run.encoding)
-    real = _as_heard(run, metrics.spread(samples, min(length, len(samples)), REAL_STRETCHES))
-    levels = [metrics.level(second) for second in metrics.pieces(made, run.rate)]
-    entropy = metrics.pieces(run.entropy(codes)[0], round(ENTROPY_SECONDS * run.rate))
+    made = run.quantizer.decode(codes[0])
+    real = _as_heard(run, similarity.spread(samples, min(length, len(samples)), REAL_STRETCHES))
+    levels = [metrics.level(second) for second in similarity.pieces(made, run.rate)]
+    entropy = similarity.pieces(run.entropy(codes)[0], round(ENTROPY_SECONDS * run.rate))
     frechet, frechet_baseline = perceptual.log_mel_frechet(made, real, run.rate)
     return Generated(
         seconds=length / run.rate,
@@ -226,8 +228,7 @@ def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int) -> G
 
 def _as_heard(run: Playable, samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """Amplitudes of 16-bit samples through the model's levels, so that their hiss is not laid at its door."""
-    table = encode_table(run.config.q_levels, run.encoding)
-    return decode(table[samples.view(np.uint16)], run.config.q_levels, run.encoding)
+    return run.quantizer.decode(run.quantizer.encode_int16(samples))
 
 
 def _nearest(run: Playable, corpus: Corpus, split: SplitName, made: NDArray[np.float32]) -> Nearest:
@@ -237,13 +238,13 @@ def _nearest(run: Playable, corpus: Corpus, split: SplitName, made: NDArray[np.f
     held_out = next((name for name in others if name != "train" and len(corpus.samples(name))), None)
     unheard = corpus.samples(held_out) if held_out else np.empty(0, np.int16)
     sounding = [
-        stretches[stretches.std(1) > metrics.SILENT]
+        stretches[stretches.std(1) > similarity.SILENT]
         for stretches in (
-            metrics.spread(made, size, NEAREST_STRETCHES),
-            _as_heard(run, metrics.spread(unheard, size, NEAREST_STRETCHES)),
+            similarity.spread(made, size, NEAREST_STRETCHES),
+            _as_heard(run, similarity.spread(unheard, size, NEAREST_STRETCHES)),
         )
     ]
-    likeness = metrics.nearest(np.concatenate(sounding), corpus.samples("train"))
+    likeness = similarity.nearest(np.concatenate(sounding), corpus.samples("train"))
     own, chance = np.split(likeness, [len(sounding[0])])
     return Nearest(*_mean_and_greatest(own), *_mean_and_greatest(chance))
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.errors import WavewrightError
-from wavewright.metrics import SILENT
+from wavewright.measuring.similarity import SILENT
 
 Sound = NDArray[np.floating]  # amplitudes (N,)
 Sounds = NDArray[np.floating]  # amplitudes (K, N)

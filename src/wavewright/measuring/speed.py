@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.formats.precision import Precision
-from wavewright.models.config import ModelConfig, WaveNetConfig, shapes
+from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import Engine, measure_limits
 
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
@@ -43,18 +43,16 @@ class Row:
 
 
 def random_weights(config: ModelConfig) -> dict[str, NDArray[np.float32]]:
-    """Weights that keep activations near 1, for what depends on their number only."""
+    """Return weights for what depends on their number only."""
     rng = np.random.default_rng(0)
-    power = 2 if isinstance(config, WaveNetConfig) and config.form == "plain" else 1  # ReLU halves it
     weights = {}
-    for name, shape in shapes(config):
+    for name, shape in config.shapes():
         fan_in = int(np.prod(shape[1:])) if len(shape) > 1 else 16
-        weights[name] = (rng.standard_normal(shape) * np.sqrt(power / fan_in)).astype(np.float32)
+        weights[name] = (rng.standard_normal(shape) * np.sqrt(1 / fan_in)).astype(np.float32)
     return weights
 
 
 def bench(
-    name: str,
     config: ModelConfig,
     weights: dict[str, NDArray[np.float32]],
     *,
@@ -68,8 +66,7 @@ def bench(
     """Yield a row for torch (with each number of streams), then one for each way of using the engine.
 
     Args:
-        name: of the model.
-        config: its fields.
+        config: the model's name and fields.
         weights: by their names in a model file.
         preset: what to call it.
         rate: of real time, in Hz.
@@ -78,18 +75,20 @@ def bench(
         precisions: to try.
         seconds: how long to play for each figure.
     """
-    torch_speed = {count: _torch(name, config, weights, count, seconds) for count in streams}
+    torch_speed = {count: _torch(config, weights, count, seconds) for count in streams}
     for count, speed in torch_speed.items():
         if speed is not None:
-            yield Row(name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None)
+            yield Row(
+                config.name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None
+            )
     for precision, sharing, count in product(precisions, threads, streams):
-        player = Engine(name, config, weights, streams=count, threads=sharing, precision=precision)
+        player = Engine(config, weights, streams=count, threads=sharing, precision=precision)
         speed = _speed(player.generate, count, seconds)
         by_reading, by_adding = measure_limits(player.weight_bytes, sharing)
         limit = min(by_reading * count / player.weight_bytes, by_adding * BYTES[precision] / player.weight_bytes)
         beside = torch_speed[count]
         yield Row(
-            name,
+            config.name,
             preset,
             player.isa,
             precision,
@@ -121,16 +120,13 @@ def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> floa
     return block * streams / best
 
 
-def _torch(
-    name: str, config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams: int, seconds: float
-) -> float | None:
+def _torch(config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams: int, seconds: float) -> float | None:
     try:
         import torch
     except ModuleNotFoundError:
         return None
-    from wavewright import models
     from wavewright.playing.torch_player import TorchPlayer
 
-    model = models.MODELS[name](config)
+    model = config.build()
     model.load_state_dict({key: torch.from_numpy(weight) for key, weight in weights.items()})
     return _speed(TorchPlayer(model, streams).generate, streams, seconds)

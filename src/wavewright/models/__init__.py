@@ -1,23 +1,46 @@
-"""The three models. `build("sample-rnn", units=512)` makes one; their fields are in model_config.py."""
+"""The registry of models: a folder each, named here once. No torch until a model is built."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wavewright.models.base import Model, State
-from wavewright.models.config import configure
-from wavewright.models.naive_rnn.network import NaiveRNN
-from wavewright.models.sample_rnn.network import SampleRNN
-from wavewright.models.wavenet.network import WaveNet
+from pydantic import ValidationError
 
-MODELS: dict[str, type[Model[Any]]] = {model.name: model for model in (NaiveRNN, SampleRNN, WaveNet)}
+from wavewright.errors import ConfigError, explain
+from wavewright.models.config import ModelConfig
+from wavewright.models.naive_rnn.config import NaiveRNNConfig
+from wavewright.models.sample_rnn.config import SampleRNNConfig
+from wavewright.models.wavenet.config import WaveNetConfig
 
-__all__ = ["MODELS", "Model", "State", "build"]
+if TYPE_CHECKING:
+    from wavewright.models.base import Model
+
+CONFIGS: dict[str, type[ModelConfig]] = {
+    config.name: config
+    for config in (
+        NaiveRNNConfig,
+        SampleRNNConfig,
+        WaveNetConfig,
+    )
+}
 
 
-def build(name: str, **fields: Any) -> Model[Any]:
-    """A model with fresh weights, such as `build("wavenet", blocks=4, layers=10)`; torch's seed decides them.
+def configure(name: str, **fields: Any) -> ModelConfig:
+    """Return the validated configuration of a model.
 
     Raises:
         ConfigError: an unknown name or field, or values that contradict one another.
     """
-    config = configure(name, **fields)
-    return MODELS[name](config)
+    if name not in CONFIGS:
+        raise ConfigError(f"model: {name!r} is not one of {', '.join(CONFIGS)}")
+    try:
+        return CONFIGS[name](**fields)
+    except ValidationError as error:
+        raise ConfigError(explain(error, "model")) from None
+
+
+def build(name: str, **fields: Any) -> "Model[Any]":
+    """Return a model with fresh weights, such as `build("wavenet", blocks=4, layers=10)`; torch's seed decides them.
+
+    Raises:
+        ConfigError: an unknown name or field, or values that contradict one another.
+    """
+    return configure(name, **fields).build()

@@ -15,7 +15,7 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -74,8 +74,13 @@ S = TypeVar("S", bound=State)
 class Model(nn.Module, Generic[S]):
     """A distribution over the next sample given all before it: p(x) = prod p(x_t | x_<t) over Q classes."""
 
-    name: ClassVar[str]
     config: Any
+
+    @property
+    def name(self) -> str:
+        """What users call the model."""
+        name: str = self.config.name
+        return name
 
     @property
     def receptive_field(self) -> float:
@@ -101,19 +106,28 @@ class Model(nn.Module, Generic[S]):
         Returns:
             Logits (B, T, Q) and the next state. `state` itself is left as it was.
         """
-        if condition is not None:
-            raise ConfigError(f"condition: {self.name} takes none; leave it out")
+        self._check(condition)
         if codes.dim() != 2 or codes.shape[1] < 1:
             raise ConfigError(f"codes: shape {tuple(codes.shape)}; give (streams, samples), one sample at least")
         return self.predict(codes, self.initial_state(codes.shape[0]) if state is None else state)
 
+    @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Logits (B, Q) for the sample after `codes` (B,), and the next state.
+        """Return logits (B, Q) for the sample after `codes` (B,), and the next state; arguments as in `forward`.
 
         The state given is consumed: its memory may serve the next one. `clone()` it first to fork a stream.
         """
-        logits, state = self(codes[:, None], state, condition)
+        self._check(condition)
+        return self.predict_one(codes, state)
+
+    def predict_one(self, codes: Tensor, state: S) -> tuple[Tensor, S]:
+        """Do what `step` does, for arguments that have been checked; models override this where it can be faster."""
+        logits, state = self.predict(codes[:, None], state)
         return logits[:, 0], state
+
+    def _check(self, condition: Tensor | None) -> None:
+        if condition is not None:
+            raise ConfigError(f"condition: {self.name} takes none; leave it out")
 
     def scalars(self, codes: Tensor) -> Tensor:
         """Codes of any shape as numbers in (-1, 1), the centres of Q equal bins."""

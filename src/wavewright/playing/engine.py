@@ -4,12 +4,13 @@ import os
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.formats.precision import Precision
-from wavewright.models.config import ModelConfig, NaiveRNNConfig, SampleRNNConfig
-from wavewright.sampling import Uniforms
+from wavewright.models.config import ModelConfig
+from wavewright.playing.playable import DEFAULT
+from wavewright.sampling import Controls, Uniforms
 
 try:
     from wavewright import _engine
@@ -35,7 +36,7 @@ def measure_limits(size: int, threads: int) -> tuple[float, float]:
 
 
 def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k: int, top_p: float) -> int:
-    """`sampling.draw` of one stream's logits (Q,), by the engine."""
+    """`output.Softmax.draw` of one stream's logits (Q,), by the engine."""
     return _native().draw(logits, uniform, temperature, top_k, top_p)
 
 
@@ -45,7 +46,7 @@ class Engine:
     In float32 a stream has the same bits whatever the number of streams and threads and the length of blocks.
 
     Args:
-        name: of the model; config: its fields.
+        config: the model's name and fields.
         weights: float32, by their names in a model file.
         streams: how many.
         threads: none means two for a large model where there are two processors.
@@ -59,7 +60,6 @@ class Engine:
 
     def __init__(
         self,
-        name: str,
         config: ModelConfig,
         weights: dict[str, NDArray[np.float32]],
         *,
@@ -77,7 +77,7 @@ class Engine:
         native = _native()
         contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
         try:
-            self._engine = native.Engine(name, _fields(config), contiguous, precision, streams, threads, isa)
+            self._engine = native.Engine(config.name, _fields(config), contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
         self.reset(seed)
@@ -115,23 +115,14 @@ class Engine:
         self._call("logits", heard, logits)
         return logits
 
-    def generate(
-        self,
-        samples: int,
-        temperature: ArrayLike = 1.0,
-        top_k: ArrayLike | None = None,
-        top_p: ArrayLike | None = None,
-    ) -> NDArray[np.int32]:
-        """New codes (streams, samples); settings as in `Sampling`, one for all samples or a curve of one for each.
-
-        Raises:
-            ConfigError: a setting out of range, or a curve of another length.
-        """
+    def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.int32]:
+        """See Player."""
         codes = np.empty((self.streams, samples), np.int32)
+        controls = controls.between(0, samples)
         curves = (
-            np.atleast_1d(np.asarray(temperature, np.float64)),
-            np.atleast_1d(np.asarray(self.q_levels if top_k is None else top_k, np.int32)),
-            np.atleast_1d(np.asarray(1.0 if top_p is None else top_p, np.float64)),
+            np.atleast_1d(np.asarray(controls.temperature, np.float64)),
+            np.atleast_1d(np.asarray(self.q_levels if controls.top_k is None else controls.top_k, np.int32)),
+            np.atleast_1d(np.asarray(1.0 if controls.top_p is None else controls.top_p, np.float64)),
         )
         self._call("generate", *curves, codes)
         return codes
@@ -169,8 +160,8 @@ def _native() -> Any:
 def _fields(config: ModelConfig) -> dict[str, Any]:
     """A configuration's fields, with what they leave open filled in."""
     fields = dict(vars(config))
-    if isinstance(config, SampleRNNConfig):
-        fields |= {"window": config.reach, "frame_sizes": list(config.frame_sizes)}
-    elif not isinstance(config, NaiveRNNConfig):
-        fields["skip_channels"] = config.skip_channels or config.channels
+    if "frame_sizes" in fields:
+        fields |= {"window": fields["window"] or fields["frame_sizes"][-1], "frame_sizes": list(fields["frame_sizes"])}
+    if "channels" in fields:
+        fields["skip_channels"] = fields["skip_channels"] or fields["channels"]
     return fields

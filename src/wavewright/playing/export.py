@@ -8,20 +8,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wavewright import models
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError
 from wavewright.files import atomic_file
 from wavewright.formats import model_file
 from wavewright.formats.model_file import PARITY, ModelFile, Parity
 from wavewright.formats.precision import Precision, rounded
-from wavewright.playing import torch_model
-from wavewright.playing.torch_model import Run
+from wavewright.models.base import Model
+from wavewright.playing.torch_model import TorchModel, from_file
 from wavewright.playing.torch_player import one_thread
 
 TOLERANCE = 1e-4  # of a logit
 
 
-def export(run: Run, out: Path, precision: Precision = "float32") -> ModelFile:
+def export(run: TorchModel, out: Path, precision: Precision = "float32") -> ModelFile:
     """Write a run as a model file, read it back and see that it plays the same.
 
     Args:
@@ -56,11 +55,11 @@ def export(run: Run, out: Path, precision: Precision = "float32") -> ModelFile:
 
 def parity_error(file: ModelFile) -> float:
     """The greatest |difference| between the logits in a file and those of the torch model made from it."""
-    return float(np.abs(_logits(torch_model.play(file).model, file.parity.codes) - file.parity.logits).max())
+    return float(np.abs(_logits(from_file(file).model, file.parity.codes) - file.parity.logits).max())
 
 
 @torch.inference_mode()
-def _logits(model: models.Model[Any], codes: NDArray[np.int32]) -> NDArray[np.float32]:
+def _logits(model: Model[Any], codes: NDArray[np.int32]) -> NDArray[np.float32]:
     """Logits (T, Q) after each of codes (T,) of a stream that begins with them."""
     with one_thread():
         logits, _ = model(torch.from_numpy(codes).long()[None])

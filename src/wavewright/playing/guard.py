@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.metrics import level
-from wavewright.quantize import Encoding, decode
+from wavewright.quantize import Quantizer
 
 BLOCK = 2048  # samples that are judged together
 
@@ -60,9 +60,9 @@ NO_PAST = Measures(
 )  # a block is then judged by itself
 
 
-def measure(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> Measures:
-    """The measures of codes (n,) of Q levels; n is FRAME or more."""
-    amplitude = decode(codes, levels, encoding).astype(np.float64)
+def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
+    """Return the measures of codes (n,); n is FRAME or more."""
+    amplitude = quantizer.decode(codes).astype(np.float64)
     mean = amplitude.mean()
     centred = amplitude - mean
     frames = np.lib.stride_tricks.sliding_window_view(centred, FRAME)[:: FRAME // 2]
@@ -73,27 +73,27 @@ def measure(codes: NDArray[np.integer], levels: int, encoding: Encoding) -> Meas
     return Measures(codes.std(), level(centred)[0], mean, 10 * surprise, 10 * flatness)
 
 
-class Vigil:
+class GenerationGuard:
     """Judges the blocks of one stream, in their order.
 
     Args:
-        levels: Q, of the codes; encoding: theirs.
+        quantizer: of the codes.
         rate: in Hz.
         heard: codes (n,) of a recording that the stream goes on from: they are healthy.
     """
 
-    def __init__(self, levels: int, encoding: Encoding, rate: int, heard: NDArray[np.integer]) -> None:
-        self._levels, self._encoding = levels, encoding
+    def __init__(self, quantizer: Quantizer, rate: int, heard: NDArray[np.integer]) -> None:
+        self._quantizer = quantizer
         self._rate = rate / BLOCK  # blocks a second
         self._past: deque[Measures] = deque(maxlen=round(PAST * self._rate) + 1)
         self._fault: Fault | None = None
         self._run = 0
         for start in range(len(heard) % BLOCK, len(heard), BLOCK):
-            self._past.append(measure(heard[start : start + BLOCK], levels, encoding))
+            self._past.append(measure(heard[start : start + BLOCK], quantizer))
 
     def judge(self, codes: NDArray[np.integer]) -> Trouble | None:
         """The trouble that a block (BLOCK,) completes; with the next block another run begins."""
-        block = measure(codes, self._levels, self._encoding)
+        block = measure(codes, self._quantizer)
         warm = len(self._past) >= WARM * self._rate
         fault = self._fault_of(block, warm)
         self._run = self._run + 1 if fault == self._fault else 1

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.errors import WavewrightError
-from wavewright.playing.stream import Playable, play
+from wavewright.playing.playable import DEFAULT, Playable
+from wavewright.playing.stream import play
 from wavewright.playing.takes import prime_codes, samples_of
-from wavewright.quantize import decode
-from wavewright.sampling import Sampling
+from wavewright.quantize import to_int16
+from wavewright.sampling import Controls
 
 ENDLESS = 1 << 62  # samples
 UNKNOWN = 0xFFFFFFFF  # the size that a WAV header gives where nobody knows it yet
@@ -28,7 +29,7 @@ def stream_wav(
     *,
     seconds: float,
     prime: Path | None = None,
-    sampling: Sampling | None = None,
+    controls: Controls = DEFAULT,
     seed: int = 0,
     guard: bool = True,
 ) -> None:
@@ -43,8 +44,8 @@ def stream_wav(
     header = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, model.rate, 2 * model.rate, 2, 16, b"data", size)
     try:
         out.write(struct.pack("<4sI4s4sIHHIIHH4sI", *header))
-        for block in _amplitudes(model, samples, prime, sampling=sampling, seed=seed, guard=guard):
-            out.write(np.rint(block * 32767).astype("<i2").tobytes())
+        for block in _amplitudes(model, samples, prime, controls=controls, seed=seed, guard=guard):
+            out.write(to_int16(block).tobytes())
             out.flush()
     except BrokenPipeError:
         out.close = lambda: None  # type: ignore[method-assign]  # or Python complains of the pipe when it exits
@@ -55,7 +56,7 @@ def play_aloud(
     *,
     seconds: float = math.inf,
     prime: Path | None = None,
-    sampling: Sampling | None = None,
+    controls: Controls = DEFAULT,
     seed: int = 0,
     guard: bool = True,
 ) -> None:
@@ -76,7 +77,7 @@ def play_aloud(
         ) from None
     try:
         with sounddevice.OutputStream(model.rate, channels=1, dtype="float32") as card:
-            for block in _amplitudes(model, samples, prime, sampling=sampling, seed=seed, guard=guard):
+            for block in _amplitudes(model, samples, prime, controls=controls, seed=seed, guard=guard):
                 card.write(block[:, None])
     except sounddevice.PortAudioError as error:
         raise WavewrightError(f"the sound card: {error}; pipe `wavewright generate MODEL --out -` elsewhere") from None
@@ -91,4 +92,4 @@ def _samples(seconds: float, rate: int, seed: int) -> int:
 def _amplitudes(model: Playable, samples: int, prime: Path | None, **options: Any) -> Iterator[NDArray[np.float32]]:
     heard = prime_codes(model, prime) if prime else None
     for codes in play(model, samples, prime=heard, live=True, **options):
-        yield decode(codes[0], model.config.q_levels, model.encoding)
+        yield model.quantizer.decode(codes[0])

@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from wavewright import metrics, processes
-from wavewright.corpus.batches import IGNORED, Batches
-from wavewright.models import Model
-from wavewright.quantize import Encoding, silence
+from wavewright.corpus.batches import Batches
+from wavewright.models.base import Model
+from wavewright.quantize import Quantizer, silence
 
 SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
 EXCERPTS = 8  # places that a validation hears at least, where there are as many sections
@@ -36,7 +35,7 @@ def score(
     model: Model[Any],
     samples: NDArray[np.int16],
     sections: NDArray[np.int64],
-    encoding: Encoding,
+    quantizer: Quantizer,
     *,
     rank: int = 0,
     world: int = 1,
@@ -50,8 +49,7 @@ def score(
         sections,
         batch_size=SCORE_LANES,
         length=SCORE_LENGTH,
-        levels=model.config.q_levels,
-        encoding=encoding,
+        quantizer=quantizer,
         seed=None,
         rank=rank,
         world=world,
@@ -62,7 +60,7 @@ def score(
         inputs = torch.from_numpy(batch.inputs).to(model.device)
         targets = torch.from_numpy(batch.targets).to(model.device)
         logits, state = model(inputs, None if batch.reset else state)
-        loss = functional.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
+        loss = model.config.output.loss(logits, targets)
         nats[first : first + len(loss)] += loss.double().sum(1).cpu()
     processes.sum_([nats])
     return nats[: len(sections)].numpy()
@@ -76,5 +74,5 @@ def entropy(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64
     for start in range(0, heard.shape[1], SCORE_LENGTH):
         block = torch.from_numpy(heard[:, start : start + SCORE_LENGTH]).long().to(model.device)
         logits, state = model(block, state)
-        bits.append(metrics.entropy(logits.float().cpu().numpy()))
+        bits.append(model.config.output.entropy(logits.float().cpu().numpy()))
     return np.concatenate(bits, 1)

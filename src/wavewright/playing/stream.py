@@ -1,19 +1,19 @@
-"""What can be played, and codes from it a block at a time, under guard or raw: memory does not grow with length."""
+"""Codes of a model, a block at a time, guarded or raw: memory does not grow with length."""
 
-from abc import ABC, abstractmethod
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass
-from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.commands.console import Advance, say
-from wavewright.formats.model_file import ModelFacts
-from wavewright.playing.guard import BLOCK, PAST, PATIENCE, Trouble, Vigil
-from wavewright.sampling import Sampling
+from wavewright.playing.guard import BLOCK, PAST, PATIENCE, GenerationGuard, Trouble
+from wavewright.playing.playable import DEFAULT, Playable, Player
+from wavewright.progress import Advance, ignore
+from wavewright.sampling import Controls
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 3  # redraws of one trouble, each going back a second further
 RECOVERED = 10.0  # healthy seconds after a redraw that make the next trouble another one
@@ -21,50 +21,10 @@ HEARD = 3.0  # seconds that a redraw's player hears first
 HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds that redraws can go back in all, and one
 
 
-class Player(Protocol):
-    """Streams of one model that begin in silence: torch's (torch_player.py), or the native engine's (engine.py)."""
-
-    def prime(self, codes: NDArray[np.integer]) -> None:
-        """Hear codes (streams, n), or (n,) for all streams."""
-
-    def generate(
-        self, samples: int, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-    ) -> NDArray[np.integer]:
-        """New codes (streams, samples)."""
-
-
-@dataclass(frozen=True)
-class Playable(ModelFacts, ABC):
-    """A trained model with a back end to play it: `Run` with torch, `Native` with the engine.
-
-    Attributes:
-        path: of the run's folder or the model file.
-    """
-
-    path: Path
-
-    @property
-    def step(self) -> int:
-        """That of its checkpoint."""
-        return self.training.step
-
-    @abstractmethod
-    def player(self, streams: int = 1, seed: int = 0) -> Player:
-        """Streams that begin in silence; stream k is the same whatever their number."""
-
-    @abstractmethod
-    def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The nats of each section (S, 2) of samples, (S,), with true state carried through it."""
-
-    @abstractmethod
-    def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """The bits (B, T) of the distributions from which codes (B, T), heard from silence on, would be drawn."""
-
-
 def stream(
     player: Player,
     samples: int,
-    sampling: Sampling | None = None,
+    controls: Controls = DEFAULT,
     prime: Iterable[NDArray[np.integer]] | None = None,
 ) -> Iterator[NDArray[np.integer]]:
     """Yield blocks of new codes (streams, up to BLOCK), `samples` in all.
@@ -72,13 +32,14 @@ def stream(
     Args:
         player: streams to go on with.
         samples: how many to make.
-        sampling: temperature and the like; none means the model's own distribution.
+        controls: how codes are drawn; its curves have a value for each of `samples`.
         prime: blocks of codes to hear first, (n,) for all streams or (streams, n).
     """
     for block in prime or ():
         player.prime(block)
     for start in range(0, samples, BLOCK):
-        yield _draw(player, min(BLOCK, samples - start), sampling or Sampling())
+        stop = min(start + BLOCK, samples)
+        yield player.generate(stop - start, controls.between(start, stop))
 
 
 def play(
@@ -87,11 +48,11 @@ def play(
     *,
     count: int = 1,
     seed: int = 0,
-    sampling: Sampling | None = None,
+    controls: Controls = DEFAULT,
     prime: Iterable[NDArray[np.integer]] | None = None,
     guard: bool = True,
     live: bool = False,
-    advance: Advance | None = None,
+    advance: Advance = ignore,
 ) -> Iterator[NDArray[np.integer]]:
     """`stream`, of whose streams one that falls silent, sticks or turns to noise is rolled back and drawn again.
 
@@ -103,30 +64,28 @@ def play(
         samples: how many to make.
         count: streams; stream k is the same whatever their number.
         seed: decides every stream, and what is drawn in place of trouble.
-        sampling: see `stream`.
+        controls: see `stream`.
         prime: blocks of codes (n,) that all streams hear first.
         guard: off is `stream` itself.
         live: yield blocks as soon as they are made, so that what was heard stays and a redraw goes on in the present.
             Else they are held back for HELD seconds, as far as redraws can go back.
         advance: told of the samples of every block when it is made.
     """
-    sampling = sampling or Sampling()
     player = model.player(count, seed)
     heard = np.zeros(0, np.int64)
     for block in prime or ():
         player.prime(block)
         heard = np.concatenate((heard, block))[-round(PAST * model.rate) :]
-    takes = [_Take(model, k, seed, sampling, live, guard, heard) for k in range(count)]
+    takes = [_Take(model, k, seed, controls, live, guard, heard) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
     try:
         for start in range(0, samples, BLOCK):
             size = min(BLOCK, samples - start)
             if any(take.own is None for take in takes):
-                common = _draw(player, size, sampling)
+                common = player.generate(size, controls.between(start, start + size))
             for take in takes:
                 take.go_on(size, common)
-            if advance:
-                advance(size)
+            advance(size)
             yield from _given(takes, most)
     except KeyboardInterrupt:
         yield from _given(takes, 0)
@@ -141,7 +100,7 @@ class _Take:
     model: Playable
     number: int
     seed: int
-    sampling: Sampling
+    controls: Controls
     live: bool
     guard: bool
     heard: InitVar[NDArray[np.integer]]
@@ -150,7 +109,7 @@ class _Take:
         model = self.model
         self.own: Player | None = None
         self.held: deque[NDArray[np.integer]] = deque()
-        self._vigil = Vigil(model.config.q_levels, model.encoding, model.rate, heard) if self.guard else None
+        self._guard = GenerationGuard(model.quantizer, model.rate, heard) if self.guard else None
         self._played = deque([heard], maxlen=round((HELD + HEARD) * model.rate / BLOCK) + 1)
         self._made = 0  # blocks, without those rolled back
         self._redraws = 0
@@ -162,29 +121,30 @@ class _Take:
         if self.own is None:
             self._add(common[self.number])
         while self.own and len(self.held) < wanted:
-            self._add(_draw(self.own, size, self.sampling)[0])
+            start = self._made * BLOCK
+            self._add(self.own.generate(size, self.controls.between(start, start + size))[0])
 
     def _add(self, codes: NDArray[np.integer]) -> None:
         self.held.append(codes)
         self._played.append(codes)
         self._made += 1
-        trouble = self._vigil.judge(codes) if self._vigil and len(codes) == BLOCK else None
+        trouble = self._guard.judge(codes) if self._guard and len(codes) == BLOCK else None
         if trouble:
             since = self._made - trouble.blocks
             recovered = since - self._cut >= RECOVERED * self.model.rate / BLOCK
             self._attempts = 1 if recovered else self._attempts + 1
             what = f"take {self.number + 1}: {trouble.what} at {self._time(since)}"
             if hopeless := self._hopeless(trouble):
-                self._vigil = None
-                say(f"{what}; {hopeless}: it goes on as it is, unguarded")
+                self._guard = None
+                log.warning(f"{what}; {hopeless}: it goes on as it is, unguarded")
             else:
                 back = trouble.blocks + round(self._attempts * self.model.rate / BLOCK)
-                say(f"{what}; {self._redraw(min(back, len(self._played) - 1))} ({self._attempts})")
+                log.warning(f"{what}; {self._redraw(min(back, len(self._played) - 1))} ({self._attempts})")
 
     def _hopeless(self, trouble: Trouble) -> str:
         if not trouble.past:
             return "there is no healthy sound before to go back to"
-        if self.sampling.temperature == 0 or self.sampling.top_k == 1:
+        if self.controls.greedy:
             return "the likeliest code alone would be drawn again"
         return f"{ATTEMPTS} redraws did not help" if self._attempts > ATTEMPTS else ""
 
@@ -213,7 +173,3 @@ def _given(takes: list[_Take], most: int) -> Iterator[NDArray[np.integer]]:
     """The oldest blocks of which the takes hold back more than `most`, which are fewer from then on."""
     while all(len(take.held) > most for take in takes):
         yield np.stack([take.held.popleft() for take in takes])
-
-
-def _draw(player: Player, samples: int, sampling: Sampling) -> NDArray[np.integer]:
-    return player.generate(samples, sampling.temperature, sampling.top_k, sampling.top_p)

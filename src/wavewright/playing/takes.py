@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import logging
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -12,14 +13,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.commands import console
 from wavewright.corpus.audio import writing
 from wavewright.corpus.prepare import audio_like_corpus
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
-from wavewright.playing.stream import Playable, play
-from wavewright.quantize import decode, encode
-from wavewright.sampling import Sampling
+from wavewright.playing.playable import DEFAULT, Playable
+from wavewright.playing.stream import play
+from wavewright.progress import Progress, silent
+from wavewright.sampling import Controls
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def prime_codes(run: Playable, audio: Path) -> Iterator[NDArray[np.int64]]:
         AudioError: it cannot be read whole.
     """
     for amplitude in audio_like_corpus(audio, run.levelling):
-        yield encode(amplitude, run.config.q_levels, run.encoding)
+        yield run.quantizer.encode(amplitude)
 
 
 def record(
@@ -49,9 +52,10 @@ def record(
     seconds: float,
     count: int = 1,
     prime: Path | None = None,
-    sampling: Sampling | None = None,
+    controls: Controls = DEFAULT,
     seed: int = 0,
     guard: bool = True,
+    progress: Progress = silent,
 ) -> list[Take]:
     """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
 
@@ -63,15 +67,14 @@ def record(
         KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
     """
     samples = _checked(run, out, seconds, count, seed)
-    sampling = sampling or Sampling()
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     facts = {
         "run": run.training.run,
         "step": run.step,
-        "model": run.name,
+        "model": run.config.name,
         "seed": seed,
         "prime": prime.name if prime else None,
-        **asdict(sampling),
+        **asdict(controls),
     }
     meters = [_Meter() for _ in paths]
     interrupted = False
@@ -85,26 +88,26 @@ def record(
             files.append(stack.enter_context(file))
         heard = prime_codes(run, prime) if prime else None
         try:
-            with console.progress("generating", samples) as advance:
+            with progress("generating", samples) as advance:
                 blocks = play(
                     run,
                     samples,
                     count=count,
                     seed=seed,
-                    sampling=sampling,
+                    controls=controls,
                     prime=heard,
                     guard=guard,
                     advance=advance,
                 )
                 for codes in blocks:
-                    amplitude = decode(codes, run.config.q_levels, run.encoding)
+                    amplitude = run.quantizer.decode(codes)
                     for file, meter, take in zip(files, meters, amplitude, strict=True):
                         file.write(take)
                         meter.add(take)
         except KeyboardInterrupt:
             interrupted = True
     if interrupted:
-        console.say(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
+        log.warning(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
     return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
 

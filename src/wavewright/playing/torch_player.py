@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.utils import parametrize
 
-from wavewright.models import Model
+from wavewright.models.base import Model
+from wavewright.playing.playable import DEFAULT
 from wavewright.quantize import silence
-from wavewright.sampling import Sampling, Uniforms, draw
+from wavewright.sampling import Controls, Uniforms
 
 PRIME_BLOCK = 8192  # samples at once, at most
 
@@ -57,15 +58,14 @@ class TorchPlayer:
 
     @one_thread()
     @torch.inference_mode()
-    def generate(
-        self, samples: int, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
-    ) -> NDArray[np.int64]:
-        """New codes (streams, samples)."""
-        sampling = Sampling(temperature, top_k, top_p)
+    def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.int64]:
+        """See Player."""
+        controls = controls.between(0, samples)
+        output = self.model.config.output
         codes = np.empty((self.streams, samples), np.int64)
         drawn = self._uniforms(samples)
         with parametrize.cached():
             for t in range(samples):
                 logits, self._state = self.model.step(torch.from_numpy(self._code).to(self.model.device), self._state)
-                codes[:, t] = self._code = draw(logits.float().cpu().numpy(), drawn[:, t], sampling)
+                codes[:, t] = self._code = output.draw(logits.float().cpu().numpy(), drawn[:, t], controls.at(t))
         return codes

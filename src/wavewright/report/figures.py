@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from wavewright.metrics import cross_correlation, level, mean_absolute_difference
-from wavewright.quantize import decode, encode
+from wavewright.measuring.similarity import cross_correlation, mean_absolute_difference
+from wavewright.metrics import level
+from wavewright.quantize import Quantizer
 from wavewright.report import drawing
 from wavewright.report.drawing import Line
 from wavewright.report.format import clock, minus, number, sentence, signed
@@ -45,7 +46,8 @@ def rates(original: Sound) -> Figure:
 def resolutions(original: Sound) -> Figure:
     """1.5: the same with few and with more bits a sample."""
     truth, extract = _milliseconds(original)
-    kept = [decode(encode(extract, 2**bits, "linear"), 2**bits, "linear") for bits in (LOW_BITS, HIGH_BITS)]
+    quantizers = [Quantizer(2**bits, "linear") for bits in (LOW_BITS, HIGH_BITS)]
+    kept = [quantizer.decode(quantizer.encode(extract)) for quantizer in quantizers]
     panels = [(f"{bits} bits", truth[0], y, True) for bits, y in zip((LOW_BITS, HIGH_BITS), kept, strict=True)]
     noise = [level(y - extract)[0] - level(extract)[0] for y in kept]
     return Figure(

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from wavewright.corpus.audio import Recording, mono
-from wavewright.errors import WavewrightError, printable
+from wavewright.errors import WavewrightError, explain, printable
 from wavewright.files import parse_json, read_json
 from wavewright.measuring.speed import Row
-from wavewright.models.config import explain
 
 Floats = NDArray[np.float64]
 REMEDY = "make the folder again with `wavewright experiment`, or leave it out"

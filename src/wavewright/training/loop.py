@@ -1,6 +1,7 @@
 """One sitting of a run: steps until its budget is used up or a signal comes, with all that is told on the way."""
 
 import contextlib
+import logging
 import signal
 import sys
 import time
@@ -13,15 +14,16 @@ import numpy as np
 import torch
 
 from wavewright import processes
-from wavewright.commands import console
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.metrics import bits, level, zero_order_entropy
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_player import TorchPlayer
-from wavewright.quantize import decode
+from wavewright.progress import Advance, Progress, silent
 from wavewright.training.records import Monitor
 from wavewright.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
 
 ROLLING = 10  # steps over which a loss is averaged, as in the thesis's figures
 REGULAR_KEPT = 2  # recent regular checkpoints that stay, beside the best and the last
@@ -76,8 +78,8 @@ class Summary:
 class Session:
     """One sitting of a run, from its start or a checkpoint to the budget's end or a signal."""
 
-    def __init__(self, trainer: Trainer, run: Path, budget: Budget) -> None:
-        self.trainer, self.run, self.budget = trainer, run, budget
+    def __init__(self, trainer: Trainer, run: Path, budget: Budget, progress: Progress = silent) -> None:
+        self.trainer, self.run, self.budget, self.progress = trainer, run, budget, progress
         self.leader = processes.rank() == 0
         self.seconds_before = 0.0
         self.resume_at: tuple[int, int] | None = None
@@ -95,12 +97,12 @@ class Session:
         """Train, watched: progress, records, signals."""
         trainer, config = self.trainer, self.trainer.config
         self.begun = time.monotonic()
-        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), config.model.q_levels, config.encoding)
+        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), config.quantizer)
         self.monitor = Monitor(self.run, trainer.corpus.rate, self.resume_at) if self.leader else None
-        with self._signals(), console.progress(f"training {config.name}", 1.0) as advance:
+        with self._signals(), self.progress(f"training {config.model.name}", 1.0) as advance:
             if self.leader:
-                console.say(
-                    f"{config.name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
+                log.info(
+                    f"{config.model.name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
                     f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
                 )
             if not self.resume_at:
@@ -115,7 +117,7 @@ class Session:
             self.monitor.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.stop)
 
-    def _loop(self, advance: console.Advance) -> None:
+    def _loop(self, advance: Advance) -> None:
         shown = 0.0
         while not self._ended():
             self._one_step()
@@ -187,7 +189,7 @@ class Session:
         config = self.trainer.config
         with self.trainer.playing() as model:
             blocks = list(stream(TorchPlayer(model, seed=config.training.seed), samples))
-        return decode(np.concatenate(blocks, 1)[0], config.model.q_levels, config.encoding)
+        return config.quantizer.decode(np.concatenate(blocks, 1)[0])
 
     def _roll_back(self) -> None:
         processes.wait()
@@ -242,7 +244,7 @@ class Session:
 
     def _say(self, line: str) -> None:
         if self.leader:
-            console.say(line)
+            log.info(line)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -250,7 +252,7 @@ class Session:
 
         def ask(number: int, frame: object) -> None:
             self.asked = True
-            console.say("stopping after this step; once more to stop at once (what was saved stays)")
+            log.info("stopping after this step; once more to stop at once (what was saved stays)")
             signal.signal(number, signal.SIG_DFL)
 
         kinds = (signal.SIGINT, signal.SIGTERM)

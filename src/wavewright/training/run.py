@@ -1,54 +1,27 @@
 """Training a run: the device, the folder, what it must agree with; then a session of it."""
 
 import contextlib
-import ctypes
 import importlib.metadata
+import logging
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from wavewright import processes
-from wavewright.commands import console
 from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.devices import choose_device, keep_memory
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.files import locked, read_json, sha256, write_json
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig, differences
+from wavewright.progress import Progress, silent
 from wavewright.training.loop import Budget, Session, Summary
 from wavewright.training.trainer import Trainer
 
 FORMAT = 1  # of config.json
 
-__all__ = ["Budget", "Summary", "choose_device", "keep_memory", "train"]
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one.
-
-    Raises:
-        ConfigError: that device is not here.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind, present in there.items() if present)
-    if not there.get(name):
-        raise ConfigError(f"--device {name}: not on this machine; use {' or '.join(k for k in there if there[k])}")
-    if name == "cuda":
-        torch.cuda.set_device(processes.rank() % torch.cuda.device_count())
-    return torch.device(name)
-
-
-def keep_memory() -> None:
-    """Let glibc keep freed memory: a step's activations come and go, and fresh pages cost more than the arithmetic.
-
-    WaveNet at 8 windows trains three times as fast (docs/training.md). Elsewhere than on glibc this does nothing.
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
-        for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
-            mallopt(option, value)
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -59,6 +32,7 @@ def train(
     *,
     resume: bool = False,
     device: str = "auto",
+    progress: Progress = silent,
 ) -> Summary:
     """Train until the budget is used up or a signal comes, and leave a checkpoint that goes on from there.
 
@@ -79,7 +53,7 @@ def train(
         _agree(config, corpus, run, bool(there))
         processes.wait()  # until all have seen the same checkpoints, before the first makes one
         trainer = Trainer(config, corpus, where)
-        session = Session(trainer, run, budget)
+        session = Session(trainer, run, budget, progress)
         if there:
             session.resume(checkpoint.load(checkpoint.path(run, there[-1])))
         stack.callback(processes.leave)
@@ -111,7 +85,7 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, resuming: bool) -> None
         if found := differences({key: before.get(key) for key in facts}, _plain(facts)):
             raise ConfigError(f"{path}: {found[0]}; resume with what the run was begun with, or choose another --out")
         if found := differences(before["made_by"], made_by):
-            console.say(f"{run}: {found[0]}; the run goes on, but not to the same bits")
+            log.warning(f"{run}: {found[0]}; the run goes on, but not to the same bits")
     elif processes.rank() == 0:
         write_json(path, {"format": FORMAT, **facts, "made_by": made_by})
 

@@ -10,28 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from wavewright import models, processes
-from wavewright.corpus.batches import IGNORED, Batches, Position
+from wavewright import processes
+from wavewright.corpus.batches import Batches, Position
 from wavewright.corpus.corpus import Corpus
+from wavewright.devices import has_bfloat16
 from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.formats import checkpoint
 from wavewright.formats.checkpoint import Checkpoint
 from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
+from wavewright.models.base import Model
 from wavewright.playing.scoring import excerpts, score
 from wavewright.training.guard import Guard
 from wavewright.training.schedule import Schedule
 
 ROLLBACKS = 5  # without a checkpoint between them, until a run gives up
 ROLLBACK_RATE = 0.3  # what each leaves of the learning rate
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether torch can compute in bfloat16 there; oneDNN's LSTM needs a processor with AVX-512 (or ARM's bf16)."""
-    by_onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return not by_onednn or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class Trainer:
@@ -52,7 +47,7 @@ class Trainer:
         if training.precision == "bf16" and not has_bfloat16(device):
             raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
         torch.manual_seed(training.seed)
-        self.model = models.MODELS[config.name](config.model).to(device)
+        self.model = config.model.build().to(device)
         self.parameters = list(self.model.parameters())
         self.optimizer = torch.optim.Adam(
             self.parameters,
@@ -67,8 +62,7 @@ class Trainer:
             corpus.sections("train"),
             batch_size=training.batch_size,
             length=training.length,
-            levels=config.model.q_levels,
-            encoding=config.encoding,
+            quantizer=config.quantizer,
             seed=training.seed,
             rank=processes.rank(),
             world=processes.world(),
@@ -89,12 +83,7 @@ class Trainer:
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
             logits, state = self.model(self._tensor(batch.inputs), None if batch.reset else self.state)
-        total = functional.cross_entropy(
-            logits.float().flatten(0, 1),
-            self._tensor(batch.targets).flatten(),
-            ignore_index=IGNORED,
-            reduction="sum",
-        )
+        total = self.config.model.output.loss(logits, self._tensor(batch.targets), "sum")
         (total / batch.count).backward()  # type: ignore[no-untyped-call]
         total = total.detach()
         gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
@@ -138,7 +127,7 @@ class Trainer:
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
 
     @contextmanager
-    def playing(self) -> Iterator[models.Model[Any]]:
+    def playing(self) -> Iterator[Model[Any]]:
         """The model as it is played and validated: in evaluation mode, with the averaged weights if there are any."""
         kept = [p.detach().clone() for p in self.parameters] if self.average else []
         self._put(self.average)
@@ -164,7 +153,7 @@ class Trainer:
                 model,
                 self.corpus.samples("valid"),
                 chosen,
-                self.config.encoding,
+                self.config.quantizer,
                 rank=processes.rank(),
                 world=processes.world(),
             )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from wavewright.models.base import Model, State
-from wavewright.models.config import NaiveRNNConfig
 from wavewright.models.layers import Recurrent, linear
+from wavewright.models.naive_rnn.config import NaiveRNNConfig
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,6 @@ class NaiveRNNState(State):
 class NaiveRNN(Model[NaiveRNNState]):
     """x -> linear to `units` -> `layers` residual LSTM layers -> linear to Q."""
 
-    name = "naive-rnn"
-
     def __init__(self, config: NaiveRNNConfig) -> None:
         super().__init__()
         self.config = config
@@ -31,7 +29,7 @@ class NaiveRNN(Model[NaiveRNNState]):
         self.layers = nn.ModuleList(
             Recurrent("lstm", config.units, config.units, forget_bias=config.forget_bias) for _ in range(config.layers)
         )
-        self.output = linear(config.units, config.q_levels)
+        self.output = linear(config.units, config.output.size)
 
     def initial_state(self, batch: int) -> NaiveRNNState:
         """Zeros."""

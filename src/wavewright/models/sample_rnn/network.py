@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
-from wavewright.models.config import SampleRNNConfig
 from wavewright.models.layers import Recurrent, linear, normalise_weights
+from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.quantize import silence
 
 
@@ -69,8 +69,6 @@ class Tier(nn.Module):
 class SampleRNN(Model[SampleRNNState]):
     """Recurrent tiers over ever smaller frames, then a multilayer network over the last `window` samples."""
 
-    name = "sample-rnn"
-
     def __init__(self, config: SampleRNNConfig) -> None:
         super().__init__()
         self.config = config
@@ -81,7 +79,7 @@ class SampleRNN(Model[SampleRNNState]):
         self.embedding = nn.Embedding(config.q_levels, config.embedding) if config.input == "embedded" else None
         self.sample_input = linear(config.reach * (config.embedding if self.embedding else 1), config.units)
         self.hidden = nn.ModuleList(linear(config.units, config.units) for _ in range(2))
-        self.output = linear(config.units, config.q_levels)
+        self.output = linear(config.units, config.output.size)
         if config.weight_norm:
             normalise_weights(self)
 

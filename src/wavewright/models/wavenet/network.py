@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
-from wavewright.models.config import WaveNetConfig
 from wavewright.models.layers import linear
+from wavewright.models.wavenet.config import WaveNetConfig
 from wavewright.quantize import silence
 
 
@@ -74,8 +74,6 @@ class GatedLayer(nn.Module):
 class WaveNet(Model[WaveNetState]):
     """A stack of dilated causal convolutions over the last `receptive_field` samples."""
 
-    name = "wavenet"
-
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -84,12 +82,12 @@ class WaveNet(Model[WaveNetState]):
         self.input: nn.Module | None = None
         if config.form == "plain":
             self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
-            self.output: nn.Module = linear(width, config.q_levels)
+            self.output: nn.Module = linear(width, config.output.size)
         else:
             self.input = nn.Embedding(config.q_levels, width) if config.input == "embedded" else linear(1, width)
             self.layers = nn.ModuleList(GatedLayer(config) for _ in range(count))
             hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
-            self.output = nn.Sequential(*hidden, linear(skip, config.q_levels))
+            self.output = nn.Sequential(*hidden, linear(skip, config.output.size))
 
     @property
     def receptive_field(self) -> float:
@@ -119,11 +117,8 @@ class WaveNet(Model[WaveNetState]):
         return self._logits(x, total), WaveNetState(tuple(queues), torch.tensor(0))
 
     @torch.no_grad()
-    def step(self, codes: Tensor, state: WaveNetState, condition: Tensor | None = None) -> tuple[Tensor, WaveNetState]:
-        """One column (arXiv:1611.09482): the queues are rings that are written in place, so `state` is consumed.
-
-        See Model.step.
-        """
+    def predict_one(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+        """Compute one column (arXiv:1611.09482): the queues are rings, written in place, so `state` is consumed."""
         clock = int(state.clock)
         if not clock:  # initial queues are views of one column, and a window's are views of its activations
             state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))

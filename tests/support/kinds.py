@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from wavewright import models
+from wavewright.models.base import Model
 
 LEVELS = 12
 
@@ -33,7 +34,7 @@ NARROW: dict[str, dict[str, Any]] = {
 }
 
 
-def build(kind: str, seed: int = 0, **more: Any) -> models.Model[Any]:
+def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
     """A model of that kind; every parameter is moved, so that none of them is zero or one."""
     name, fields = KINDS[kind]
     torch.manual_seed(seed)

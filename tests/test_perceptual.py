@@ -10,24 +10,24 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kinds import KINDS, build, codes_of
-from oracles import ORACLES, weights_of
-from wavewright import metrics
+from support.kinds import KINDS, build, codes_of
+from support.oracles import ORACLES, weights_of
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, WavewrightError
-from wavewright.measuring import evaluation, perceptual
+from wavewright.measuring import evaluation, perceptual, similarity
 from wavewright.measuring.evaluation import evaluate
-from wavewright.playing import native_model, scoring, torch_model
+from wavewright.models.output import Softmax
+from wavewright.playing import native_model, opening, scoring
 from wavewright.playing.stream import stream
-from wavewright.playing.torch_model import Run
-from wavewright.quantize import decode
+from wavewright.playing.torch_model import TorchModel
+from wavewright.quantize import Quantizer
 
 RATE = 16000
 
 
 @pytest.fixture(scope="module")
-def run(trained: Path) -> Run:
-    return torch_model.open_run(trained, "last")
+def run(trained: Path) -> TorchModel:
+    return opening.open_run(trained, "last")
 
 
 def tones(*pitches: float, seconds: float = 2.0) -> Any:
@@ -42,10 +42,10 @@ def test_entropy_is_that_of_the_distribution() -> None:
     logits = np.random.default_rng(0).normal(0, 5, (3, 7, 50)).astype(np.float32)
     p = np.exp(logits.astype(float))
     expected = scipy.stats.entropy(p / p.sum(-1, keepdims=True), base=2, axis=-1)
-    np.testing.assert_allclose(metrics.entropy(logits), expected, rtol=1e-9)
-    assert metrics.entropy(np.full(256, 1e6)) == 8
-    assert metrics.entropy(np.array([0.0, 0, -1e9])) == 1
-    assert metrics.entropy(np.array([1e4, 0, 0])) == 0
+    np.testing.assert_allclose(Softmax(256).entropy(logits), expected, rtol=1e-9)
+    assert Softmax(256).entropy(np.full(256, 1e6)) == 8
+    assert Softmax(256).entropy(np.array([0.0, 0, -1e9])) == 1
+    assert Softmax(256).entropy(np.array([1e4, 0, 0])) == 0
 
 
 @pytest.mark.parametrize("kind", ["naive embedded", "tiers 8 4 2", "gated"])
@@ -60,10 +60,10 @@ def test_entropy_of_what_a_model_expected(kind: str, monkeypatch: pytest.MonkeyP
         np.testing.assert_allclose(own, scipy.stats.entropy(p, base=2, axis=1), rtol=1e-5)
 
 
-def test_the_engine_and_torch_find_the_same_entropy(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_and_torch_find_the_same_entropy(run: TorchModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_model, "SCORE_LENGTH", 11)
     codes = np.random.default_rng(1).integers(0, 64, (3, 50))
-    np.testing.assert_allclose(run.native().entropy(codes), run.entropy(codes), rtol=1e-4)
+    np.testing.assert_allclose(opening.to_native(run).entropy(codes), run.entropy(codes), rtol=1e-4)
 
 
 # The nearest stretch
@@ -78,8 +78,8 @@ def test_nearest_against_brute_force(seed: int, n: int, length: int, block: int)
     sound[length // 2 : length // 2 + 15] = 321
     stretches = random.normal(size=(3, n))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "NEAREST_BLOCK", block)
-        found = metrics.nearest(stretches, sound)
+        patch.setattr(similarity, "NEAREST_BLOCK", block)
+        found = similarity.nearest(stretches, sound)
     windows = np.lib.stride_tricks.sliding_window_view(sound, n)
     expected = [max(np.corrcoef(q, w)[0, 1] if np.ptp(w) else 0.0 for w in windows) for q in stretches]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -90,17 +90,17 @@ def test_a_planted_copy_is_found_at_any_gain(at: int) -> None:
     sound = np.random.default_rng(2).integers(-9000, 9000, 96_000).astype(np.int16)
     copy = sound[at : at + 500] / 32767
     strangers = np.random.default_rng(3).normal(size=(1, 500))
-    found = metrics.nearest(np.stack([copy, 0.01 * copy + 0.2, strangers[0]]), sound)
+    found = similarity.nearest(np.stack([copy, 0.01 * copy + 0.2, strangers[0]]), sound)
     assert found[:2] == pytest.approx([1, 1], abs=1e-5)
     assert found[2] < 0.3
-    assert metrics.nearest(np.zeros((1, 500)), sound) == 0
+    assert similarity.nearest(np.zeros((1, 500)), sound) == 0
 
 
 def test_stretches_are_spread_from_start_to_end() -> None:
     sound = np.arange(100)
-    assert metrics.spread(sound, 10, 4)[:, 0].tolist() == [0, 30, 60, 90]
-    assert metrics.spread(sound, 30, 99).tolist() == [sound[i : i + 30].tolist() for i in (0, 35, 70)]
-    assert metrics.spread(sound, 101, 4).shape == (0, 101)
+    assert similarity.spread(sound, 10, 4)[:, 0].tolist() == [0, 30, 60, 90]
+    assert similarity.spread(sound, 30, 99).tolist() == [sound[i : i + 30].tolist() for i in (0, 35, 70)]
+    assert similarity.spread(sound, 101, 4).shape == (0, 101)
 
 
 # Spectra, pitch and onsets
@@ -191,11 +191,11 @@ def test_the_frechet_distance_of_like_sounds_is_that_of_chance() -> None:
 # All of it, of a model
 
 
-def test_generated_sound_is_that_of_the_stream(run: Run, corpus: Corpus) -> None:
+def test_generated_sound_is_that_of_the_stream(run: TorchModel, corpus: Corpus) -> None:
     found = evaluate(run, corpus, "valid", continuations=0, generate=1.5).generated
     assert found is not None
     codes = np.concatenate(list(stream(run.player(), 6000)), 1)
-    sound = decode(codes[0], 64, "mu-law").astype(float)
+    sound = Quantizer(64, "mu-law").decode(codes[0]).astype(float)
     seconds = [sound[:4000], sound[4000:]]
     assert (found.seconds, found.seed, found.entropy_seconds) == (1.5, 0, 0.1)
     assert found.rms_dbfs == pytest.approx([10 * np.log10(np.mean(s**2)) for s in seconds], abs=1e-3)
@@ -206,7 +206,7 @@ def test_generated_sound_is_that_of_the_stream(run: Run, corpus: Corpus) -> None
     assert found.nearest.mean < found.nearest.greatest <= 1
 
 
-def test_a_model_that_plays_by_heart_is_found_out(run: Run, corpus: Corpus) -> None:
+def test_a_model_that_plays_by_heart_is_found_out(run: TorchModel, corpus: Corpus) -> None:
     """The training split in place of what it makes: nearer to it than what was held out."""
     heart = corpus.samples("train")[2000:8000].astype(np.float32) / 32767
     found = evaluation._nearest(run, corpus, "test", heart)
@@ -219,7 +219,7 @@ def test_a_model_that_plays_by_heart_is_found_out(run: Run, corpus: Corpus) -> N
 
 
 def test_continuations_have_spectra_where_they_are_long_enough(
-    run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+    run: TorchModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(perceptual, "STFT_SAMPLES", 100)
     monkeypatch.setattr(perceptual, "spectral_distances", lambda made, truth: (made.shape[0], truth.shape[1]))
@@ -231,7 +231,9 @@ def test_continuations_have_spectra_where_they_are_long_enough(
     assert short.multi_resolution_stft is None
 
 
-def test_without_its_packages_the_core_still_works(run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_packages_the_core_still_works(
+    run: TorchModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(perceptual, "PACKAGES", ("no_such_package", "numpy"))
     assert evaluate(run, corpus, "test").bits_per_sample < 6
     expected = r"no_such_package, not installed: pip install 'wavewright\[experiments\]'"
@@ -242,7 +244,7 @@ def test_without_its_packages_the_core_still_works(run: Run, corpus: Corpus, mon
             evaluate(run, corpus, "test", generate=seconds)
 
 
-def test_a_split_of_a_moment_is_refused(run: Run, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_split_of_a_moment_is_refused(run: TorchModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "LEAST_SECONDS", 1.001)
     with pytest.raises(ConfigError, match="--split test: 4000 samples, too few to compare with; give --generate 0"):
         evaluate(run, corpus, "test", generate=1)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kinds import build
+from support.kinds import build
 from wavewright.formats.model_file import ModelFile, Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.export import export
-from wavewright.playing.torch_model import Run
+from wavewright.playing.torch_model import TorchModel
 
 # Wide enough for most matrices to be reduced.
 WIDE: dict[str, dict[str, Any]] = {
@@ -31,11 +31,11 @@ LEVELLING = {
 TRAINING = Training(run="mine", step=7, samples=900, best_bits=3.25, wavewright="0.1.0", torch="2.13.0")
 
 
-def run_of(kind: str, **more: Any) -> Run:
+def run_of(kind: str, **more: Any) -> TorchModel:
     """A run with a model of that kind, in float32."""
     name = build(kind).name
     model = build(kind, **{**WIDE[name], **more}).float()
-    return Run(name, model.config, "mu-law", 4000, LEVELLING, TRAINING, Path("runs/mine"), model)
+    return TorchModel(model.config, "mu-law", 4000, LEVELLING, TRAINING, Path("runs/mine"), model)
 
 
 def make(path: Path, kind: str = "tiers 6 3", precision: Precision = "float32", **more: Any) -> ModelFile:

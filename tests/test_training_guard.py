@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from tiny import tiny
+from support.tiny import tiny
 from wavewright.corpus.batches import Batch, Batches
 from wavewright.corpus.corpus import Corpus
 from wavewright.training.guard import PATIENCE, RECENT, WARM, Guard

@@ -1,85 +1,16 @@
-"""`wavewright inspect` and `wavewright prepare`: parse, one library call, print."""
+"""`wavewright prepare`: parse, one library call, print."""
 
 import math
-import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cyclopts import Parameter
-
-from wavewright.commands.console import print_json, say, table
-from wavewright.errors import ConfigError, WavewrightError, printable
+from wavewright.commands.console import print_json, progress, say, table
+from wavewright.commands.options import Flag, duration, some, worker_count
+from wavewright.errors import ConfigError
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
-    from wavewright.corpus.inspection import Health, Report
-
-Flag = Annotated[bool, Parameter(negative="")]
-HEADER = (
-    "file",
-    "format",
-    "rate",
-    "channels",
-    "seconds",
-    "peak",
-    "RMS dBFS",
-    "DC",
-    "clipped",
-    "silence s",
-    "notes",
-)
-
-
-def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
-    """Examine audio files: format, length, levels, clipping, silence, and why some cannot be read.
-
-    Parameters
-    ----------
-    paths
-        Audio files, or folders that are searched for them.
-    workers
-        Processes that decode; as many as there are processors unless given.
-    json
-        Print the report as JSON.
-    """
-    from wavewright.corpus import inspection
-
-    report = inspection.inspect(_some(paths), _workers(workers))
-    if json:
-        print_json(asdict(report))
-    else:
-        _print_report(report)
-    if not report.files:
-        where = ", ".join(printable(path) for path in paths)
-        why = f"; {len(report.refused)} refused, the first: {report.refused[0].reason}" if report.refused else ""
-        raise WavewrightError(f"{where}: no readable audio{why}")
-
-
-def _print_report(report: "Report") -> None:
-    if report.files:
-        table("audio files", HEADER, map(_row, report.files))
-    if report.refused:
-        table("refused", ("refused file", "reason"), ((one.name, one.reason) for one in report.refused))
-    print(
-        f"{len(report.files)} files, {_duration(report.seconds)}, {report.clipped} clipped samples;"
-        f" {len(report.refused)} refused; {report.passed_over} hidden or of other kinds passed over"
-    )
-
-
-def _row(one: "Health") -> tuple[str, ...]:
-    rms = "-inf" if one.rms_dbfs is None else f"{one.rms_dbfs:.1f}"
-    numbers = (f"{one.seconds:.3f}", f"{one.peak:.4f}", rms, f"{one.dc:+.5f}", f"{one.clipped}")
-    notes = "; ".join(one.notes)
-    return (
-        one.name,
-        one.format,
-        f"{one.rate}",
-        f"{one.channels}",
-        *numbers,
-        f"{one.silence_seconds:.2f}",
-        notes,
-    )
 
 
 def prepare(
@@ -162,7 +93,7 @@ def prepare(
         splits=None if splits is None else _read_splits(splits),
         seed=seed,
     )
-    corpus = make(_some(paths), out, settings, _workers(workers))
+    corpus = make(some(paths), out, settings, worker_count(workers), progress)
     if json:
         print_json(_summary(corpus))
     else:
@@ -193,7 +124,7 @@ def _summary(corpus: "Corpus") -> dict[str, Any]:
 def _print_summary(corpus: "Corpus") -> None:
     summary = _summary(corpus)
     rows = [
-        (split, part["tracks"], part["sections"], part["frames"], _duration(part["seconds"]))
+        (split, part["tracks"], part["sections"], part["frames"], duration(part["seconds"]))
         for split, part in summary["splits"].items()
     ]
     table(f"{corpus.path}, {corpus.rate} Hz", ("split", "tracks", "sections", "samples", "duration"), rows)
@@ -207,22 +138,6 @@ def _print_summary(corpus: "Corpus") -> None:
     ):
         if count:
             say(f"{count} {what}")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
-
-
-def _some(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    if not paths:
-        raise ConfigError("no PATH given; name audio files or a folder of them")
-    return paths
-
-
-def _workers(workers: int | None) -> int:
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: must be 1 or more")
-    return workers or os.cpu_count() or 1
 
 
 def _fractions(text: str) -> tuple[float, ...]:

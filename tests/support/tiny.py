@@ -69,14 +69,14 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
     fields = {**{f"model.{k}": v for k, v in values["model"].items() if k != "name"}, "encoding": values["encoding"]}
     fields |= {f"training.{k}": v for k, v in values["training"].items()}
     sets = [part for key, value in fields.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    return ["--model", settings.name, "--device", "cpu", *sets]
+    return ["--model", settings.model.name, "--device", "cpu", *sets]
 
 
 # Commands. A process that has torch imported already forks one child per command, which a test may kill.
 
 _fork = multiprocessing.get_context("forkserver")
 _fork.set_forkserver_preload(
-    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "torch._dynamo", "tiny"]
+    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "torch._dynamo", "support.tiny"]
 )
 
 

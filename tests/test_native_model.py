@@ -15,10 +15,11 @@ import soundfile
 import wavewright
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ModelFileError
-from wavewright.playing import native_model, torch_model
+from wavewright.playing import native_model, opening
 from wavewright.playing.export import export
 from wavewright.playing.live import play_aloud, stream_wav
-from wavewright.quantize import decode
+from wavewright.playing.torch_model import TorchModel
+from wavewright.sampling import Controls
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -27,7 +28,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained SampleRNN of conftest as a model file."""
     out = tmp_path_factory.mktemp("file") / "m.safetensors"
-    export(torch_model.open_run(trained), out)
+    export(opening.open_run(trained), out)
     return out
 
 
@@ -44,11 +45,11 @@ def test_the_engine_and_torch_write_the_same_take(
 
 
 def test_the_engine_and_torch_score_alike(trained: Path, corpus: Corpus) -> None:
-    run = torch_model.open_run(trained)
+    run = opening.open_run(trained)
     for split in ("train", "valid"):
         samples, sections = corpus.samples(split), corpus.sections(split)
         expected = run.score(samples, sections)
-        np.testing.assert_allclose(run.native().score(samples, sections), expected, rtol=1e-5)
+        np.testing.assert_allclose(opening.to_native(run).score(samples, sections), expected, rtol=1e-5)
 
 
 def test_a_file_plays_without_torch(file: Path) -> None:
@@ -63,7 +64,7 @@ def test_a_file_plays_without_torch(file: Path) -> None:
 
 def test_a_stream_is_the_take_in_blocks_of_any_size(file: Path) -> None:
     model = wavewright.load(file)
-    whole = decode(model.player(seed=4).generate(1200, 0.8)[0], model.config.q_levels, model.encoding)
+    whole = model.quantizer.decode(model.player(seed=4).generate(1200, Controls(0.8))[0])
     for block in (1, 7, 512):
         blocks = islice(model.stream(block, seed=4, temperature=0.8), 1200 // block)
         found = np.concatenate(list(blocks))
@@ -123,7 +124,7 @@ def test_play_sends_the_take_to_the_sound_card(file: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
     play_aloud(model, seconds=1, seed=6)
     assert heard.pop() == "closed"
-    whole = decode(model.player(seed=6).generate(model.rate)[0], model.config.q_levels, model.encoding)
+    whole = model.quantizer.decode(model.player(seed=6).generate(model.rate)[0])
     assert np.array_equal(np.concatenate(heard)[:, 0], whole)
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(wavewright.WavewrightError, match="pip install"):
@@ -131,12 +132,12 @@ def test_play_sends_the_take_to_the_sound_card(file: Path, monkeypatch: pytest.M
 
 
 def test_without_the_engine_torch_plays_and_says_so_once(
-    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("wavewright.playing.engine._engine", None)
-    model = native_model.open_model(file)
-    assert isinstance(model, torch_model.Run)
-    assert capsys.readouterr().err.count("not built") == 1
+    model = opening.open_model(file)
+    assert isinstance(model, TorchModel)
+    assert caplog.text.count("not built") == 1
     with pytest.raises(wavewright.WavewrightError, match="C\\+\\+ compiler"):
         wavewright.load(file).player()
 
@@ -146,7 +147,7 @@ def test_a_file_plays_in_its_own_precision_or_another(
     file: Path, precision: native_model.Precision, tmp_path: Path
 ) -> None:
     reduced = tmp_path / "r.safetensors"
-    export(torch_model.open_run(file), reduced, precision)
+    export(opening.open_run(file), reduced, precision)
     assert wavewright.load(reduced).player().precision == precision
     assert np.array_equal(
         wavewright.load(reduced).player().generate(400),

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from wavewright.corpus.prepare import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.formats.model_file import Training
-from wavewright.models.config import configure
+from wavewright.models import configure
 from wavewright.playing import guard
 from wavewright.playing import stream as streaming
-from wavewright.playing.guard import BLOCK, Trouble, Vigil, measure
+from wavewright.playing.guard import BLOCK, GenerationGuard, Trouble, measure
+from wavewright.playing.opening import open_run
 from wavewright.playing.stream import Playable, play, stream
-from wavewright.playing.torch_model import open_run
-from wavewright.quantize import Encoding, decode, encode, silence
-from wavewright.sampling import Sampling
+from wavewright.quantize import Encoding, Quantizer, silence
+from wavewright.sampling import Controls
 
 RATE = 14700
 LEVELS = 256
@@ -32,19 +32,19 @@ def music(seconds: float, seed: int = 0) -> Codes:
     """Decaying tones over a quiet hiss."""
     rng, t = np.random.default_rng(seed), np.arange(blocks(seconds) * BLOCK) / RATE
     tone = 0.5 * np.sin(2 * np.pi * (220 + 110 * (np.floor(2 * t) % 3)) * t) * np.exp(-4 * (t % 0.5))
-    return encode(tone + 0.002 * rng.standard_normal(len(t)), LEVELS, "mu-law").astype(np.int64)
+    return Quantizer(LEVELS, "mu-law").encode(tone + 0.002 * rng.standard_normal(len(t))).astype(np.int64)
 
 
 def noise(seconds: float, deviation: float = 0.3) -> Codes:
     drawn = deviation * np.random.default_rng(1).standard_normal(blocks(seconds) * BLOCK)
-    return encode(np.clip(drawn, -1, 1), LEVELS, "mu-law").astype(np.int64)
+    return Quantizer(LEVELS, "mu-law").encode(np.clip(drawn, -1, 1)).astype(np.int64)
 
 
 def rumble(seconds: float, level: float) -> Codes:
     """Low noise at a level in dBFS: several codes of mu-law, and yet no sound to speak of."""
     drawn = np.random.default_rng(2).standard_normal(blocks(seconds) * BLOCK + 63)
     low = np.convolve(drawn, np.ones(64) / 8, mode="valid")  # variance 1
-    return encode(10 ** (level / 20) * low, LEVELS, "mu-law").astype(np.int64)
+    return Quantizer(LEVELS, "mu-law").encode(10 ** (level / 20) * low).astype(np.int64)
 
 
 def constant(seconds: float, code: int) -> Codes:
@@ -57,7 +57,7 @@ def blocks(seconds: float) -> int:
 
 def judged(codes: Codes, heard: Codes | None = None) -> list[tuple[float, Trouble]]:
     """Every trouble of a stream, with the seconds at which it is noticed."""
-    watch = Vigil(LEVELS, "mu-law", RATE, np.zeros(0, np.int64) if heard is None else heard)
+    watch = GenerationGuard(Quantizer(LEVELS, "mu-law"), RATE, np.zeros(0, np.int64) if heard is None else heard)
     found = []
     for start in range(0, len(codes) - BLOCK + 1, BLOCK):
         if trouble := watch.judge(codes[start : start + BLOCK]):
@@ -71,8 +71,8 @@ def judged(codes: Codes, heard: Codes | None = None) -> list[tuple[float, Troubl
 @pytest.mark.parametrize("deviation", [0.01, 0.1, 0.3])
 def test_white_noise_is_flat_and_as_surprising_as_it_is_loud(deviation: float) -> None:
     # Of Hann-windowed frames of n samples of variance v, |X|^2 has the mean v sum(w^2) = v 3n / 8 at every frequency.
-    codes = encode(deviation * np.random.default_rng(0).standard_normal(BLOCK), 65536, "linear")
-    found = measure(codes, 65536, "linear")
+    codes = Quantizer(65536, "linear").encode(deviation * np.random.default_rng(0).standard_normal(BLOCK))
+    found = measure(codes, Quantizer(65536, "linear"))
     assert found.surprise == pytest.approx(10 * np.log10(deviation**2 * 3 / 8 * guard.FRAME), abs=0.5)
     assert found.flatness == pytest.approx(0, abs=0.5)
     assert found.spread == pytest.approx(deviation * 32768, rel=0.1)
@@ -80,7 +80,7 @@ def test_white_noise_is_flat_and_as_surprising_as_it_is_loud(deviation: float) -
 
 def test_a_tone_is_not_flat_and_a_shifted_one_shows_its_mean() -> None:
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(BLOCK) / RATE) + 0.2
-    found = measure(encode(tone, 65536, "linear"), 65536, "linear")
+    found = measure(Quantizer(65536, "linear").encode(tone), Quantizer(65536, "linear"))
     assert found.flatness < -30
     assert found.mean == pytest.approx(0.2, abs=0.01)
 
@@ -131,8 +131,8 @@ def test_without_a_healthy_past_there_is_nothing_to_go_back_to(fault: Codes) -> 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.02, 1), st.sampled_from([64, 256, 1024]), st.sampled_from(["linear", "mu-law"]))
 def test_decaying_tones_are_none_at_any_level(gain: float, levels: int, encoding: Encoding) -> None:
-    codes = encode(gain * decode(music(12), LEVELS, "mu-law"), levels, encoding).astype(np.int64)
-    watch = Vigil(levels, encoding, RATE, codes[:0])
+    codes = Quantizer(levels, encoding).encode(gain * Quantizer(LEVELS, "mu-law").decode(music(12))).astype(np.int64)
+    watch = GenerationGuard(Quantizer(levels, encoding), RATE, codes[:0])
     assert not any(watch.judge(codes[start : start + BLOCK]) for start in range(0, len(codes), BLOCK))
 
 
@@ -143,7 +143,7 @@ def test_recordings_are_none(folder: str, data: Path) -> None:
     assert files
     for file in files:
         amplitude = np.concatenate(list(audio_like_corpus(file, levelling)))
-        assert judged(encode(amplitude, LEVELS, "mu-law").astype(np.int64)) == [], file
+        assert judged(Quantizer(LEVELS, "mu-law").encode(amplitude).astype(np.int64)) == [], file
 
 
 # What becomes of it
@@ -198,31 +198,29 @@ def _no_players() -> None:
 def script(original: Codes, *redrawn: Codes) -> Script:
     facts = {"config": configure("naive-rnn", units=4), "encoding": "mu-law", "rate": RATE, "levelling": {}}
     training = Training("run", 1, 1, None, "0", "0")
-    return Script("naive-rnn", training=training, path=Path("run"), original=original, redrawn=redrawn, **facts)  # type: ignore[arg-type]
+    return Script(training=training, path=Path("run"), original=original, redrawn=redrawn, **facts)  # type: ignore[arg-type]
 
 
 def played(model: Playable, samples: int, **options: Any) -> Codes:
     return np.concatenate(list(play(model, samples, **options)), 1)
 
 
-def test_a_healthy_stream_is_the_raw_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_healthy_stream_is_the_raw_one(caplog: pytest.LogCaptureFixture) -> None:
     codes = np.stack([music(25, seed) for seed in range(3)])
     samples = codes.shape[1] - 700  # the last block is short
     assert np.array_equal(played(script(codes), samples, count=3), codes[:, :samples])
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(("fault", "patience"), [(constant(40, silence(LEVELS)), 10), (noise(40), 2)])
-def test_trouble_is_drawn_again_from_before_it(
-    fault: Codes, patience: float, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_trouble_is_drawn_again_from_before_it(fault: Codes, patience: float, caplog: pytest.LogCaptureFixture) -> None:
     good, again = music(8), music(60, seed=1)
     original = np.concatenate((good, fault))[None]
     made = played(script(original, again), original.shape[1])[0]
     cut = len(good) - blocks(1) * BLOCK  # a second before the trouble
     assert np.array_equal(made[:cut], good[:cut])
     assert np.array_equal(made[cut:], again[: len(made) - cut])
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = caplog.messages
     assert "take 1" in line
     assert f"at {len(good) / RATE:.1f} s; back to {cut / RATE:.1f} s and drawn again" in line
     heard = PLAYERS[1].heard
@@ -238,12 +236,12 @@ def test_only_the_take_in_trouble_is_drawn_again() -> None:
     assert judged(made[1]) == []
 
 
-def test_it_goes_back_further_each_time_and_then_gives_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_goes_back_further_each_time_and_then_gives_up(caplog: pytest.LogCaptureFixture) -> None:
     good = music(12)
     original = np.concatenate((good, noise(30)))[None]
     made = played(script(original, noise(60)), original.shape[1])
     assert made.shape == original.shape
-    lines = capsys.readouterr().err.splitlines()
+    lines = caplog.messages
     assert len(lines) == streaming.ATTEMPTS + 1
     assert "3 redraws did not help: it goes on as it is, unguarded" in lines[-1]
     places = [float(line.split("back to ")[1].split()[0]) for line in lines[:-1]]
@@ -251,20 +249,20 @@ def test_it_goes_back_further_each_time_and_then_gives_up(capsys: pytest.Capture
     assert places == pytest.approx([start - 1, start - 1 - 2, start - 1 - 2 - 3], abs=0.3)
 
 
-def test_guard_off_is_the_raw_truth(capsys: pytest.CaptureFixture[str]) -> None:
+def test_guard_off_is_the_raw_truth(caplog: pytest.LogCaptureFixture) -> None:
     original = np.concatenate((music(8), noise(10)))[None]
     assert np.array_equal(played(script(original), original.shape[1], guard=False), original)
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
-@pytest.mark.parametrize("sampling", [Sampling(temperature=0), Sampling(top_k=1)])
-def test_what_cannot_be_drawn_otherwise_is_only_told(sampling: Sampling, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("controls", [Controls(temperature=0), Controls(top_k=1)])
+def test_what_cannot_be_drawn_otherwise_is_only_told(controls: Controls, caplog: pytest.LogCaptureFixture) -> None:
     original = np.concatenate((music(8), noise(10)))[None]
-    assert np.array_equal(played(script(original), original.shape[1], sampling=sampling), original)
-    assert "the likeliest code alone would be drawn again" in capsys.readouterr().err
+    assert np.array_equal(played(script(original), original.shape[1], controls=controls), original)
+    assert "the likeliest code alone would be drawn again" in caplog.text
 
 
-def test_live_sound_is_given_at_once_and_goes_on_in_the_present(capsys: pytest.CaptureFixture[str]) -> None:
+def test_live_sound_is_given_at_once_and_goes_on_in_the_present(caplog: pytest.LogCaptureFixture) -> None:
     good, fault, again = music(8), noise(30), music(60, seed=4)
     original = np.concatenate((good, fault))[None]
     given_out: list[Codes] = []
@@ -274,7 +272,7 @@ def test_live_sound_is_given_at_once_and_goes_on_in_the_present(capsys: pytest.C
     made = np.concatenate(given_out)
     bad = len(good) + blocks(2) * BLOCK
     assert np.array_equal(made[: bad - BLOCK], original[0, : bad - BLOCK])  # what was heard stays
-    assert "goes on as from" in capsys.readouterr().err
+    assert "goes on as from" in caplog.text
     tail = made[bad + BLOCK :]
     assert any(np.array_equal(tail, again[start : start + len(tail)]) for start in range(0, 4 * BLOCK, BLOCK))
 

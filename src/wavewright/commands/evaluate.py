@@ -1,0 +1,122 @@
+"""`wavewright evaluate`: parse, one library call, print."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wavewright.commands.console import print_json, progress, say, table
+from wavewright.commands.options import Device, EngineName, Flag
+
+if TYPE_CHECKING:
+    from wavewright.measuring.evaluation import Evaluation, Generated
+
+
+def evaluate(
+    run: Path,
+    corpus: Path,
+    *,
+    split: Literal["train", "valid", "test"] = "test",
+    checkpoint: str = "best",
+    continuations: int = 4,
+    generate: float | None = None,
+    paper_compatible: Flag = False,
+    engine: EngineName = "auto",
+    device: Device = "auto",
+    json: Flag = False,
+) -> None:
+    """Score a trained model on a split of a corpus: bits per sample, continuations and free sound against the truth.
+
+    Parameters
+    ----------
+    run
+        A folder that `train` made, or a model file.
+    corpus
+        A corpus of the same sample rate.
+    split
+        Which part of it.
+    checkpoint
+        `best`, `last` or a step number.
+    continuations
+        Sections to continue from their middle for half a second and compare; 0 for none.
+    generate
+        Seconds of sound to make from silence and measure: level, DC, entropy, chroma, onsets, mel spectrum, and
+        whether it is copied from the training split. 10 where the packages of wavewright[experiments] are installed;
+        0 for none.
+    paper_compatible
+        Only bits per sample, as the SampleRNN and SaShiMi papers count them: examples of 8 s at 16 kHz, each min-max
+        scaled, of a corpus, an audio file or a folder of audio.
+    engine
+        `native` is the C++ engine, `torch` the model that was trained; `auto` takes the engine.
+    device
+        Where torch computes.
+    json
+        Print the figures as JSON.
+    """
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.measuring import perceptual
+    from wavewright.measuring.as_papers import evaluate_as_papers
+    from wavewright.measuring.evaluation import evaluate as score
+    from wavewright.playing.opening import open_model
+
+    opened = open_model(run, checkpoint, engine=engine, device=device)
+    if paper_compatible:
+        result = evaluate_as_papers(opened, corpus, split)
+    else:
+        if generate is None:
+            generate = 0.0 if perceptual.missing() else 10.0
+        result = score(
+            opened, Corpus.open(corpus), split, continuations=continuations, generate=generate, progress=progress
+        )
+    if json:
+        print_json(asdict(result))
+    else:
+        _print_evaluation(result)
+    if not paper_compatible and (names := perceptual.missing()):
+        say(f"without {', '.join(names)} some measures are left out: pip install 'wavewright[experiments]'")
+
+
+def _print_evaluation(result: "Evaluation") -> None:
+    rows = [(name, f"{bits:.4f}") for name, bits in result.tracks.items()]
+    scaled = ", as the papers scale it" if result.paper_compatible else ""
+    table(f"{result.run}, step {result.step}, {result.split}{scaled}", ("track", "bits per sample"), rows)
+    print(
+        f"all {result.samples} samples: {result.bits_per_sample:.4f} bits ({result.nats_per_sample:.4f} nats) "
+        f"per sample; zero-order entropy {result.zero_order_entropy:.4f} bits"
+    )
+    if (made := result.continuations) is not None:
+        print(
+            f"{made.count} continuations of {made.seconds:.2f} s after {made.prime_seconds:.2f} s: mean absolute "
+            f"difference {made.mean_absolute_difference:.4f}, cross-correlation {made.cross_correlation:.3f}"
+        )
+        if made.multi_resolution_stft is not None:
+            print(
+                f"  their spectra: multi-resolution STFT distance {made.multi_resolution_stft:.3f}, spectral "
+                f"convergence {made.spectral_convergence:.3f} (0 is the truth, silence has 1)"
+            )
+    if result.generated is not None:
+        _print_generated(result.generated)
+
+
+def _print_generated(made: "Generated") -> None:
+    def figure(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    largest_dc = max(made.dc, key=abs)
+    print(
+        f"{made.seconds:g} s generated from silence: each second {min(made.rms_dbfs):.1f} to {max(made.rms_dbfs):.1f} "
+        f"dBFS, greatest DC {largest_dc:+.4f}; entropy {min(made.entropy):.2f} to {max(made.entropy):.2f} bits"
+    )
+    near = made.nearest
+    rows = [
+        ("pitch classes, distance (0 to 1)", figure(made.chroma.distance), figure(made.chroma.baseline)),
+        (
+            "log-mel Frechet distance, dB^2",
+            figure(made.log_mel_frechet_distance),
+            figure(made.log_mel_frechet_baseline),
+        ),
+        ("onsets a second", figure(made.onsets.generated_per_second), figure(made.onsets.corpus_per_second)),
+        ("onset strength, dB", figure(made.onsets.generated_strength), figure(made.onsets.corpus_strength)),
+        ("nearest in training, mean (1: a copy)", figure(near.mean), figure(near.held_out_mean)),
+        ("nearest in training, greatest", figure(near.greatest), figure(near.held_out_greatest)),
+    ]
+    table("beside real sound of the same length", ("measure", "generated", "real"), rows)

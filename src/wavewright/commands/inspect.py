@@ -1,0 +1,77 @@
+"""`wavewright inspect`: parse, one library call, print."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wavewright.commands.console import print_json, progress, table
+from wavewright.commands.options import Flag, duration, some, worker_count
+from wavewright.errors import WavewrightError, printable
+
+if TYPE_CHECKING:
+    from wavewright.corpus.inspection import Inspected, Report
+
+HEADER = (
+    "file",
+    "format",
+    "rate",
+    "channels",
+    "seconds",
+    "peak",
+    "RMS dBFS",
+    "DC",
+    "clipped",
+    "silence s",
+    "notes",
+)
+
+
+def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
+    """Examine audio files: format, length, levels, clipping, silence, and why some cannot be read.
+
+    Parameters
+    ----------
+    paths
+        Audio files, or folders that are searched for them.
+    workers
+        Processes that decode; as many as there are processors unless given.
+    json
+        Print the report as JSON.
+    """
+    from wavewright.corpus import inspection
+
+    report = inspection.inspect(some(paths), worker_count(workers), progress)
+    if json:
+        print_json(asdict(report))
+    else:
+        _print_report(report)
+    if not report.files:
+        where = ", ".join(printable(path) for path in paths)
+        why = f"; {len(report.refused)} refused, the first: {report.refused[0].reason}" if report.refused else ""
+        raise WavewrightError(f"{where}: no readable audio{why}")
+
+
+def _print_report(report: "Report") -> None:
+    if report.files:
+        table("audio files", HEADER, map(_row, report.files))
+    if report.refused:
+        table("refused", ("refused file", "reason"), ((one.name, one.reason) for one in report.refused))
+    print(
+        f"{len(report.files)} files, {duration(report.seconds)}, {report.clipped} clipped samples;"
+        f" {len(report.refused)} refused; {report.passed_over} hidden or of other kinds passed over"
+    )
+
+
+def _row(one: "Inspected") -> tuple[str, ...]:
+    rms = "-inf" if one.rms_dbfs is None else f"{one.rms_dbfs:.1f}"
+    numbers = (f"{one.seconds:.3f}", f"{one.peak:.4f}", rms, f"{one.dc:+.5f}", f"{one.clipped}")
+    notes = "; ".join(one.notes)
+    return (
+        one.name,
+        one.format,
+        f"{one.rate}",
+        f"{one.channels}",
+        *numbers,
+        f"{one.silence_seconds:.2f}",
+        notes,
+    )

@@ -1,0 +1,79 @@
+"""How like two sounds are, sample by sample, in numpy and scipy. See docs/evaluation.md."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.quantize import FULL_SCALE
+
+SILENT = 1e-4  # RMS, -80 dBFS: what is below is like any silence, so nothing is said of it
+NEAREST_BLOCK = 1 << 16  # samples transformed at once: about the fastest of the powers of two
+
+
+def mean_absolute_difference(generated: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Mean |generated - truth|, in units of amplitude (the thesis's wish, 5.1)."""
+    return float(np.abs(generated - truth).mean())
+
+
+def cross_correlation(generated: NDArray[np.floating], truth: NDArray[np.floating], max_lag: int) -> tuple[float, int]:
+    """The greatest normalised cross-correlation within `max_lag` samples, in [-1, 1], and its lag.
+
+    A positive lag means that `generated` is late. Silence correlates with nothing: 0 at lag 0.
+    """
+    from scipy.signal import correlate, correlation_lags
+
+    a, b = generated - generated.mean(), truth - truth.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    if not scale:
+        return 0.0, 0
+    lags = correlation_lags(len(a), len(b))
+    near = np.abs(lags) <= max_lag
+    values = correlate(a, b)[near] / scale
+    best = int(np.argmax(values))
+    return float(values[best]), int(lags[near][best])
+
+
+def pieces(values: NDArray[np.floating], size: int) -> list[NDArray[np.floating]]:
+    """Values (T,) cut every `size`; the last may be shorter."""
+    return np.split(values, range(size, len(values), size))
+
+
+def spread(sound: NDArray[Any], length: int, most: int) -> NDArray[Any]:
+    """Up to `most` stretches (K, length) of a sound (N,), evenly spread, none overlapping another."""
+    count = min(most, len(sound) // length)
+    starts = np.linspace(0, len(sound) - length, count).astype(int)
+    return np.asarray(sound[starts[:, None] + np.arange(length)])
+
+
+def nearest(stretches: NDArray[np.floating], sound: NDArray[np.int16]) -> NDArray[np.float64]:
+    """The greatest normalised cross-correlation (K,), in [-1, 1], of each stretch (K, n) with any of `sound` (N,).
+
+    1 is a copy at any gain and offset. Silence correlates with nothing. `sound` is read in
+    blocks, so that memory does not grow with it: one transform a block, shared by all stretches.
+    Where it is shorter than n there is nothing to find: -1.
+    """
+    from scipy import fft
+
+    if not len(stretches):
+        return np.empty(0)
+    n = stretches.shape[1]
+    size = fft.next_fast_len(max(NEAREST_BLOCK, 4 * n), real=True)
+    centred = stretches - stretches.mean(1, keepdims=True)
+    lengths = np.sqrt(np.square(centred).sum(1, keepdims=True))
+    wanted = fft.rfft((centred / np.maximum(lengths, 1e-12)).astype(np.float32), size).conj()
+    best = np.full(len(stretches), -1.0)
+    for start in range(0, len(sound) - n + 1, size - n + 1):
+        block = sound[start : start + size] / FULL_SCALE
+        block -= block.mean()  # keeps rounding small where there is DC
+        products = fft.irfft(fft.rfft(block.astype(np.float32), size) * wanted, size)
+        scale = _inverse_lengths(block, n)
+        best = np.maximum(best, (products[:, : len(scale)] * scale).max(1))
+    return np.minimum(best, 1.0)  # which rounding may exceed
+
+
+def _inverse_lengths(block: NDArray[np.float64], n: int) -> NDArray[np.float32]:
+    """1 / |window - its mean| for each window of n samples, (N - n + 1,); 0 for silence."""
+    sums, squares = (np.concatenate([[0.0], np.cumsum(values)]) for values in (block, np.square(block)))
+    energy = squares[n:] - squares[:-n] - np.square(sums[n:] - sums[:-n]) / n
+    return np.where(energy > n * SILENT**2, 1 / np.sqrt(np.maximum(energy, 1e-12)), 0.0).astype(np.float32)

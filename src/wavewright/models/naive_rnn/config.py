@@ -1,0 +1,62 @@
+"""The fields of a NaiveRNN (thesis, section 3.1), its presets and its weights. No torch here."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+
+from wavewright.models import presets
+from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear, recurrent
+
+if TYPE_CHECKING:
+    from wavewright.models.naive_rnn.network import NaiveRNN
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "thesis": {
+        "model": {"layers": 2, "units": 512, "input": "scalar"},
+        "encoding": "linear",
+        "training": {**presets.THESIS, "length": 128},
+    },
+    "small": {
+        "model": {"layers": 2, "units": 192},
+        "training": {**presets.SMALL, "length": 256},
+    },
+    "tiny": {
+        "model": {"layers": 1, "units": 64},
+        "training": {"batch_size": 8, "length": 128, "learning_rate": 3e-3, "checkpoint_every": 200},
+    },
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class NaiveRNNConfig(ModelConfig):
+    """The fields of a NaiveRNN.
+
+    Attributes:
+        layers: LSTM layers, each with its input added to its output.
+        units: hidden units of each.
+        input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
+        forget_bias: where the forget gates' biases start; TensorFlow's LSTM cell has 1.
+        q_levels: Q, the number of codes.
+    """
+
+    name: ClassVar[str] = "naive-rnn"
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    layers: Depth = 2
+    units: Size = 512
+    input: Literal["scalar", "embedded"] = "embedded"
+    forget_bias: float = 1.0
+    q_levels: Levels = 256
+
+    def build(self) -> "NaiveRNN":
+        """See ModelConfig."""
+        from wavewright.models.naive_rnn.network import NaiveRNN
+
+        return NaiveRNN(self)
+
+    def shapes(self) -> Shapes:
+        """See ModelConfig."""
+        yield from code_input(self.input, self.q_levels, self.units)
+        for i in range(self.layers):
+            yield from recurrent(f"layers.{i}", "lstm", self.units, self.units)
+        yield from linear("output", self.units, self.output.size)

@@ -1,0 +1,138 @@
+"""The fields of a SampleRNN (thesis, section 3.2; arXiv:1612.07837), its presets and its weights. No torch here."""
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from wavewright.models import presets
+from wavewright.models.config import STRICT, Cell, Depth, Levels, ModelConfig, Shapes, Size, linear, recurrent
+
+if TYPE_CHECKING:
+    from wavewright.models.sample_rnn.network import SampleRNN
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "thesis": {
+        "model": {
+            "frame_sizes": [8, 2],
+            "window": 2,
+            "units": 512,
+            "input": "scalar",
+            "frame_scale": 1.0,
+        },
+        "encoding": "linear",
+        "training": {**presets.THESIS, "length": 512, "clip": "value"},
+    },
+    "paper": {
+        "model": {
+            "frame_sizes": [8, 2],
+            "units": 1024,
+            "cell": "gru",
+            "learned_state": True,
+            "weight_norm": True,
+            "forget_bias": 3.0,
+        },
+        "encoding": "linear",
+        "training": {**presets.THESIS, "length": 512, "clip": "value"},
+    },
+    "small": {
+        "model": {"frame_sizes": [8, 4, 2], "units": 128},
+        "training": {**presets.SMALL, "learning_rate": 1.4e-3, "length": 256},
+    },
+    "tiny": {
+        "model": {"frame_sizes": [8, 2], "units": 64, "embedding": 32},
+        "training": {"batch_size": 8, "length": 512, "learning_rate": 3e-3, "checkpoint_every": 200},
+    },
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class SampleRNNConfig(ModelConfig):
+    """The fields of a SampleRNN.
+
+    Attributes:
+        frame_sizes: samples in a frame of each recurrent tier, the slowest first; each divides the one before it.
+            (8, 2) is the thesis's and the paper's 3-tier model, (16,) the paper's 2-tier model.
+        window: how many past samples the sample tier sees; none means the smallest frame size.
+        units: width of every tier.
+        n_rnn: recurrent layers in each tier.
+        cell: `lstm` or `gru`.
+        input: `scalar`, the thesis's numbers, or `embedded`, a learned vector for each code, at the sample tier (the
+            paper's; worth 0.17 bits, see ANCHORS.md).
+        embedding: length of those vectors.
+        frame_scale: frames are real numbers in [-frame_scale, frame_scale]; 1 in the thesis, 2 in the paper's code.
+        learned_state: learn where the recurrent layers start, instead of zeros.
+        weight_norm: learn each matrix row's length and direction apart.
+        forget_bias: where an LSTM's forget gates start; 1 in the thesis, 3 in the paper's code.
+        q_levels: Q, the number of codes.
+    """
+
+    name: ClassVar[str] = "sample-rnn"
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    frame_sizes: tuple[int, ...] = (8, 2)
+    window: Size | None = None
+    units: Size = 512
+    n_rnn: Depth = 1
+    cell: Cell = "lstm"
+    input: Literal["scalar", "embedded"] = "embedded"
+    embedding: Size = 256
+    frame_scale: float = Field(default=2.0, gt=0)
+    learned_state: bool = False
+    weight_norm: bool = False
+    forget_bias: float = 1.0
+    q_levels: Levels = 256
+
+    @field_validator("frame_sizes", mode="before")
+    @classmethod
+    def _one_frame_size(cls, value: object) -> object:
+        return (value,) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _frames_divide(self) -> "SampleRNNConfig":
+        if not self.frame_sizes or min(self.frame_sizes) < 1 or max(self.frame_sizes) > 65536:
+            raise ValueError("frame_sizes: give one frame size at least, each 1 or more and 65536 at most")
+        for slow, fast in pairwise(self.frame_sizes):
+            if slow % fast:
+                raise ValueError(f"frame_sizes: {fast} does not divide {slow}; give sizes that divide one another")
+        return self
+
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        """How many steps of the next faster tier each tier conditions; for the last, the sample tier's."""
+        return tuple(slow // fast for slow, fast in pairwise((*self.frame_sizes, 1)))
+
+    @property
+    def reach(self) -> int:
+        """How many past samples the sample tier sees."""
+        return self.window or self.frame_sizes[-1]
+
+    def build(self) -> "SampleRNN":
+        """See ModelConfig."""
+        from wavewright.models.sample_rnn.network import SampleRNN
+
+        return SampleRNN(self)
+
+    def multiplied_out(self) -> Self:
+        """See ModelConfig."""
+        return replace(self, weight_norm=False)
+
+    def shapes(self) -> Shapes:
+        """See ModelConfig."""
+        units, embedded = self.units, self.input == "embedded"
+        for i, (frame, ratio) in enumerate(zip(self.frame_sizes, self.ratios, strict=True)):
+            if i:
+                yield from linear(f"tiers.{i}.frame_input", frame, units)
+            for j in range(self.n_rnn):
+                inputs = frame if i == j == 0 else units
+                name = f"tiers.{i}.layers.{j}"
+                yield from recurrent(name, self.cell, inputs, units, learned_state=self.learned_state)
+            yield from linear(f"tiers.{i}.upsample", units, ratio * units)
+        if embedded:
+            yield "embedding.weight", (self.q_levels, self.embedding)
+        yield from linear("sample_input", self.reach * (self.embedding if embedded else 1), units)
+        yield from linear("hidden.0", units, units)
+        yield from linear("hidden.1", units, units)
+        yield from linear("output", units, self.output.size)

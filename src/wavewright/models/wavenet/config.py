@@ -1,0 +1,113 @@
+"""The fields of a WaveNet (thesis, section 3.3; arXiv:1609.03499), its presets and its weights. No torch here."""
+
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from wavewright.models import presets
+from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear
+
+LONGEST = 1 << 20  # receptive field, in samples
+
+if TYPE_CHECKING:
+    from wavewright.models.wavenet.network import WaveNet
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "thesis": {
+        "model": {"blocks": 2, "layers": 12, "channels": 128, "form": "plain", "input": "scalar"},
+        "encoding": "linear",
+        "training": {**presets.THESIS, "length": 14700, "batch_size": 16},
+    },
+    "paper": {
+        "model": {"blocks": 4, "layers": 10, "channels": 128, "skip_channels": 256},
+        "training": {"batch_size": 8, "length": 14700, "clip": "none"},
+    },
+    "small": {
+        "model": {"blocks": 2, "layers": 10, "channels": 32, "skip_channels": 64},
+        # at a rate that stays it ends in silence; SampleRNN does at one that falls (docs/experiments.md)
+        "training": {
+            **presets.SMALL,
+            "batch_size": 4,
+            "length": 2048,
+            "schedule": "cosine",
+            "schedule_steps": 10_000,
+        },
+    },
+    "tiny": {
+        "model": {"blocks": 1, "layers": 8, "channels": 24},
+        "training": {"batch_size": 4, "length": 2048, "learning_rate": 3e-3, "checkpoint_every": 200},
+    },
+}
+
+
+@dataclass(frozen=True, config=STRICT)
+class WaveNetConfig(ModelConfig):
+    """The fields of a WaveNet.
+
+    Attributes:
+        blocks: how often the dilations 1, 2, 4 ... are gone through.
+        layers: dilated layers in a block; dilation filter_width ** i.
+        channels: width of every layer.
+        skip_channels: width of the gated form's skip path and output network; none means `channels`.
+        filter_width: taps of each convolution.
+        form: `plain` (the thesis's) or `gated` (the paper's).
+        input: `scalar`, one real channel, or `embedded`, a learned vector for each code (gated form only).
+        gain: standard deviation of the plain form's weights over He's sqrt(2 / fan_in); fast-wavenet had sqrt(1/2), by
+            which 40 layers shrink the signal 2^-20 times and do not learn (docs/models.md).
+        q_levels: Q, the number of codes.
+    """
+
+    name: ClassVar[str] = "wavenet"
+    presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
+
+    blocks: Depth = 2
+    layers: Depth = 10
+    channels: Size = 128
+    skip_channels: Size | None = None
+    filter_width: int = Field(default=2, ge=2, le=65536)
+    form: Literal["plain", "gated"] = "gated"
+    input: Literal["scalar", "embedded"] = "embedded"
+    gain: float = Field(default=1.0, gt=0)
+    q_levels: Levels = 256
+
+    def __post_init__(self) -> None:
+        if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
+            raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
+        if self.receptive_field > LONGEST:
+            raise ValueError(f"layers: a receptive field of more than {LONGEST} samples; take fewer layers or blocks")
+
+    @property
+    def dilations(self) -> tuple[int, ...]:
+        """Of every layer, from the input on."""
+        block = [self.filter_width**i for i in range(self.layers)]
+        return tuple(islice(cycle(block), self.blocks * self.layers))
+
+    @property
+    def receptive_field(self) -> int:
+        """1 + (filter_width - 1) * the sum of the dilations, in samples."""
+        return 1 + self.blocks * (self.filter_width**self.layers - 1)
+
+    def build(self) -> "WaveNet":
+        """See ModelConfig."""
+        from wavewright.models.wavenet.network import WaveNet
+
+        return WaveNet(self)
+
+    def shapes(self) -> Shapes:
+        """See ModelConfig."""
+        width, skip, taps = self.channels, self.skip_channels or self.channels, self.filter_width
+        if self.form == "plain":
+            for i in range(self.blocks * self.layers):
+                yield f"layers.{i}.weight", (width, width if i else 1, taps)
+            yield from linear("output", width, self.output.size)
+            return
+        yield from code_input(self.input, self.q_levels, width)
+        for i in range(self.blocks * self.layers):
+            yield f"layers.{i}.weight", (2 * width, width, taps)
+            yield f"layers.{i}.bias", (2 * width,)
+            yield f"layers.{i}.out_weight", (width + skip, width, 1)
+            yield f"layers.{i}.out_bias", (width + skip,)
+        yield from linear("output.1", skip, skip)
+        yield from linear("output.3", skip, self.output.size)

@@ -1,0 +1,130 @@
+"""Opens trained models, runs and model files alike. Only this module knows both back ends."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wavewright.errors import ConfigError, WavewrightError, need_torch, printable
+from wavewright.files import read_json
+from wavewright.formats import model_file
+from wavewright.formats.config import RunConfig
+from wavewright.formats.model_file import ModelFacts, Training
+from wavewright.formats.precision import Precision
+from wavewright.playing.engine import available
+from wavewright.playing.native_model import NativeModel
+from wavewright.playing.playable import Playable
+
+if TYPE_CHECKING:
+    from wavewright.playing.torch_model import TorchModel
+
+log = logging.getLogger(__name__)
+
+
+def shipped(path: Path) -> Path:
+    """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name.
+
+    A run or file of that name here goes before; a folder of recordings, or an experiment's, does not.
+    """
+    own = Path(__file__).parents[1] / "data" / f"{path}.safetensors"
+    theirs = path.is_file() or (path / "config.json").exists()
+    return own if len(path.parts) == 1 and not theirs and own.is_file() else path
+
+
+def load(path: Path | str, *, precision: Precision | None = None, threads: int | None = None) -> NativeModel:
+    """A model file, ready to be played.
+
+    Args:
+        path: a .safetensors file that `wavewright export` made; `piano` comes with the package.
+        precision: in which to play it; none means the file's own.
+        threads: see Engine.
+
+    Raises:
+        ModelFileError: it is not one, or damaged.
+    """
+    file = model_file.load(shipped(Path(path)))
+    facts = {name: getattr(file, name) for name in ModelFacts.__dataclass_fields__}
+    return NativeModel(
+        **facts, path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads
+    )
+
+
+def open_model(
+    path: Path, which: str = "best", *, engine: Literal["auto", "native", "torch"] = "auto", device: str = "auto"
+) -> Playable:
+    """Open a run folder or a model file with the back end asked for; `auto` is the engine where it can be had.
+
+    Args:
+        path: of the run or the file; `piano` comes with the package.
+        which: checkpoint of a run: `best`, `last` or a step.
+        engine: `native` needs torch only to read a run folder.
+        device: torch's; the engine plays on the CPU.
+
+    Raises:
+        WavewrightError: no such model, a damaged one, or a back end that cannot be had.
+    """
+    path = shipped(path)
+    on_cpu = device in ("auto", "cpu")
+    if engine == "auto":
+        engine = "native" if on_cpu and available() else "torch"
+        if on_cpu and not available():
+            log.warning(
+                "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
+            )
+    if engine == "native":
+        if not on_cpu:
+            raise ConfigError(f"--device {device}: the native engine plays on the CPU; use --engine torch")
+        if path.suffix == ".safetensors" and which == "best":
+            return load(path)
+    run = open_run(path, which, device if engine == "torch" else "cpu")
+    return run if engine == "torch" else to_native(run)
+
+
+def to_native(run: "TorchModel") -> NativeModel:
+    """The same model for the engine."""
+    config, model = run.plain_model()
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+
+
+def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":
+    """Open a run with its `best` or `last` checkpoint or that of a step, or a model file (.safetensors), which has one.
+
+    Raises:
+        WavewrightError: no run, no such checkpoint, or a damaged one; a model file that cannot be used.
+    """
+    need_torch()
+    from wavewright.devices import choose_device
+    from wavewright.formats import checkpoint
+    from wavewright.playing.torch_model import TorchModel, from_file, with_weights
+
+    path, where = shipped(path), choose_device(device)
+    if path.suffix == ".safetensors":
+        if which != "best":
+            raise ConfigError(f"--checkpoint {which}: {path} is a model file, which holds but one; leave it out")
+        return from_file(model_file.load(path), where)
+    config_file = path / "config.json"
+    if not config_file.is_file():
+        raise WavewrightError(
+            f"{path}: not a run (no config.json), nor a .safetensors file; make one with `wavewright train`"
+        )
+    facts = read_json(config_file)
+    try:
+        config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})
+        rate, levelling = int(facts["corpus"]["rate"]), dict(facts["corpus"]["levelling"])
+        versions = {key: str(facts["made_by"][key]) for key in ("wavewright", "torch")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
+    saved = checkpoint.load(checkpoint.find(path, which))
+    model = with_weights(config.model, saved.model, saved.folder, where)
+    try:
+        best = saved.facts["best"]
+        training = Training(
+            run=printable(path.resolve().name),
+            step=saved.facts["step"],
+            samples=saved.facts["samples"],
+            best_bits=best and best["bits"],
+            **versions,
+        )
+    except (KeyError, TypeError, ValueError):
+        raise WavewrightError(f"{saved.folder / 'training.json'}: damaged; {checkpoint.REMEDY}") from None
+    return TorchModel(config.model, config.encoding, rate, levelling, training, path, model)
