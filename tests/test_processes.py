@@ -27,9 +27,9 @@ MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def run_two(arguments: list[object], launcher: tuple[str, ...] = TORCHRUN) -> subprocess.CompletedProcess[str]:
+def run_two(arguments: list[object]) -> subprocess.CompletedProcess[str]:
     """Run `wavewright ARGUMENTS` as two processes; where it hangs, none of them stays."""
-    command = [sys.executable, "-m", *launcher, "-m", "wavewright", *map(str, arguments)]
+    command = [sys.executable, "-m", *TORCHRUN, "-m", "wavewright", *map(str, arguments)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:
@@ -40,9 +40,9 @@ def run_two(arguments: list[object], launcher: tuple[str, ...] = TORCHRUN) -> su
     return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
-def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int, launcher: tuple[str, ...] = TORCHRUN) -> Any:
+def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int) -> Any:
     arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", steps, "--resume"]
-    return run_two(arguments, launcher)
+    return run_two(arguments)
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -88,13 +88,10 @@ def test_two_processes_resume_to_the_same_bits(sample_rnn: tuple[Path, Path], co
     assert hashes(tmp_path / "run", STEPS) == hashes(sample_rnn[1], STEPS)
 
 
-def test_accelerate_launches_it_with_lanes_to_spare(corpus: Corpus, tmp_path: Path) -> None:
+def test_lanes_to_spare_fill_up_the_processes(corpus: Corpus, tmp_path: Path) -> None:
     """Three lanes over two processes become four: as one process with four."""
     config = tiny("wavenet", **{**MANY, "batch_size": 3})
-    # Without MPI, `--cpu` starts one process, whatever number is asked for; `--multi_gpu` starts them all.
-    launcher = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1")
-    launcher += ("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")
-    result = launch(config, corpus, tmp_path / "two", STEPS, launcher)
+    result = launch(config, corpus, tmp_path / "two", STEPS)
     assert result.returncode == 0, result.stderr
     train(tiny("wavenet", **MANY), corpus, tmp_path / "one", Budget(steps=STEPS), device="cpu")
     follows(tmp_path / "two", tmp_path / "one")

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from conftest import ROOT
+from wavewright.commands import demo as command
 from wavewright.experiments import demo
 
 SHORTER = {"--minutes 30": "--minutes 0.03", "--seconds 10": "--seconds 0.05", "--count 4": "--count 2 --seconds 0.05"}
@@ -50,7 +51,7 @@ def test_readme_commands_do_what_they_say(clip, tmp_path, wavewright, monkeypatc
 def test_the_demo_leaves_sounds_and_pictures(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "STEPS", 3)
     monkeypatch.setattr(demo, "SECONDS", 0.1)
-    demo.run(tmp_path / "demo")
+    command.demo(out=tmp_path / "demo")
     for name in ("original.wav", "generated.wav", "variation.wav"):
         info = soundfile.info(tmp_path / "demo" / name)
         assert info.duration == pytest.approx(0.1, abs=1e-3)

@@ -1,5 +1,6 @@
 """Whole runs under sabotage: they skip, roll back, say so, and learn all the same, or give up and lose nothing."""
 
+import logging
 import math
 import shutil
 from collections.abc import Callable
@@ -151,7 +152,7 @@ def test_a_lost_cause_is_given_up_in_one_line(corpus: Corpus, tmp_path: Path) ->
 
 
 def test_a_validation_that_drifts_rolls_back(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ordinary, calls = Trainer.validate, []
 
@@ -160,9 +161,10 @@ def test_a_validation_that_drifts_rolls_back(
         value = ordinary(trainer)
         return value + 3 if value is not None and len(calls) == 3 else value
 
+    caplog.set_level(logging.INFO, "wavewright")
     monkeypatch.setattr(Trainer, "validate", validate)
     (said,) = train(tmp_path / "run", corpus, 100)
-    assert said in capfd.readouterr().err.splitlines()
+    assert said in caplog.messages
     assert said.startswith("step 60: validation went from ")
     assert "back to step 40" in said
     assert calls == [20, 40, 60, 60, 80, 100]
@@ -186,7 +188,7 @@ def test_a_second_loss_goes_back_further_and_another_way(corpus: Corpus, tmp_pat
         rates.append(trainer.schedule.scale)
         steps.append(trainer.step)
         assert trainer.batches.position.offset == 0
-        assert trainer.state is None
+        assert trainer.lane_state is None
     assert steps[:2] == [80, 60]
     assert steps[2] <= 60
     assert orders == [1, 2, 3]
@@ -204,7 +206,9 @@ def test_a_run_that_rolls_back_resumes_to_the_same_bits(corpus: Corpus, tmp_path
     assert hashes(run, 90) == hashes(whole, 90)
 
 
-def test_a_bad_step_is_said_in_one_line(corpus: Corpus, tmp_path: Path, sabotage: Any, capfd: Any) -> None:
+def test_a_bad_step_is_said_in_one_line(
+    corpus: Corpus, tmp_path: Path, sabotage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     def act(trainer: Trainer) -> None:
         def poison(gradient: torch.Tensor) -> torch.Tensor:
             hook.remove()
@@ -213,8 +217,9 @@ def test_a_bad_step_is_said_in_one_line(corpus: Corpus, tmp_path: Path, sabotage
         hook = trainer.parameters[0].register_hook(poison)
 
     sabotage(act)
+    caplog.set_level(logging.INFO, "wavewright")
     train(tmp_path / "run", corpus, MOMENT + 5)
-    lines = [line for line in capfd.readouterr().err.splitlines() if "skipped" in line]
+    lines = [line for line in caplog.messages if "skipped" in line]
     assert lines == [f"step {MOMENT + 1}: skipped, gradient norm of nan"]
 
 

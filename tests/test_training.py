@@ -62,7 +62,7 @@ def test_the_first_step_is_adams(model: str, clip: str, limit: float, corpus: Co
     norm = math.sqrt(sum(float((g**2).sum()) for g in gradients))
     before = [p.detach().double().numpy().copy() for p in trainer.parameters]
     record = trainer.train_step()
-    assert record["gradient_norm"] == pytest.approx(norm, rel=1e-4)  # before clipping
+    assert record.gradient_norm == pytest.approx(norm, rel=1e-4)  # before clipping
     for old, g, new in zip(before, clipped(gradients, clip, limit), trainer.parameters, strict=True):
         expected = old - 0.01 * g / (np.abs(g) + 1e-3)
         np.testing.assert_allclose(new.detach().numpy(), expected, rtol=1e-4, atol=2e-6)
@@ -75,7 +75,7 @@ def test_adams_moments_carry_on(corpus: Corpus) -> None:
     weight = trainer.parameters[-1].detach().double().numpy().copy()
     for step in range(1, 4):
         g = gradients_of(trainer)[-1]
-        trainer.state = None
+        trainer.lane_state = None
         trainer.train_step()
         trainer.batches.position = type(trainer.batches.position)()
         m, v = 0.5 * m + 0.5 * g, 0.8 * v + 0.2 * g**2
@@ -91,8 +91,8 @@ def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus
     total, samples = 0.0, 0
     while trainer.batches.position.epoch == 0:
         record = trainer.train_step()
-        total += record["loss"] * (record["samples"] - samples)
-        samples = record["samples"]
+        total += record.loss * (record.samples - samples)
+        samples = record.samples
     assert samples == len(corpus.samples("train")) == 10_000
     expected = scoring.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
     assert total == pytest.approx(expected, rel=1e-5)
@@ -135,7 +135,7 @@ def test_validation_changes_nothing(corpus: Corpus) -> None:
 
 def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
     a, b, c = trainer_of(corpus), trainer_of(corpus), trainer_of(corpus, seed=1)
-    assert [a.train_step()["loss"] for _ in range(5)] == [b.train_step()["loss"] for _ in range(5)]
+    assert [a.train_step().loss for _ in range(5)] == [b.train_step().loss for _ in range(5)]
     assert not torch.equal(trainer_of(corpus).parameters[0], c.parameters[0])
 
 
@@ -144,7 +144,7 @@ def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
 def test_bfloat16_follows_float32_with_weights_in_float32(model: str, corpus: Corpus) -> None:
     exact, rough = trainer_of(corpus, model), trainer_of(corpus, model, precision="bf16")
     for _ in range(10):
-        assert rough.train_step()["loss"] == pytest.approx(exact.train_step()["loss"], rel=0.02)
+        assert rough.train_step().loss == pytest.approx(exact.train_step().loss, rel=0.02)
     assert {p.dtype for p in rough.parameters} == {torch.float32}
 
 
@@ -158,7 +158,7 @@ def test_bfloat16_is_refused_where_the_processor_has_none(corpus: Corpus, monkey
 def test_each_model_learns_a_second(model: str, corpus: Corpus) -> None:
     """Well below the zero-order entropy, which is what knowing only the frequencies of codes is worth."""
     trainer = trainer_of(corpus, model, batch_size=8, length=250, learning_rate=0.02)
-    losses = [trainer.train_step()["loss"] for _ in range(150)]
+    losses = [trainer.train_step().loss for _ in range(150)]
     entropy = metrics.zero_order_entropy(corpus.samples("train"), Quantizer(64, "mu-law"))
     assert np.mean(losses[-6:]) / math.log(2) < 0.8 * entropy
 

@@ -21,8 +21,8 @@ def learned(corpus: Corpus, model: str = "naive-rnn", steps: int = 60, **fields:
     """A trainer that has learned something: its loss is well below that of a model that knows nothing."""
     trainer = Trainer(tiny(model, **fields), corpus, CPU)
     steps_made = [trainer.train_step() for _ in range(steps)]
-    assert all(record["verdict"] == "apply" for record in steps_made)
-    assert steps_made[-1]["loss"] < 0.95 * IGNORANCE
+    assert all(record.verdict == "apply" for record in steps_made)
+    assert steps_made[-1].loss < 0.95 * IGNORANCE
     return trainer
 
 
@@ -40,7 +40,7 @@ def test_a_good_step_changes_the_weights(corpus: Corpus) -> None:
     """That the tests below would notice."""
     trainer = learned(corpus)
     before = everything(trainer)
-    assert trainer.train_step()["verdict"] == "apply"
+    assert trainer.train_step().verdict == "apply"
     assert not same(before, everything(trainer))
 
 
@@ -52,11 +52,11 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(model: str, cor
         hook = trainer.parameters[-1].register_hook(lambda gradient, value=value: torch.full_like(gradient, value))
         record = trainer.train_step()
         hook.remove()
-        assert record["verdict"] == "skip"
-        assert record["gradient_norm"] is None
+        assert record.verdict == "skip"
+        assert record.gradient_norm is None
         assert "gradient norm of" in trainer.guard.reason
         assert same(before, everything(trainer))
-    assert trainer.train_step()["verdict"] == "apply"
+    assert trainer.train_step().verdict == "apply"
 
 
 def test_a_gradient_that_explodes_never_reaches_the_weights(corpus: Corpus) -> None:
@@ -65,14 +65,14 @@ def test_a_gradient_that_explodes_never_reaches_the_weights(corpus: Corpus) -> N
     hook = trainer.parameters[-1].register_hook(lambda gradient: gradient * 1e6)
     record = trainer.train_step()
     hook.remove()
-    assert record["verdict"] == "skip"
-    assert record["gradient_norm"] > 1000
+    assert record.verdict == "skip"
+    assert record.gradient_norm > 1000
     assert same(before, everything(trainer))
 
 
 def test_a_loss_that_is_not_finite_never_reaches_weights_or_lanes(corpus: Corpus) -> None:
     trainer = learned(corpus)
-    weights, carried = everything(trainer), trainer.state.flat()
+    weights, carried = everything(trainer), trainer.lane_state.flat()
     silent = trainer.batches.silence
     with torch.no_grad():
         row = trainer.model.input.weight[silent].clone()
@@ -80,11 +80,11 @@ def test_a_loss_that_is_not_finite_never_reaches_weights_or_lanes(corpus: Corpus
     record = trainer.train_step()
     with torch.no_grad():
         trainer.model.input.weight[silent] = row
-    assert record["verdict"] == "skip"
-    assert record["loss"] is None
+    assert record.verdict == "skip"
+    assert record.loss is None
     assert same(weights, everything(trainer))
-    assert all(torch.equal(value, trainer.state.flat()[name]) for name, value in carried.items())
-    assert trainer.train_step()["verdict"] == "apply"
+    assert all(torch.equal(value, trainer.lane_state.flat()[name]) for name, value in carried.items())
+    assert trainer.train_step().verdict == "apply"
 
 
 def test_a_poisoned_batch_never_reaches_the_weights(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +102,10 @@ def test_a_poisoned_batch_never_reaches_the_weights(corpus: Corpus, monkeypatch:
     monkeypatch.setattr(Batches, "__next__", poisoned)
     record = trainer.train_step()
     monkeypatch.undo()
-    assert record["verdict"] == "skip", record
-    assert record["loss"] > IGNORANCE
+    assert record.verdict == "skip", record
+    assert record.loss > IGNORANCE
     assert same(before, everything(trainer))
-    assert trainer.train_step()["verdict"] == "apply"
+    assert trainer.train_step().verdict == "apply"
 
 
 # Verdicts
@@ -129,7 +129,7 @@ def test_what_lasts_is_soon_the_norm() -> None:
     judged([(1.0, 0.05)] * 100, guard)
     verdicts = judged([(1.0, 5.0)] * 100, guard)
     assert verdicts[0] == "skip"
-    assert verdicts.index("lost") == PATIENCE - 1
+    assert verdicts.index("rollback") == PATIENCE - 1
 
 
 def test_every_window_is_judged_from_its_start() -> None:
@@ -144,9 +144,9 @@ def test_every_window_is_judged_from_its_start() -> None:
 def test_a_loss_above_ignorance_is_lost_in_the_end() -> None:
     guard = Guard(64)
     verdicts = judged([(IGNORANCE + 1, 1.0)] * 40, guard)
-    assert verdicts.index("lost") == RECENT - 1
+    assert verdicts.index("rollback") == RECENT - 1
     assert "knows nothing" in guard.reason
-    assert "lost" not in judged([(IGNORANCE + 0.3, 1.0)] * 200, Guard(64))  # the start of any run
+    assert "rollback" not in judged([(IGNORANCE + 0.3, 1.0)] * 200, Guard(64))  # the start of any run
 
 
 def test_drift_is_validation_far_above_the_best() -> None:
@@ -168,7 +168,7 @@ def test_a_guard_goes_on_from_its_state() -> None:
     pairs[40:47] = [(math.nan, 1.0)] * 7
     pairs[60:75] = [(1.0, math.inf)] * 15
     whole = judged(pairs, Guard(4))
-    assert {"apply", "skip", "lost"} <= set(whole)
+    assert {"apply", "skip", "rollback"} <= set(whole)
     for cut in range(0, 100, 3):
         first, second = Guard(4), Guard(4)
         start = judged(pairs[:cut], first)

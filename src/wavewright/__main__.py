@@ -1,4 +1,4 @@
-"""`python -m wavewright`, which `accelerate launch -m wavewright` and torchrun call."""
+"""Run the command line: `python -m wavewright`, which torchrun calls."""
 
 from wavewright.cli import main
 

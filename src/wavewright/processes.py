@@ -1,4 +1,4 @@
-"""Several processes that train one model, as `accelerate launch` and torchrun start them; one process is the rule.
+"""Let several processes, as torchrun starts them, train one model; one process is the rule.
 
 Every process computes the gradient of its own lanes; the sum over processes is the whole batch's, so what one process
 would have done is what many do, rounding apart.

@@ -101,7 +101,7 @@ def train(
 def _report(summary: "Summary", json: bool) -> None:
     if json:
         print_json({**asdict(summary), "run": str(summary.run)})
-    best = f", best validation {summary.best['bits']:.3f} bits at step {summary.best['step']}" if summary.best else ""
+    best = f", best validation {summary.best.bits:.3f} bits at step {summary.best.step}" if summary.best else ""
     say(f"{summary.run}: step {summary.step} after {summary.seconds / 60:.1f} min{best}")
     say(f"listen: wavewright generate {summary.run} --out take.wav; go on: the same command with --resume")
 

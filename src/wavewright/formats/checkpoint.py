@@ -93,8 +93,11 @@ def steps(run: Path) -> list[int]:
     return sorted(int(match[1]) for match in found if match)
 
 
-def regular_steps(run: Path) -> list[int]:
-    """Those that would be there had the run never been stopped; going back to others would tell that it had."""
+def scheduled_steps(run: Path) -> list[int]:
+    """Return the steps of scheduled checkpoints, oldest first.
+
+    Only these are rolled back to, so a resumed run takes the path of an uninterrupted one.
+    """
     return [step for step in steps(run) if read_facts(path(run, step))["regular"]]
 
 

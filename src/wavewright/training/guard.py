@@ -1,4 +1,4 @@
-"""Keeps a bad update from the weights, and calls for help when a run has gone astray.
+"""Keep bad updates from the weights, and call for a roll-back when a run has gone astray.
 
 The thesis lost two of its long runs to one bad step each (4.3: NaiveRNN near step 400,000, WaveNet 4x10 at its end).
 Three lines of defence:
@@ -10,7 +10,7 @@ Three lines of defence:
    would count as an explosion. What was seen enters the window all the same, so a lasting change is soon the norm.
 3. When a run of steps is skipped, when the median of recent losses is above ln Q, or when the validation loss has
    left the best one far behind (or ln Q, where there is none yet: a diverged model must not become the checkpoint
-   that a roll-back returns to), the run is called lost: the trainer rolls back (see Trainer.roll_back).
+   that a roll-back returns to), the verdict is `rollback` (see Trainer.roll_back).
 """
 
 import math
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-Verdict = Literal["apply", "skip", "lost"]
+Verdict = Literal["apply", "skip", "rollback"]
 
 WINDOW = 100  # steps that the z-score looks back on
 WARM = 20  # steps before there is a z-score at all
@@ -35,19 +35,23 @@ HOPELESS = 2.0  # bits above log2 Q at a run's first checkpoints; the deepest fr
 
 @dataclass
 class Guard:
-    """Judges every step before its gradient is applied. `levels` is Q."""
+    """Judges every step before its gradient is applied.
+
+    Attributes:
+        levels: Q, the number of codes.
+    """
 
     levels: int
 
     def __post_init__(self) -> None:
-        self.ignorance = math.log(self.levels)
+        self.uniform_nats = math.log(self.levels)  # the loss of a model that knows nothing
         self.losses: deque[float] = deque(maxlen=WINDOW)
         self.norms: deque[float] = deque(maxlen=WINDOW)  # logarithms
         self.skipped = 0  # in a row
         self.reason = ""
 
     def judge(self, loss: float, norm: float) -> Verdict:
-        """What to do with a step of this loss (nats a sample) and gradient norm (before clipping)."""
+        """Say what to do with a step of this loss (nats a sample) and gradient norm (before clipping)."""
         fault = self._fault(loss, norm)
         if math.isfinite(loss) and math.isfinite(norm):
             self.losses.append(loss)
@@ -55,22 +59,22 @@ class Guard:
         self.skipped = self.skipped + 1 if fault else 0
         if self.skipped >= PATIENCE:
             self.reason = f"{self.skipped} bad steps in a row, the last with a {fault}"
-            return "lost"
-        if len(self.losses) >= RECENT and self.recent > self.ignorance + MARGIN:
+            return "rollback"
+        if len(self.losses) >= RECENT and self.recent > self.uniform_nats + MARGIN:
             self.reason = f"the loss stays above that of a model that knows nothing ({loss:.2f} nats)"
-            return "lost"
+            return "rollback"
         self.reason = fault
         return "skip" if fault else "apply"
 
     @property
     def recent(self) -> float:
         """The median of recent training losses, in nats a sample."""
-        return median(list(self.losses)[-RECENT:] or [self.ignorance])
+        return median(list(self.losses)[-RECENT:] or [self.uniform_nats])
 
     def drifted(self, bits: float, best: float | None) -> bool:
-        """Whether a result (bits a sample) has left the best one far behind, or is hopeless where there is none."""
+        """Tell whether a result (bits a sample) is far behind the best one, or hopeless where there is none."""
         if best is None:
-            limit, start = self.ignorance / math.log(2) + HOPELESS, "nothing"
+            limit, start = self.uniform_nats / math.log(2) + HOPELESS, "nothing"
         else:
             limit, start = max(DRIFT * best, best + MARGIN), f"{best:.3f}"
         if bits <= limit:  # which no NaN is
@@ -83,7 +87,7 @@ class Guard:
             return f"loss of {loss}"
         if not math.isfinite(norm):
             return f"gradient norm of {norm}"
-        if loss > self.ignorance and _far_above(loss, self.losses, floor=0.05):
+        if loss > self.uniform_nats and _far_above(loss, self.losses, floor=0.05):
             return f"loss of {loss:.2f} nats"
         log_norm = math.log(norm + 1e-12)
         if _far_above(log_norm, self.norms, floor=0.1) and log_norm > median(self.norms) + math.log(GRADIENT_FACTOR):
@@ -91,7 +95,7 @@ class Guard:
         return ""
 
     def state(self) -> dict[str, Any]:
-        """What `restore` needs, for JSON."""
+        """Return what `restore` needs, for JSON."""
         return {"losses": list(self.losses), "norms": list(self.norms), "skipped": self.skipped}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -102,7 +106,7 @@ class Guard:
 
 
 def _far_above(value: float, window: Iterable[float], floor: float) -> bool:
-    """Whether `value` is LIMIT robust standard deviations (at least `floor` each) above the window's median."""
+    """Tell whether `value` is LIMIT robust standard deviations (at least `floor` each) above the window's median."""
     values = list(window)
     if len(values) < WARM:
         return False

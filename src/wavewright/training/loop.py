@@ -1,4 +1,4 @@
-"""One sitting of a run: steps until its budget is used up or a signal comes, with all that is told on the way."""
+"""Train until the budget is used up or a signal comes, with validations, checkpoints and listening samples."""
 
 import contextlib
 import logging
@@ -20,18 +20,18 @@ from wavewright.metrics import bits, level, zero_order_entropy
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_player import TorchPlayer
 from wavewright.progress import Advance, Progress, silent
-from wavewright.training.records import Monitor
-from wavewright.training.trainer import Trainer
+from wavewright.training.records import Records
+from wavewright.training.trainer import Trainer, Validation
 
 log = logging.getLogger(__name__)
 
 ROLLING = 10  # steps over which a loss is averaged, as in the thesis's figures
-REGULAR_KEPT = 2  # recent regular checkpoints that stay, beside the best and the last
+SCHEDULED_KEPT = 2  # recent scheduled checkpoints that stay, beside the best and the last
 
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: whichever comes first; minutes count all its sessions.
+    """When a run ends: whichever comes first. Minutes count all its sessions.
 
     `loss` is learned well enough: the mean training loss of ROLLING steps, in nats a sample, is below it.
 
@@ -50,11 +50,11 @@ class Budget:
                 raise ConfigError(f"--{name} {value}: give more than 0")
 
     def part(self, share: float) -> "Budget":
-        """The same with a share of its minutes."""
+        """Return the same budget with a share of its minutes."""
         return replace(self, minutes=None if self.minutes is None else self.minutes * share)
 
     def share(self, step: int, epoch: int, seconds: float) -> float:
-        """How much of it is used up; 1 or more is the end."""
+        """Return how much of the budget is used up; 1 or more is the end."""
         parts = [
             done / total
             for done, total in ((step, self.steps), (epoch, self.epochs), (seconds / 60, self.minutes))
@@ -65,122 +65,132 @@ class Budget:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a training session ended."""
+    """How a session of training ended."""
 
     run: Path
     step: int
     seconds: float
     loss: float | None
-    best: dict[str, Any] | None
+    best: Validation | None
     interrupted: bool
 
 
-class Session:
-    """One sitting of a run, from its start or a checkpoint to the budget's end or a signal."""
+class Loop:
+    """One session of a run, from its start or a checkpoint to the budget's end or a signal.
 
-    def __init__(self, trainer: Trainer, run: Path, budget: Budget, progress: Progress = silent) -> None:
+    Args:
+        trainer: makes the steps.
+        run: the run's folder.
+        budget: when to end.
+        saved: the checkpoint to go on from; none for a fresh run.
+        progress: shown the share of the budget that is used up.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        run: Path,
+        budget: Budget,
+        saved: checkpoint.Checkpoint | None = None,
+        progress: Progress = silent,
+    ) -> None:
         self.trainer, self.run, self.budget, self.progress = trainer, run, budget, progress
+        self.begun = time.monotonic()
+        self.resumed = saved is not None
+        self.seconds_before: float = saved.facts["seconds"] if saved else 0.0
+        resume_at = (saved.facts["metrics_bytes"], saved.facts["step"]) if saved else None
+        if saved:
+            trainer.restore(saved)
         self.leader = processes.rank() == 0
-        self.seconds_before = 0.0
-        self.resume_at: tuple[int, int] | None = None
+        self.records = Records(run, trainer.corpus.rate, resume_at) if self.leader else None
+        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), trainer.config.quantizer)
         self.loss: float | None = None
-        self.asked = False  # by a signal to this process
-        self.stop = False  # by a signal to any, as all have agreed
-
-    def resume(self, saved: checkpoint.Checkpoint) -> None:
-        """Start from a checkpoint instead of from nothing."""
-        self.trainer.restore(saved)
-        self.seconds_before = saved.facts["seconds"]
-        self.resume_at = saved.facts["metrics_bytes"], saved.facts["step"]
+        self.stop_requested = False  # by a signal to this process
+        self.interrupted = False  # by a signal to any process, as all have agreed
 
     def go(self) -> Summary:
-        """Train, watched: progress, records, signals."""
-        trainer, config = self.trainer, self.trainer.config
-        self.begun = time.monotonic()
-        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), config.quantizer)
-        self.monitor = Monitor(self.run, trainer.corpus.rate, self.resume_at) if self.leader else None
-        with self._signals(), self.progress(f"training {config.model.name}", 1.0) as advance:
-            if self.leader:
-                log.info(
-                    f"{config.model.name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
-                    f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
-                )
-            if not self.resume_at:
-                self._save(regular=True)  # something to roll back to from the start
-            self._loop(advance)
+        """Train, and return how it ended."""
+        trainer, name = self.trainer, self.trainer.config.model.name
+        with self._signals(), self.progress(f"training {name}", 1.0) as advance:
+            self._say(
+                f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
+                f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
+            )
+            if not self.resumed:
+                self._save(scheduled=True)  # something to roll back to from the start
+            self._steps(advance)
         if trainer.step not in checkpoint.steps(self.run):
-            self._save(regular=False)
-            if not self.stop:
+            self._save(scheduled=False)
+            if not self.interrupted:
                 self._conclude()
         processes.wait()  # part together: gloo does not outlive a process that others still speak to
-        if self.monitor:
-            self.monitor.close()
-        return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.stop)
+        if self.records:
+            self.records.close()
+        return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.interrupted)
 
-    def _loop(self, advance: Advance) -> None:
+    def _steps(self, advance: Advance) -> None:
         shown = 0.0
         while not self._ended():
-            self._one_step()
+            self._step()
             share = min(1.0, self._share())
             advance(share - shown, self._title())
             shown = share
 
-    def _one_step(self) -> None:
+    def _step(self) -> None:
         trainer, start = self.trainer, time.monotonic()
-        heard = trainer.samples
+        samples_before = trainer.samples
         record = trainer.train_step()
-        spent = time.monotonic() - start
-        self.loss = record["loss"]
-        if self.monitor:
-            speed = round((trainer.samples - heard) / spent)
-            times = {"seconds": round(self.seconds, 3), "samples_per_second": speed}
-            self.monitor.step(trainer.step, {**record, "time": times})
-        if record["verdict"] == "skip":
+        speed = round((trainer.samples - samples_before) / (time.monotonic() - start))
+        self.loss = record.loss
+        if self.records:
+            self.records.step(trainer.step, record, seconds=self.seconds, samples_per_second=speed)
+        if record.verdict == "skip":
             self._say(f"step {trainer.step}: skipped, {trainer.guard.reason}")
-        if record["verdict"] == "lost" or (
-            trainer.step % trainer.config.training.checkpoint_every == 0 and self._look()
-        ):
+        if record.verdict == "rollback":
             self._roll_back()
+        elif trainer.step % trainer.config.training.checkpoint_every == 0:
+            self._validate_and_save()
 
-    def _look(self) -> bool:
-        """Validate, save and listen; True where the validation shows that the run is lost."""
+    def _validate_and_save(self) -> None:
+        """Validate, save and make a listening sample, or roll back where the validation shows the need."""
         trainer = self.trainer
         value = trainer.validate()
-        heard = bits(trainer.guard.recent) if value is None else value
-        if trainer.guard.drifted(heard, trainer.best["bits"] if trainer.best else None):
-            return True
+        if trainer.guard.drifted(
+            bits(trainer.guard.recent) if value is None else value, trainer.best.bits if trainer.best else None
+        ):
+            self._roll_back()
+            return
         if value is not None:
-            improved = trainer.best is None or value < trainer.best["bits"]
+            improved = trainer.best is None or value < trainer.best.bits
             trainer.schedule.validated(improved)
             if improved:
-                trainer.best = {"step": trainer.step, "bits": value}
-            if self.monitor:
-                self.monitor.validation(trainer.step, value)
-        trainer.lost = 0
-        self._save(regular=True)
-        self._listen(value)
-        return False
+                trainer.best = Validation(trainer.step, value)
+            if self.records:
+                self.records.validation(trainer.step, value)
+        trainer.rollbacks_since_checkpoint = 0
+        self._save(scheduled=True)
+        self._report(value)
 
     def _conclude(self) -> None:
-        """Validate and listen at the run's end; what is recorded here, after the checkpoint, a resumed run drops."""
+        """Validate and report at the run's end; a resumed run drops these records, which follow the checkpoint."""
         value = self.trainer.validate()
-        if self.monitor and value is not None:
-            self.monitor.validation(self.trainer.step, value)
-        self._listen(value)
+        if self.records and value is not None:
+            self.records.validation(self.trainer.step, value)
+        self._report(value)
 
-    def _listen(self, value: float | None) -> None:
-        """The health line and a listening sample."""
+    def _report(self, validation: float | None) -> None:
+        """Write a listening sample, and log in one line how the run is doing."""
         trainer, training = self.trainer, self.trainer.config.training
-        if not self.monitor:
+        if not self.records:
             return
         text = f"step {trainer.step}: {trainer.samples / 1e6:.1f} M samples"
-        heard = value if value is not None else bits(self.loss) if self.loss is not None else None
-        if heard is not None:
-            kind = "validation" if value is not None else "training"
-            text += f", {heard:.3f} bits in {kind} (zero-order entropy {self.entropy:.2f})"
+        value = validation if validation is not None else bits(self.loss) if self.loss is not None else None
+        if value is not None:
+            kind = "validation" if validation is not None else "training"
+            text += f", {value:.3f} bits in {kind} (zero-order entropy {self.entropy:.2f})"
         if training.sample_seconds:
             amplitude = self._sample(round(training.sample_seconds * trainer.corpus.rate))
-            self.monitor.sample(trainer.step, amplitude)
+            self.records.sample(trainer.step, amplitude)
             rms, mean = level(amplitude)
             text += f", sample at {rms:.1f} dBFS, DC {mean:+.4f}"
         self._say(f"{text}, {self._remaining()}")
@@ -195,23 +205,23 @@ class Session:
         processes.wait()
         line = self.trainer.roll_back(self.run)
         self._say(line)
-        if self.monitor:
-            self.monitor.write({"step": self.trainer.step, "event": "rollback", "reason": line})
+        if self.records:
+            self.records.rollback(self.trainer.step, line)
 
-    def _save(self, *, regular: bool) -> None:
-        """A checkpoint; `regular` ones would be there had the run never been stopped."""
+    def _save(self, *, scheduled: bool) -> None:
+        """Save a checkpoint; only scheduled ones would be there had the run never been stopped."""
         trainer = self.trainer
         facts = {
-            "regular": regular,
+            "regular": scheduled,  # the file's name for it
             "seconds": self.seconds,
-            "metrics_bytes": self.monitor.position() if self.monitor else 0,
+            "metrics_bytes": self.records.position() if self.records else 0,
         }
         saved = trainer.snapshot(checkpoint.path(self.run, trainer.step), **facts)
         if self.leader:
             checkpoint.save(self.run, saved)
-            recent = checkpoint.regular_steps(self.run)
-            best = {trainer.best["step"]} if trainer.best else set()
-            checkpoint.prune(self.run, {*recent[-REGULAR_KEPT:], *best, trainer.step})
+            recent = checkpoint.scheduled_steps(self.run)
+            best = {trainer.best.step} if trainer.best else set()
+            checkpoint.prune(self.run, {*recent[-SCHEDULED_KEPT:], *best, trainer.step})
         processes.wait()
 
     @property
@@ -223,10 +233,10 @@ class Session:
         return self.budget.share(self.trainer.step, self.trainer.batches.position.epoch, self.seconds)
 
     def _ended(self) -> bool:
-        """Whether the budget is used up or a signal has come, to any process."""
-        flags = torch.tensor([float(self.asked), float(self._share() >= 1 or self._learned())])
+        """Tell whether the budget is used up or a signal has come, to any process."""
+        flags = torch.tensor([float(self.stop_requested), float(self._share() >= 1 or self._learned())])
         processes.sum_([flags])
-        self.stop = bool(flags[0])
+        self.interrupted = bool(flags[0])
         return bool(flags.any())
 
     def _learned(self) -> bool:
@@ -248,15 +258,15 @@ class Session:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends the run after this step, saved; the second ends it at once."""
+        """Let the first Ctrl-C or SIGTERM end the run after this step, saved, and the second end it at once."""
 
-        def ask(number: int, frame: object) -> None:
-            self.asked = True
+        def request_stop(number: int, frame: object) -> None:
+            self.stop_requested = True
             log.info("stopping after this step; once more to stop at once (what was saved stays)")
             signal.signal(number, signal.SIG_DFL)
 
         kinds = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(kind, ask) for kind in kinds]
+        before = [signal.signal(kind, request_stop) for kind in kinds]
         try:
             yield
         finally:

@@ -1,8 +1,8 @@
-"""What a training run tells: metrics.jsonl, TensorBoard, listening samples and the health line."""
+"""Write what a run leaves on its way: metrics.jsonl, TensorBoard events and listening samples."""
 
 import json
-import math
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -13,12 +13,19 @@ from numpy.typing import NDArray
 from wavewright.corpus.audio import writing
 from wavewright.files import atomic_file, disk_errors
 from wavewright.metrics import bits
+from wavewright.training.trainer import StepRecord
 
 TENSORBOARD_INTERVAL = 10  # steps; metrics.jsonl has every one
 
 
-class Monitor:
-    """Writes a run's records; `resume_at` is where metrics.jsonl and TensorBoard go on from, (bytes, step)."""
+class Records:
+    """Writes a run's records.
+
+    Args:
+        run: the run's folder.
+        rate: of the listening samples, in Hz.
+        resume_at: where metrics.jsonl and TensorBoard go on from, (bytes, step); none for a fresh run.
+    """
 
     def __init__(self, run: Path, rate: int, resume_at: tuple[int, int] | None) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -35,44 +42,48 @@ class Monitor:
                 self.file.seek(0, 2)
             self.board = SummaryWriter(str(run), purge_step=resume_at[1] if resume_at else None)
 
-    def step(self, step: int, record: dict[str, Any]) -> None:
-        """A training step: its loss, gradient norm, rate and times."""
-        self.write({"step": step, **record})
-        if step % TENSORBOARD_INTERVAL == 0 and math.isfinite(record["loss"] or math.nan):
+    def step(self, step: int, record: StepRecord, *, seconds: float, samples_per_second: int) -> None:
+        """Write a training step, with the seconds since the run's start and its speed."""
+        times = {"seconds": round(seconds, 3), "samples_per_second": samples_per_second}
+        self._write({"step": step, **asdict(record), "time": times})
+        if step % TENSORBOARD_INTERVAL == 0 and record.loss:
             for tag, value in (
-                ("bits_per_sample", bits(record["loss"])),
-                ("gradient_norm", record["gradient_norm"]),
-                ("learning_rate", record["rate"]),
-                ("samples_per_second", record["time"]["samples_per_second"]),
+                ("bits_per_sample", bits(record.loss)),
+                ("gradient_norm", record.gradient_norm),
+                ("learning_rate", record.rate),
+                ("samples_per_second", samples_per_second),
             ):
-                self.scalar(f"train/{tag}", value, step)
+                self._scalar(f"train/{tag}", value, step)
 
     def validation(self, step: int, value: float) -> None:
-        """A validation's bits per sample."""
-        self.write({"step": step, "event": "validation", "bits": value})
-        self.scalar("validation/bits_per_sample", value, step)
+        """Write a validation's bits per sample."""
+        self._write({"step": step, "event": "validation", "bits": value})
+        self._scalar("validation/bits_per_sample", value, step)
 
     def sample(self, step: int, amplitude: NDArray[np.float32]) -> None:
-        """A listening sample, (T,)."""
+        """Write a listening sample (T,), amplitudes in [-1, 1]."""
         wav = self.run / "samples" / f"step-{step:08d}.wav"
         with atomic_file(wav) as path, writing(wav):
             soundfile.write(path, amplitude, self.rate, "PCM_16", format="WAV")
         with disk_errors(self.run):
             self.board.add_audio("generated/sample", amplitude[None], step, self.rate)
 
-    def scalar(self, tag: str, value: float, step: int) -> None:
-        """A TensorBoard scalar."""
+    def rollback(self, step: int, reason: str) -> None:
+        """Write that the run went back to `step`, and why."""
+        self._write({"step": step, "event": "rollback", "reason": reason})
+
+    def _scalar(self, tag: str, value: float | None, step: int) -> None:
         with disk_errors(self.run):
             self.board.add_scalar(tag, value, step)
 
-    def write(self, record: dict[str, Any]) -> None:
-        """A line of metrics.jsonl."""
+    def _write(self, record: dict[str, Any]) -> None:
+        """Append a line to metrics.jsonl."""
         with disk_errors(self.path):
             self.file.write(json.dumps(record, allow_nan=False) + "\n")
             self.file.flush()
 
     def position(self) -> int:
-        """The length of metrics.jsonl in bytes."""
+        """Return the length of metrics.jsonl in bytes."""
         return self.path.stat().st_size
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Training a run: the device, the folder, what it must agree with; then a session of it."""
+"""Begin or go on with a run: its device, its folder, what it must agree with, and then a session of training."""
 
 import contextlib
 import importlib.metadata
@@ -16,7 +16,7 @@ from wavewright.files import locked, read_json, sha256, write_json
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig, differences
 from wavewright.progress import Progress, silent
-from wavewright.training.loop import Budget, Session, Summary
+from wavewright.training.loop import Budget, Loop, Summary
 from wavewright.training.trainer import Trainer
 
 FORMAT = 1  # of config.json
@@ -53,11 +53,9 @@ def train(
         _agree(config, corpus, run, bool(there))
         processes.wait()  # until all have seen the same checkpoints, before the first makes one
         trainer = Trainer(config, corpus, where)
-        session = Session(trainer, run, budget, progress)
-        if there:
-            session.resume(checkpoint.load(checkpoint.path(run, there[-1])))
+        saved = checkpoint.load(checkpoint.path(run, there[-1])) if there else None
         stack.callback(processes.leave)
-        return session.go()
+        return Loop(trainer, run, budget, saved, progress).go()
 
 
 def _agree(config: RunConfig, corpus: Corpus, run: Path, resuming: bool) -> None:
@@ -91,7 +89,7 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, resuming: bool) -> None
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back: tuples are lists."""
+    """Return the value as JSON gives it back: tuples are lists."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,4 +1,4 @@
-"""The learning rate of a step."""
+"""Set the learning rate of each step."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Schedule:
     stale: int = 0  # validations since the best one
 
     def rate(self, step: int) -> float:
-        """The learning rate of step `step`, the first being 0."""
+        """Return the learning rate of step `step`; the first is 0."""
         config = self.config
         share = self.scale
         if config.warmup_steps:
@@ -28,7 +28,7 @@ class Schedule:
         return config.learning_rate * share
 
     def validated(self, improved: bool) -> None:
-        """Take note of a validation: a plateau lowers the rate."""
+        """Count a validation; a plateau lowers the rate."""
         self.stale = 0 if improved else self.stale + 1
         if self.config.schedule == "plateau" and self.stale >= self.config.plateau_patience:
             self.scale = max(self.scale * self.config.plateau_factor, self.config.minimum_rate)

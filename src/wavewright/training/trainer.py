@@ -1,9 +1,9 @@
-"""What a step of training does to a model, and how it is saved, restored and rolled back, to the bit."""
+"""Make steps of training, and save, restore and roll back all that they change, to the bit."""
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +22,56 @@ from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
 from wavewright.models.base import Model
 from wavewright.playing.scoring import excerpts, score
-from wavewright.training.guard import Guard
+from wavewright.training.guard import Guard, Verdict
 from wavewright.training.schedule import Schedule
 
 ROLLBACKS = 5  # without a checkpoint between them, until a run gives up
 ROLLBACK_RATE = 0.3  # what each leaves of the learning rate
 
 
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of training, as metrics.jsonl has it. JSON has no word for what is not finite: it is None.
+
+    Attributes:
+        epoch: passes over the corpus before the next batch.
+        samples: training samples read since the run's start, over all processes.
+        loss: in nats a sample.
+        gradient_norm: before clipping.
+        rate: the learning rate.
+        verdict: what the guard made of the step.
+    """
+
+    epoch: int
+    samples: int
+    loss: float | None
+    gradient_norm: float | None
+    rate: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A validation: after which step, and the bits per sample that it found."""
+
+    step: int
+    bits: float
+
+
 class Trainer:
     """A model, its optimiser and its place in the data.
 
+    With `ema` a running average of the weights is kept beside them, and validated and played in their place. It is
+    not torch's AveragedModel: that begins at the first update and counts updates. Ours begins at the initial weights
+    and counts steps, skipped ones too, and runs of earlier versions must go on to the same bits.
+
     Attributes:
-        step: steps made; samples: training samples heard, over all processes.
-        best: the best validation so far, `{"step": ..., "bits": ...}`.
-        lost: roll-backs since the last checkpoint; lowered: roll-backs in all.
+        step: steps made.
+        samples: training samples read, over all processes.
+        best: the best validation so far.
+        lane_state: where each lane's streams stand; none at their beginning.
+        rollbacks_since_checkpoint: how often the run was rolled back since the last scheduled checkpoint.
+        rollbacks: how often it was rolled back in all.
 
     Raises:
         ConfigError: a precision that the device does not have.
@@ -69,20 +105,18 @@ class Trainer:
         )
         self.guard = Guard(config.model.q_levels)
         self.schedule = Schedule(training)
-        self.state: Any = None
-        self.step = self.samples = self.lost = self.lowered = 0
-        self.best: dict[str, Any] | None = None
+        self.lane_state: Any = None
+        self.step = self.samples = 0
+        self.rollbacks_since_checkpoint = self.rollbacks = 0
+        self.best: Validation | None = None
 
-    def train_step(self) -> dict[str, Any]:
-        """One step on the next batch; its loss (nats a sample), gradient norm before clipping, rate and verdict.
-
-        `samples` are those heard so far. What is not finite is None, as JSON has no word for it.
-        """
+    def train_step(self) -> StepRecord:
+        """Make one step on the next batch."""
         batch = next(self.batches)
         self.model.train()
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
-            logits, state = self.model(self._tensor(batch.inputs), None if batch.reset else self.state)
+            logits, state = self.model(self._tensor(batch.inputs), None if batch.reset else self.lane_state)
         total = self.config.model.output.loss(logits, self._tensor(batch.targets), "sum")
         (total / batch.count).backward()  # type: ignore[no-untyped-call]
         total = total.detach()
@@ -95,17 +129,17 @@ class Trainer:
         if verdict == "apply":
             self._update(gradients, norm, rate)
         if math.isfinite(loss):
-            self.state = state.detach()
+            self.lane_state = state.detach()
         self.step += 1
         self.samples += batch.count
-        return {
-            "epoch": self.batches.position.epoch,
-            "samples": self.samples,
-            "loss": loss if math.isfinite(loss) else None,
-            "gradient_norm": norm if math.isfinite(norm) else None,
-            "rate": rate,
-            "verdict": verdict,
-        }
+        return StepRecord(
+            epoch=self.batches.position.epoch,
+            samples=self.samples,
+            loss=loss if math.isfinite(loss) else None,
+            gradient_norm=norm if math.isfinite(norm) else None,
+            rate=rate,
+            verdict=verdict,
+        )
 
     def _tensor(self, codes: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
         return torch.from_numpy(codes).to(self.device, non_blocking=True)
@@ -128,7 +162,7 @@ class Trainer:
 
     @contextmanager
     def playing(self) -> Iterator[Model[Any]]:
-        """The model as it is played and validated: in evaluation mode, with the averaged weights if there are any."""
+        """Yield the model as it is played and validated: in evaluation mode, with the average if there is one."""
         kept = [p.detach().clone() for p in self.parameters] if self.average else []
         self._put(self.average)
         self.model.eval()
@@ -143,7 +177,7 @@ class Trainer:
             parameter.copy_(value)
 
     def validate(self) -> float | None:
-        """Bits per sample over excerpts spread through the validation split; None where it is empty."""
+        """Return the bits per sample over excerpts spread through the validation split; None where it is empty."""
         sections = self.corpus.sections("valid")
         if not len(sections):
             return None
@@ -160,7 +194,7 @@ class Trainer:
         return bits(float(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum()))
 
     def snapshot(self, folder: Path, **facts: Any) -> Checkpoint:
-        """All that decides what comes next. Every process must call this; one saves it."""
+        """Return all that decides what comes next. Every process must call this; one saves it."""
         with self.playing() as model:
             weights = {name: value.detach().clone().cpu() for name, value in model.state_dict().items()}
         training: dict[str, Tensor] = {}
@@ -169,8 +203,8 @@ class Trainer:
                 training[f"optimizer.{i}.{key}"] = value.detach().cpu()
             if self.average:
                 training[f"weights.{i}"] = parameter.detach().clone().cpu()
-        if self.state is not None:
-            for name, value in self.state.flat().items():
+        if self.lane_state is not None:
+            for name, value in self.lane_state.flat().items():
                 training[f"state.{name}"] = processes.gather(value).contiguous().cpu()
         return Checkpoint(
             folder,
@@ -184,9 +218,9 @@ class Trainer:
                 "guard": self.guard.state(),
                 "rate_scale": self.schedule.scale,
                 "stale_validations": self.schedule.stale,
-                "best": self.best,
-                "lost": self.lost,
-                "lowered": self.lowered,
+                "best": self.best and asdict(self.best),
+                "lost": self.rollbacks_since_checkpoint,  # the file's names are older than the attributes'
+                "lowered": self.rollbacks,
                 **facts,
             },
         )
@@ -207,9 +241,10 @@ class Trainer:
         self.batches.position = Position(**facts["position"])
         self.guard.restore(facts["guard"])
         self.schedule.scale, self.schedule.stale = facts["rate_scale"], facts["stale_validations"]
-        self.step, self.samples, self.best = facts["step"], facts["samples"], facts["best"]
-        self.lost, self.lowered = facts["lost"], facts["lowered"]
-        self.state = self._own_lanes(tensors, facts["lanes"])
+        self.step, self.samples = facts["step"], facts["samples"]
+        self.best = facts["best"] and Validation(**facts["best"])
+        self.rollbacks_since_checkpoint, self.rollbacks = facts["lost"], facts["lowered"]
+        self.lane_state = self._own_lanes(tensors, facts["lanes"])
 
     def _restore_parameter(self, i: int, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
         keys = ("step", "exp_avg", "exp_avg_sq")
@@ -239,20 +274,21 @@ class Trainer:
         Raises:
             GivenUp: that has been tried often enough.
         """
-        reason, lost, lowered, step = self.guard.reason, self.lost + 1, self.lowered + 1, self.step
-        if lost > ROLLBACKS:
+        reason, step = self.guard.reason, self.step
+        attempt, rollbacks = self.rollbacks_since_checkpoint + 1, self.rollbacks + 1
+        if attempt > ROLLBACKS:
             raise GivenUp(
                 f"{run}: given up at step {step} after {ROLLBACKS} roll-backs ({reason}); the checkpoints before it"
                 " are good: try a lower training.learning_rate or training.clip=norm in a new run"
             )
-        good = checkpoint.regular_steps(run)
-        self.restore(checkpoint.load(checkpoint.path(run, good[-min(lost, len(good))])))
-        self.lost, self.lowered = lost, lowered
-        self.schedule.scale *= ROLLBACK_RATE**lost
+        good = checkpoint.scheduled_steps(run)
+        self.restore(checkpoint.load(checkpoint.path(run, good[-min(attempt, len(good))])))
+        self.rollbacks_since_checkpoint, self.rollbacks = attempt, rollbacks
+        self.schedule.scale *= ROLLBACK_RATE**attempt
         self.guard = Guard(self.config.model.q_levels)
-        for _ in range(lowered - self.batches.position.order):
+        for _ in range(rollbacks - self.batches.position.order):
             self.batches.reorder()
-        self.state = None
+        self.lane_state = None
         return (
             f"step {step}: {reason}; back to step {self.step} with another order of the data and "
             f"{self.schedule.scale:.2g} times the learning rate"
