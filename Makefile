@@ -1,22 +1,26 @@
-# make demo | test | sanitize | fuzz | bench | parity | soak | lint | lock | clean: each first makes .venv where it is not there yet.
+# `make help` lists the targets. Each first makes .venv where it is not there yet.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo test engine-test sanitize fuzz lint bench parity soak overfit lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz lint bench parity soak overfit lock clean
 
 help:
-	@echo "make demo   a first sound: overfit a small model on a piano clip (3 minutes)"
-	@echo "make test   lint, types and the whole test suite"
-	@echo "make sanitize  the engine's own tests under ASan, UBSan and TSan"
-	@echo "make fuzz   hostile model files, for FUZZ_SECONDS (300)"
-	@echo "make bench  training and playing speed beside plain torch and the machine's own limit (10 minutes)"
-	@echo "make parity  the engine at the thesis's sizes against float64, over 100,000 samples"
-	@echo "make soak   an hour of audio from each model, and what memory it took"
-	@echo "make overfit  the thesis's models, at its sizes, on one second of piano (a few hours; Ctrl-C and again go on)"
-	@echo "make setup  the virtual environment that they share"
+	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
+	@echo "make setup     make the virtual environment that all targets share"
+	@echo "make check     lint, types and the quick tests (2 minutes)"
+	@echo "make test      lint, types, the engine's own tests and the whole test suite"
+	@echo "make lint      ruff, mypy and the order of imports"
+	@echo "make sanitize  run the engine's own tests under ASan, UBSan and TSan"
+	@echo "make fuzz      try hostile model files for FUZZ_SECONDS (300)"
+	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
+	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
+	@echo "make soak      play an hour of audio with each model and measure memory"
+	@echo "make overfit   train the thesis's models, at its sizes, on one second of piano (hours, can be resumed)"
+	@echo "make lock      write the installed versions to requirements.lock"
+	@echo "make clean     remove all that the targets made"
 
 setup: $(VENV)/ready
 
@@ -36,6 +40,10 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
+
+check: lint
+	$(BIN)/pytest --numprocesses 2 -m 'not slow'
 
 test: lint engine-test
 	$(BIN)/pytest --numprocesses 2
