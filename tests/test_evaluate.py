@@ -46,7 +46,7 @@ def test_the_score_of_every_section(kind: str, monkeypatch: pytest.MonkeyPatch) 
     edges = [0, 40, 80, 81, 120, 133, 160, 200, 240, 279, 300]
     sections = np.stack([edges[:-1], edges[1:]], 1)
     model = build(kind)
-    found = scoring.score(model, samples, sections, "linear")
+    found = scoring.score(model, samples, sections, Quantizer(model.config.q_levels, "linear"))
     codes = Quantizer(model.config.q_levels, "linear").encode(samples / 32767)
     expected = [slow_nats(model, codes[start:stop].tolist()) for start, stop in sections]
     np.testing.assert_allclose(found, expected, rtol=1e-5)  # logits as float32
@@ -115,7 +115,7 @@ def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     sections = corpus.sections("valid")
     chosen = sections[np.linspace(0, len(sections) - 1, min(8, len(sections))).round().astype(int)]
     chosen[:, 1] = chosen[:, 0] + math.ceil(0.3 * corpus.rate / len(chosen))  # of 0.125 s in each
-    nats = scoring.score(best.model, corpus.samples("valid"), chosen, "mu-law")
+    nats = scoring.score(best.model, corpus.samples("valid"), chosen, best.quantizer)
     assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
 
 

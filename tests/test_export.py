@@ -47,7 +47,7 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
         for j in range(file.config.n_rnn):
             states = 2 if file.config.cell == "lstm" else 1
             weights.setdefault(f"tiers.{i}.layers.{j}.start", np.zeros((states, file.config.units)))
-    expected = ORACLES[file.name](file.config, weights, file.parity.codes.tolist())
+    expected = ORACLES[file.config.name](file.config, weights, file.parity.codes.tolist())
     np.testing.assert_allclose(file.parity.logits, expected, rtol=0, atol=2e-4)
     assert parity_error(file) < 1e-6
     assert len(set(file.parity.codes.tolist())) > 8

@@ -52,7 +52,7 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     made = make(path, kind, precision)
     file, there, before = load(path), load_file(path), weights_of(kind)
-    assert (file.path, file.name, file.encoding, file.rate) == (path, KINDS[kind][0], "mu-law", 4000)
+    assert (file.path, file.config.name, file.encoding, file.rate) == (path, KINDS[kind][0], "mu-law", 4000)
     assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
     assert file.config == made.config
     assert not getattr(file.config, "weight_norm", False)

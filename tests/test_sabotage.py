@@ -18,6 +18,7 @@ from wavewright.errors import WavewrightError
 from wavewright.formats import checkpoint
 from wavewright.playing import opening
 from wavewright.training.loop import Budget
+from wavewright.training.run import train as start_training
 from wavewright.training.trainer import ROLLBACKS, Trainer
 
 STEPS, MOMENT = 150, 70  # of a run, and of the sabotage
@@ -26,7 +27,7 @@ FIELDS: dict[str, Any] = {"checkpoint_every": 20, "sample_seconds": 0.0}
 
 def train(run: Path, corpus: Corpus, steps: int = STEPS, **fields: Any) -> list[str]:
     """Train; returns what was said when it rolled back."""
-    run.train(tiny("naive-rnn", **FIELDS, **fields), corpus, run, Budget(steps=steps), device="cpu")
+    start_training(tiny("naive-rnn", **FIELDS, **fields), corpus, run, Budget(steps=steps), device="cpu")
     return rollbacks(run)
 
 
@@ -144,7 +145,7 @@ def test_a_lost_cause_is_given_up_in_one_line(corpus: Corpus, tmp_path: Path) ->
     command = start(tmp_path / "log", "train", corpus.path, *options, "--out", run, "--steps", 500)
     line = command.refusal()
     assert f"given up at step 20 after {ROLLBACKS} roll-backs" in line
-    assert "lower run.learning_rate" in line
+    assert "lower training.learning_rate" in line
     assert len(rollbacks(run)) == ROLLBACKS
     assert command.output.count("back to step 0") == ROLLBACKS
     assert checkpoints(run) == ["step-00000000"]
@@ -201,7 +202,7 @@ def test_a_run_that_rolls_back_resumes_to_the_same_bits(corpus: Corpus, tmp_path
     assert len(said) > 1
     for steps in (5, 20, 31, 60, 77, 90):
         settings = tiny("naive-rnn", **FIELDS, learning_rate=3.0)
-        run.train(settings, corpus, run, Budget(steps=steps), resume=True, device="cpu")
+        start_training(settings, corpus, run, Budget(steps=steps), resume=True, device="cpu")
     assert records(run) == records(whole)
     assert hashes(run, 90) == hashes(whole, 90)
 

@@ -94,7 +94,9 @@ def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus
         total += record.loss * (record.samples - samples)
         samples = record.samples
     assert samples == len(corpus.samples("train")) == 10_000
-    expected = scoring.score(trainer.model, corpus.samples("train"), corpus.sections("train"), "mu-law").sum()
+    expected = scoring.score(
+        trainer.model, corpus.samples("train"), corpus.sections("train"), trainer.config.quantizer
+    ).sum()
     assert total == pytest.approx(expected, rel=1e-5)
 
 
@@ -118,7 +120,7 @@ def test_the_average_is_what_is_validated_saved_and_played(corpus: Corpus, tmp_p
     assert torch.equal(saved.training["weights.0"], own)
     with trainer.playing() as model:
         sections = scoring.excerpts(corpus.sections("valid"), round(0.3 * corpus.rate))
-        nats = scoring.score(model, corpus.samples("valid"), sections, "mu-law")
+        nats = scoring.score(model, corpus.samples("valid"), sections, trainer.config.quantizer)
     expected = nats.sum() / (sections[:, 1] - sections[:, 0]).sum() / math.log(2)
     assert trainer.validate() == pytest.approx(expected, rel=1e-6)
 

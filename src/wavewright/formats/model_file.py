@@ -210,8 +210,10 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
     settings, _ = parse_levelling(known.levelling)
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")
-    if odd := differences(facts.config.as_dict(), facts.config.multiplied_out().as_dict(), "model."):
-        raise WavewrightError(f"{odd[0].partition(' before')[0]}, but a model file has it multiplied out")
+    plain = config.multiplied_out().as_dict()
+    for field, value in config.as_dict().items():
+        if value != plain[field]:
+            raise WavewrightError(f"model.{field}: {json.dumps(value)}, but a model file has it multiplied out")
     written = json.loads(json.dumps(_as_json(facts, known.precision, known.sha256)))
     if odd := differences(values, written):
         raise WavewrightError(f"{odd[0].partition(':')[0]}: missing, or not of its type")
