@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from support.kinds import KINDS, LEVELS, build, codes_of
-from support.oracles import ORACLES, weights_of
+from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
 from wavewright.errors import ConfigError
 from wavewright.formats.precision import Precision
 from wavewright.models.base import Model

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from support.kinds import build
-from support.oracles import ORACLES, weights_of
+from support.kinds import ORACLES, build, weights_of
 from support.tiny import RATE, make_corpus, start, tiny
 from wavewright import metrics, models
 from wavewright.corpus.corpus import Corpus

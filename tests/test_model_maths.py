@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import KINDS, LEVELS, build, codes_of
-from support.oracles import ORACLES, weights_of
+from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
 from wavewright import models
 from wavewright.formats import config
 from wavewright.models.base import Model

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from support.tiny import FIELDS, tiny
+from support.kinds import TINY
+from support.tiny import tiny
 from wavewright import metrics, processes
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError
@@ -53,7 +54,7 @@ def clipped(gradients: list[np.ndarray], clip: str, limit: float) -> list[np.nda
     return [g * min(1.0, limit / norm) if clip == "norm" else g for g in gradients]
 
 
-@pytest.mark.parametrize("model", FIELDS)
+@pytest.mark.parametrize("model", TINY)
 @pytest.mark.parametrize(("clip", "limit"), [("none", 1.0), ("norm", 0.01), ("norm", 1e9), ("value", 1e-3)])
 def test_the_first_step_is_adams(model: str, clip: str, limit: float, corpus: Corpus) -> None:
     """m = (1 - b1) g, v = (1 - b2) g^2, both divided by 1 - b: so w moves by rate g / (|g| + eps)."""
@@ -84,7 +85,7 @@ def test_adams_moments_carry_on(corpus: Corpus) -> None:
         np.testing.assert_allclose(trainer.parameters[-1].detach().numpy(), weight, rtol=1e-4, atol=2e-6)
 
 
-@pytest.mark.parametrize("model", FIELDS)
+@pytest.mark.parametrize("model", TINY)
 def test_an_epochs_losses_add_up_to_the_score_of_its_sections(model: str, corpus: Corpus) -> None:
     """With weights that stand still: every sample counts once, with the state carried through its section."""
     trainer = trainer_of(corpus, model, learning_rate=1e-30)
@@ -142,7 +143,7 @@ def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
 
 
 @pytest.mark.skipif(not has_bfloat16(torch.device("cpu")), reason="this processor does not compute in bfloat16")
-@pytest.mark.parametrize("model", FIELDS)
+@pytest.mark.parametrize("model", TINY)
 def test_bfloat16_follows_float32_with_weights_in_float32(model: str, corpus: Corpus) -> None:
     exact, rough = trainer_of(corpus, model), trainer_of(corpus, model, precision="bf16")
     for _ in range(10):
@@ -156,7 +157,7 @@ def test_bfloat16_is_refused_where_the_processor_has_none(corpus: Corpus, monkey
         trainer_of(corpus, precision="bf16")
 
 
-@pytest.mark.parametrize("model", FIELDS)
+@pytest.mark.parametrize("model", TINY)
 def test_each_model_learns_a_second(model: str, corpus: Corpus) -> None:
     """Well below the zero-order entropy, which is what knowing only the frequencies of codes is worth."""
     trainer = trainer_of(corpus, model, batch_size=8, length=250, learning_rate=0.02)

@@ -1,8 +1,16 @@
-"""One small model of every kind there is, with random weights in float64; the tests of the contract go through all."""
+"""The models in the tests: one small model of every kind, sizes for other uses, and each model once more, slowly.
 
+The slow ones, the oracles, are float64 numpy, one sample at a time, written from the papers' equations. Only the names
+and layouts of the weights are shared with the package. Codes before a sequence's first are silence, and the code at
+position t is sample t - 1, from which (and all before it) sample t is predicted.
+"""
+
+from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wavewright import models
 from wavewright.models.base import Model
@@ -32,6 +40,18 @@ NARROW: dict[str, dict[str, Any]] = {
     "sample-rnn": {"units": 16, "embedding": 3},
     "wavenet": {"channels": 12},
 }
+# Wide enough for most matrices to be reduced.
+WIDE: dict[str, dict[str, Any]] = {
+    "naive-rnn": {"units": 18},
+    "sample-rnn": {"units": 18, "embedding": 3},
+    "wavenet": {"channels": 17},
+}
+# Trained in a second or two.
+TINY: dict[str, dict[str, Any]] = {
+    "naive-rnn": {"layers": 1, "units": 12},
+    "sample-rnn": {"frame_sizes": [8, 2], "units": 12, "embedding": 8},
+    "wavenet": {"blocks": 1, "layers": 5, "channels": 8},
+}
 
 
 def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
@@ -48,3 +68,148 @@ def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
 def codes_of(streams: int, length: int, seed: int = 0) -> torch.Tensor:
     """Random codes (B, T)."""
     return torch.randint(LEVELS, (streams, length), generator=torch.Generator().manual_seed(seed))
+
+
+Array = NDArray[np.float64]
+Weights = dict[str, Array]
+
+
+def weights_of(model: Any) -> Weights:
+    """All parameters and buffers by name; weight norm's length g and direction v become g v / |v|, row by row."""
+    raw = {name: value.detach().double().numpy() for name, value in (*model.named_buffers(), *model.named_parameters())}
+    for name in [name for name in raw if name.endswith(".original0")]:
+        length, direction = raw.pop(name), raw.pop(name.replace("original0", "original1"))
+        rows = direction.reshape(len(direction), -1)
+        whole = [length.flat[i] * row / np.sqrt(np.sum(row**2)) for i, row in enumerate(rows)]
+        raw[name.replace("parametrizations.", "").removesuffix(".original0")] = np.array(whole).reshape(direction.shape)
+    return raw
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e^-x)."""
+    return 1 / (1 + np.exp(-x))
+
+
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    return np.where(x > 0, x, 0.0)
+
+
+def amplitude(code: int, levels: int) -> float:
+    """The centre of bin `code` of [-1, 1] cut into `levels`."""
+    return -1 + (code + 0.5) * 2 / levels
+
+
+def affine(w: Weights, name: str, x: Array) -> Array:
+    """W x + b."""
+    return w[f"{name}.weight"] @ x + w[f"{name}.bias"]
+
+
+def lstm(w: Weights, name: str, x: Array, state: Array) -> Array:
+    """One step (Hochreiter and Schmidhuber 1997, with forget gates): state (2, H), hidden and cell."""
+    h, c = state
+    pre = w[f"{name}.input_weight"] @ x + w[f"{name}.hidden_weight"] @ h + w[f"{name}.input_bias"]
+    i, f, g, o = np.split(pre, 4)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return np.stack([sigmoid(o) * np.tanh(c), c])
+
+
+def gru(w: Weights, name: str, x: Array, state: Array) -> Array:
+    """One step (arXiv:1406.1078, reset gate after the product): state (1, H)."""
+    h = state[0]
+    xr, xz, xn = np.split(w[f"{name}.input_weight"] @ x + w[f"{name}.input_bias"], 3)
+    hr, hz, hn = np.split(w[f"{name}.hidden_weight"] @ h + w[f"{name}.hidden_bias"], 3)
+    r, z = sigmoid(xr + hr), sigmoid(xz + hz)
+    n = np.tanh(xn + r * hn)
+    return ((1 - z) * n + z * h)[None]
+
+
+def naive_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
+    """Logits (T, Q) of a NaiveRNN (thesis 3.1)."""
+    states = [np.zeros((2, config.units)) for _ in range(config.layers)]
+    logits = []
+    for code in codes:
+        if config.input == "embedded":
+            x = w["input.weight"][code]
+        else:
+            x = w["input.weight"][:, 0] * amplitude(code, config.q_levels) + w["input.bias"]
+        for i in range(config.layers):
+            states[i] = lstm(w, f"layers.{i}", x, states[i])
+            x = x + states[i][0]
+        logits.append(affine(w, "output", x))
+    return np.array(logits)
+
+
+def sample_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
+    """Logits (T, Q) of a SampleRNN (thesis 3.2, arXiv:1612.07837): every tier at its own rate, from the slowest."""
+    frames, q = config.frame_sizes, config.q_levels
+    fasts = [*frames[1:], 1]
+    cell = lstm if config.cell == "lstm" else gru
+    states = {(i, j): w[f"tiers.{i}.layers.{j}.start"].copy() for i in range(len(frames)) for j in range(config.n_rnn)}
+    window = config.window if config.window is not None else frames[-1]
+    upsampled: list[Array] = [np.empty(0)] * len(frames)  # (R, units) of each tier, while its frame lasts
+
+    def heard(t: int) -> int:
+        return codes[t] if t >= 0 else q // 2
+
+    logits = []
+    for t in range(len(codes)):
+        condition = np.zeros(config.units)
+        for i, (frame, fast) in enumerate(zip(frames, fasts, strict=True)):
+            if t % frame == 0:
+                numbers = [config.frame_scale * amplitude(heard(t - frame + 1 + k), q) for k in range(frame)]
+                x = np.array(numbers) if i == 0 else affine(w, f"tiers.{i}.frame_input", np.array(numbers)) + condition
+                for j in range(config.n_rnn):
+                    states[i, j] = cell(w, f"tiers.{i}.layers.{j}", x, states[i, j])
+                    x = states[i, j][0]
+                upsampled[i] = affine(w, f"tiers.{i}.upsample", x).reshape(frame // fast, config.units)
+            condition = upsampled[i][t % frame // fast]
+        recent = [heard(t - window + 1 + k) for k in range(window)]
+        if config.input == "embedded":
+            x = np.concatenate([w["embedding.weight"][code] for code in recent])
+        else:
+            x = np.array([amplitude(code, q) for code in recent])
+        x = affine(w, "sample_input", x) + condition
+        for i in range(2):
+            x = relu(affine(w, f"hidden.{i}", x))
+        logits.append(affine(w, "output", x))
+    return np.array(logits)
+
+
+def wavenet(config: Any, w: Weights, codes: list[int]) -> Array:
+    """Logits (T, Q) of a WaveNet (arXiv:1609.03499, or the thesis's plain stack): sums over dilated taps."""
+    q, taps = config.q_levels, config.filter_width
+    dilations = [taps**i for _ in range(config.blocks) for i in range(config.layers)]
+
+    def convolve(i: int, t: int) -> Array:
+        weight = w[f"layers.{i}.weight"]
+        return sum(weight[:, :, k] @ layer(i - 1, max(-1, t - (taps - 1 - k) * dilations[i]))[0] for k in range(taps))
+
+    @cache
+    def layer(i: int, t: int) -> tuple[Array, Array]:
+        """What layer i gives at time t to the next layer, and to the skip path; t = -1 is any time before 0."""
+        if i < 0:
+            code = codes[t] if t >= 0 else q // 2
+            if config.form == "gated" and config.input == "embedded":
+                return w["input.weight"][code], np.zeros(1)
+            number = np.array([amplitude(code, q)])
+            return (affine(w, "input", number) if config.form == "gated" else number), np.zeros(1)
+        if config.form == "plain":
+            return relu(convolve(i, t)), np.zeros(1)
+        width = config.channels
+        pre = convolve(i, t) + w[f"layers.{i}.bias"]
+        z = np.tanh(pre[:width]) * sigmoid(pre[width:])
+        both = w[f"layers.{i}.out_weight"][:, :, 0] @ z + w[f"layers.{i}.out_bias"]
+        return layer(i - 1, t)[0] + both[:width], both[width:]
+
+    logits = []
+    for t in range(len(codes)):
+        if config.form == "plain":
+            logits.append(affine(w, "output", layer(len(dilations) - 1, t)[0]))
+        else:
+            skips = sum(layer(i, t)[1] for i in range(len(dilations)))
+            logits.append(affine(w, "output.3", relu(affine(w, "output.1", relu(skips)))))
+    return np.array(logits)
+
+
+ORACLES = {"naive-rnn": naive_rnn, "sample-rnn": sample_rnn, "wavenet": wavenet}

@@ -6,18 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.kinds import build
+from support.kinds import WIDE, build
 from wavewright.formats.model_file import ModelFile, Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.export import export
 from wavewright.playing.torch_model import TorchModel
 
-# Wide enough for most matrices to be reduced.
-WIDE: dict[str, dict[str, Any]] = {
-    "naive-rnn": {"units": 18},
-    "sample-rnn": {"units": 18, "embedding": 3},
-    "wavenet": {"channels": 17},
-}
 LEVELLING = {
     "rate": 4000,
     "section_seconds": 0.5,

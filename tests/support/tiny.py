@@ -19,6 +19,7 @@ import pytest
 import soundfile
 
 from conftest import melody
+from support.kinds import TINY
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
@@ -27,11 +28,6 @@ from wavewright.formats import config
 RATE = 4000
 TRACKS = {"train": {"a.wav": 1.6, "b.wav": 0.9}, "valid": {"c.wav": 0.6}, "test": {"d.wav": 0.7, "e.wav": 0.3}}
 
-FIELDS: dict[str, dict[str, Any]] = {
-    "naive-rnn": {"layers": 1, "units": 12},
-    "sample-rnn": {"frame_sizes": [8, 2], "units": 12, "embedding": 8},
-    "wavenet": {"blocks": 1, "layers": 5, "channels": 8},
-}
 TRAINING: dict[str, Any] = {
     "batch_size": 4,
     "length": 128,
@@ -57,7 +53,7 @@ def tiny(model: str, fields: dict[str, Any] | None = None, **training: Any) -> c
     """The configuration of a tiny model of 64 levels."""
     return config.RunConfig.from_dict(
         {
-            "model": {"name": model, "q_levels": 64, **FIELDS[model], **(fields or {})},
+            "model": {"name": model, "q_levels": 64, **TINY[model], **(fields or {})},
             "training": {**TRAINING, **training},
         }
     )
