@@ -27,9 +27,7 @@ auto span(const Array& array) {
 
 Config config_of(const std::string& name, const nb::dict& fields) {
     const auto number = [&](const char* field) { return nb::cast<int>(fields[field]); };
-    const auto is = [&](const char* field, const char* value) {
-        return nb::cast<std::string>(fields[field]) == value;
-    };
+    const auto is = [&](const char* field, const char* value) { return nb::cast<std::string>(fields[field]) == value; };
     const int levels = number("q_levels");
     if (name == "naive-rnn")
         return {NaiveRnnConfig{number("layers"), number("units"), is("input", "embedded")}, levels};
@@ -111,10 +109,9 @@ NB_MODULE(_engine, module) {
             engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
         });
     module.def("instruction_sets", &instruction_sets);
-    module.def("draw", [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform,
-                          double temperature, int top_k, double top_p) {
-        return draw(span(logits), uniform, temperature, top_k, top_p);
-    });
+    module.def("draw",
+               [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform, double temperature,
+                  int top_k, double top_p) { return draw(span(logits), uniform, temperature, top_k, top_p); });
     module.def("measure_limits", [](std::size_t bytes, int threads) {
         const nb::gil_scoped_release release;
         const Limits limits = measure_limits(bytes, threads);

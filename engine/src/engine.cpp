@@ -166,9 +166,9 @@ void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes) {
     check(sampling.top_k, count, "top_k", [](int k) { return k >= 1; });
     check(sampling.top_p, count, "top_p", [](double p) { return p > 0 && p <= 1; });
     impl.play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code = impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(),
-                                                    at(sampling.temperature, i), at(sampling.top_k, i),
-                                                    at(sampling.top_p, i));
+        const int code =
+            impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(), at(sampling.temperature, i),
+                                       at(sampling.top_k, i), at(sampling.top_p, i));
         codes[s * count + i] = code;
         impl.network->hear(s, code);
     });
@@ -181,8 +181,8 @@ std::size_t Engine::state_size() const {
 }
 
 void Engine::save(std::span<std::byte> state) const {
-    if (state.size() != state_size()) throw Error("state: " + std::to_string(state.size()) + " bytes of room, not " +
-                                                  std::to_string(state_size()));
+    if (state.size() != state_size())
+        throw Error("state: " + std::to_string(state.size()) + " bytes of room, not " + std::to_string(state_size()));
     for (const auto& part : impl_->state) {
         std::copy(part.begin(), part.end(), state.begin());
         state = state.subspan(part.size());

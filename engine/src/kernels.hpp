@@ -36,7 +36,8 @@ struct Operand {
 struct Kernels {
     const char* name;
     // out[s][0..63] += block of matrix times x[s]
-    void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out, std::ptrdiff_t stride);
+    void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out,
+                    std::ptrdiff_t stride);
     // codes * scale ~ x, |codes| <= limit
     float (*quantise)(const float* x, int count, float limit, std::int16_t* codes);
     // 16 units from the gates [i f g o][16]

@@ -230,8 +230,7 @@ int weigh(const float* logits, int count, double temperature, double* weights) {
     while (index < count - 1 && logits[index] != greatest) index++;
     if (temperature > 0) {
         const double peak = greatest;
-        for (int i = 0; i < count; i++)
-            weights[i] = exponential((static_cast<double>(logits[i]) - peak) / temperature);
+        for (int i = 0; i < count; i++) weights[i] = exponential((static_cast<double>(logits[i]) - peak) / temperature);
     }
     return index;
 }

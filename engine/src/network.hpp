@@ -76,7 +76,7 @@ public:
 
 private:
     int blocks_ = 0, reach_ = 0;
-    Buffer<float> amplitudes_;           // of each code, times scale
+    Buffer<float> amplitudes_;            // of each code, times scale
     std::vector<Buffer<float>> columns_;  // scalar: of each place, (rows)
     std::vector<Buffer<float>> tables_;   // embedded: of each place, (codes, rows)
 };
@@ -87,8 +87,7 @@ struct Affine {
     Buffer<float> bias;
 
     Affine() = default;
-    Affine(const Dense& weight, const Dense& bias, Precision precision)
-        : matrix(weight, precision), bias(pack(bias)) {}
+    Affine(const Dense& weight, const Dense& bias, Precision precision) : matrix(weight, precision), bias(pack(bias)) {}
     // The rows of `block` for each stream, to out[s * to + 64 * block ...].
     void apply(const Kernels& kernels, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) const;
 };

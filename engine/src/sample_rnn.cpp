@@ -13,12 +13,12 @@ namespace {
 struct Tier {
     int frame = 0;
     std::vector<Recurrent> layers;
-    std::vector<Matrix> inputs;     // of the layers after the first
-    CodeImage frame_image;          // in the gates of the first layer
-    Matrix above;                   // from what conditions it to those gates; not of the slowest tier
-    Buffer<float> given;            // above's product, (steps of this tier in a step of the tier above, streams, gates)
-    std::vector<Affine> upsample;   // for each step of the tier below
-    Buffer<float> upsampled;        // (steps of the tier below, streams, stride)
+    std::vector<Matrix> inputs;    // of the layers after the first
+    CodeImage frame_image;         // in the gates of the first layer
+    Matrix above;                  // from what conditions it to those gates; not of the slowest tier
+    Buffer<float> given;           // above's product, (steps of this tier in a step of the tier above, streams, gates)
+    std::vector<Affine> upsample;  // for each step of the tier below
+    Buffer<float> upsampled;       // (steps of the tier below, streams, stride)
 };
 
 int vectors(const Setting& setting, const SampleRnnConfig& config) {
@@ -42,7 +42,8 @@ public:
         const Dense table = config.embedded ? take(weights, "embedding.weight", q_levels_, config.embedding) : Dense();
         const int inputs = config.window * (config.embedded ? config.embedding : 1);
         const Dense samples = take(weights, "sample_input.weight", units_, inputs);
-        const Dense offset = take(weights, "hidden.0.bias", units_) + first * take(weights, "sample_input.bias", units_);
+        const Dense offset =
+            take(weights, "hidden.0.bias", units_) + first * take(weights, "sample_input.bias", units_);
         samples_image_ = CodeImage(setting, first * samples, config.window, config.embedded ? &table : nullptr, 1, 1);
         for (std::size_t i = 0; i < config.frame_sizes.size(); i++) add_tier(setting, config, i, first, offset);
         second_ = Affine(take(weights, "hidden.1.weight", units_, units_), take(weights, "hidden.1.bias", units_),
@@ -81,7 +82,8 @@ private:
                 tier.inputs.emplace_back(cell.input, setting.precision, Cell::kGates);
                 count(tier.inputs.back(), 1.0 / tier.frame);
             } else if (i == 0) {
-                tier.frame_image = CodeImage(setting, cell.input, tier.frame, nullptr, config.frame_scale, Cell::kGates);
+                tier.frame_image =
+                    CodeImage(setting, cell.input, tier.frame, nullptr, config.frame_scale, Cell::kGates);
             } else {
                 const Dense frames = take(weights, name + ".frame_input.weight", units_, tier.frame);
                 bias = bias + cell.input * take(weights, name + ".frame_input.bias", units_);

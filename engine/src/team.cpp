@@ -10,8 +10,8 @@
 namespace wavewright {
 namespace {
 
-constexpr int kSpins = 4096;        // some 50 us: far longer than any thread lags behind while it is running
-constexpr int kIdleSpins = 65536;   // a millisecond, as long as a busy caller may take between two blocks
+constexpr int kSpins = 4096;       // some 50 us: far longer than any thread lags behind while it is running
+constexpr int kIdleSpins = 65536;  // a millisecond, as long as a busy caller may take between two blocks
 constexpr long kNapNanoseconds = 100'000;
 
 void pause() {

@@ -14,8 +14,8 @@ struct Layer {
     std::ptrdiff_t stride = 0;
     std::vector<Matrix> taps;  // the oldest first
     Buffer<float> bias;
-    Affine residual, skip;     // gated form only
-    Buffer<float> ring;        // (slots, streams, stride): inputs, the present one too
+    Affine residual, skip;  // gated form only
+    Buffer<float> ring;     // (slots, streams, stride): inputs, the present one too
 };
 
 class WaveNet : public Network {
@@ -156,7 +156,8 @@ private:
     void fill(std::size_t i) {
         Layer& layer = layers_[i];
         const std::ptrdiff_t size = streams_ * layer.stride;
-        for (int slot = 1; slot < layer.slots; slot++) std::copy_n(layer.ring.data(), size, layer.ring.data() + slot * size);
+        for (int slot = 1; slot < layer.slots; slot++)
+            std::copy_n(layer.ring.data(), size, layer.ring.data() + slot * size);
     }
 
     void start_sums(const Layer& layer, int first, int last) {
@@ -186,8 +187,8 @@ private:
     void put_residual(int thread, std::size_t i, const float* x, float* next) {
         const Affine& residual = layers_[i].residual;
         const auto [first, last] = team_.share(thread, residual.matrix.blocks);
-        const Operand z = operand(kernels_, residual.matrix, gated_values_[i % 2].data(), width_, streams_,
-                                  scratch_[thread]);
+        const Operand z =
+            operand(kernels_, residual.matrix, gated_values_[i % 2].data(), width_, streams_, scratch_[thread]);
         for (int block = first; block < last; block++) {
             residual.apply(kernels_, block, z, streams_, next, width_);
             for (int s = 0; s < streams_; s++) {
@@ -201,7 +202,8 @@ private:
     void add_skip(int thread, std::size_t i) {
         const Affine& skip = layers_[i].skip;
         const auto [first, last] = team_.share(thread, skip.matrix.blocks);
-        const Operand z = operand(kernels_, skip.matrix, gated_values_[i % 2].data(), width_, streams_, scratch_[thread]);
+        const Operand z =
+            operand(kernels_, skip.matrix, gated_values_[i % 2].data(), width_, streams_, scratch_[thread]);
         float* const sums = skips_[0].data();
         for (int block = first; block < last; block++)
             for (int s = 0; s < streams_; s++) {
@@ -219,15 +221,16 @@ private:
             rectify(thread, 0);
             team_.meet(thread);
             const auto [first, last] = team_.share(thread, middle_.matrix.blocks);
-            const Operand skips = operand(kernels_, middle_.matrix, skips_[0].data(), skip_width_, streams_,
-                                          scratch_[thread]);
+            const Operand skips =
+                operand(kernels_, middle_.matrix, skips_[0].data(), skip_width_, streams_, scratch_[thread]);
             for (int block = first; block < last; block++)
                 middle_.apply(kernels_, block, skips, streams_, skips_[1].data(), skip_width_);
             rectify(thread, 1);
             team_.meet(thread);
             x = skips_[1].data();
         }
-        const Operand top = operand(kernels_, head_.matrix, x, gated_ ? skip_width_ : width_, streams_, scratch_[thread]);
+        const Operand top =
+            operand(kernels_, head_.matrix, x, gated_ ? skip_width_ : width_, streams_, scratch_[thread]);
         const auto [first, last] = team_.share(thread, head_.matrix.blocks);
         for (int block = first; block < last; block++)
             head_.apply(kernels_, block, top, streams_, logits_.data(), logits_stride());

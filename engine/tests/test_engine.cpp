@@ -123,7 +123,8 @@ Model naive(bool embedded) {
 
 Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embedded) {
     const std::size_t units = 72, embedding = 5;
-    Model model{"tiers", {SampleRnnConfig{frames, window, int(units), n_rnn, gru, embedded, int(embedding), 2}, kLevels}};
+    Model model{"tiers",
+                {SampleRnnConfig{frames, window, int(units), n_rnn, gru, embedded, int(embedding), 2}, kLevels}};
     for (std::size_t i = 0; i < frames.size(); i++) {
         const std::string tier = "tiers." + std::to_string(i);
         const std::size_t frame = frames[i], ratio = i + 1 < frames.size() ? frame / frames[i + 1] : frame;
@@ -210,7 +211,8 @@ void same_bits(const Model& model) {
                 Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
                 engine.reset(keys(streams));
                 std::vector<std::int32_t> first;
-                for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
+                for (int done = 0, block = 1; done < kCount;
+                     done += block, block = std::min(7 * block, kCount - done)) {
                     const std::vector<std::int32_t> codes = generate(engine, block);
                     first.insert(first.end(), codes.begin(), codes.begin() + block);
                 }
@@ -221,7 +223,8 @@ void same_bits(const Model& model) {
 
 void state_and_reset(const Model& model) {
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
-        Engine engine(model.config, model.weights, with(precision, 2, 2)), other(model.config, model.weights, with(precision, 2, 1));
+        Engine engine(model.config, model.weights, with(precision, 2, 2)),
+            other(model.config, model.weights, with(precision, 2, 1));
         engine.reset(keys(2));
         const std::vector<std::int32_t> beginning = generate(engine, 37);
         std::vector<std::byte> state(engine.state_size());
@@ -241,7 +244,8 @@ void state_and_reset(const Model& model) {
 }
 
 void primed(const Model& model) {
-    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)), b(model.config, model.weights, with(Precision::float32, 1, 1));
+    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)),
+        b(model.config, model.weights, with(Precision::float32, 1, 1));
     std::vector<std::int32_t> heard;
     for (int i = 0; i < 60; i++) heard.push_back(i * 7 % kLevels);
     a.prime(heard);
@@ -339,7 +343,7 @@ bool survives_alone(const Model& model, bool call) {
         const std::vector<int> top_k{20};
         sock_filter filter[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),  // another program has the core
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),      // another program has the core
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_nanosleep, 3, 0),  // an idle thread, between blocks
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_nanosleep, 2, 0),
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),
