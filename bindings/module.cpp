@@ -25,22 +25,24 @@ auto span(const Array& array) {
     return std::span(array.data(), array.size());
 }
 
-Config config_of(const std::string& name, const nb::dict& fields) {
-    const auto number = [&](const char* field) { return nb::cast<int>(fields[field]); };
-    const auto is = [&](const char* field, const char* value) { return nb::cast<std::string>(fields[field]) == value; };
-    const int levels = number("q_levels");
-    if (name == "naive-rnn")
-        return {NaiveRnnConfig{number("layers"), number("units"), is("input", "embedded")}, levels};
-    if (name == "sample-rnn")
-        return {SampleRnnConfig{nb::cast<std::vector<int>>(fields["frame_sizes"]), number("window"), number("units"),
-                                number("n_rnn"), is("cell", "gru"), is("input", "embedded"), number("embedding"),
-                                nb::cast<float>(fields["frame_scale"])},
-                levels};
-    if (name == "wavenet")
-        return {WaveNetConfig{number("blocks"), number("layers"), number("channels"), number("skip_channels"),
-                              number("filter_width"), is("form", "gated"), is("input", "embedded")},
-                levels};
-    throw Error("model: the engine knows no '" + name + "'");
+Field field_of(const std::string& name, nb::handle value) {
+    if (nb::isinstance<nb::bool_>(value)) return nb::cast<bool>(value);
+    if (nb::isinstance<nb::int_>(value)) return nb::cast<std::int64_t>(value);
+    if (nb::isinstance<nb::float_>(value)) return nb::cast<double>(value);
+    if (nb::isinstance<nb::str>(value)) return nb::cast<std::string>(value);
+    std::vector<int> numbers;
+    if (nb::try_cast(value, numbers)) return numbers;
+    throw Error(name + ": give a boolean, a number, a text or whole numbers");
+}
+
+Config config_of(const std::string& model, const nb::dict& fields) {
+    Config config{model, {}};
+    for (const auto& [key, value] : fields) {
+        if (value.is_none()) continue;
+        const auto name = nb::cast<std::string>(key);
+        config.fields[name] = field_of(name, value);
+    }
+    return config;
 }
 
 Precision precision_of(const std::string& name) {

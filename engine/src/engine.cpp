@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "dispatch.hpp"
-#include "network.hpp"
+#include "models.hpp"
 #include "random.hpp"
 #include "sampler.hpp"
 
@@ -18,12 +18,6 @@ int positive(int value, const char* field, int most = 1 << 30) {
     if (value < 1 || value > most)
         throw Error(std::string(field) + ": " + std::to_string(value) + "; give 1 to " + std::to_string(most));
     return value;
-}
-
-std::unique_ptr<Network> make(const Setting& setting, const Config& config) {
-    if (const auto* naive = std::get_if<NaiveRnnConfig>(&config.model)) return make_naive_rnn(setting, *naive);
-    if (const auto* tiers = std::get_if<SampleRnnConfig>(&config.model)) return make_sample_rnn(setting, *tiers);
-    return make_wavenet(setting, std::get<WaveNetConfig>(config.model));
 }
 
 // Samples that the caller makes alone when another thread held it up: the more often, the more.
@@ -61,8 +55,8 @@ struct Engine::Impl {
         : kernels(wavewright::kernels(options.isa)),
           team(positive(options.threads, "threads", 64)),
           streams(positive(options.streams, "streams", 4096)),
-          q_levels(config.q_levels),
-          network(make({kernels, team, weights, options.precision, streams, q_levels}, config)),
+          q_levels(config.size("q_levels")),
+          network(make_network({kernels, team, weights, options.precision, streams, q_levels}, config)),
           uniforms(streams),
           clock(1),
           state(network->state().begin(), network->state().end()) {

@@ -10,18 +10,18 @@ namespace {
 
 class NaiveRnn : public Network {
 public:
-    NaiveRnn(const Setting& setting, const NaiveRnnConfig& config)
-        : Network(setting, 1, setting.streams, config.units), stride_(padded(config.units)) {
-        const int units = config.units;
+    NaiveRnn(const Setting& setting, const Config& config)
+        : Network(setting, 1, setting.streams, config.size("units")), stride_(padded(config.size("units"))) {
+        const int units = config.size("units");
         const Weights& weights = setting.weights;
-        const bool embedded = config.embedded;
+        const bool embedded = config.text("input") == "embedded";
         const Dense table = embedded ? take(weights, "input.weight", q_levels_, units) : Dense();
         const Dense input = embedded ? identity(units) : take(weights, "input.weight", units, 1);
         const Dense offset = embedded ? Dense(units, 1) : take(weights, "input.bias", units);
         const Dense* const embedding = embedded ? &table : nullptr;
         input_ = CodeImage(setting, input, 1, embedding, 1, 1);
         input_bias_ = pack(offset);
-        for (int i = 0; i < config.layers; i++) {
+        for (int i = 0; i < config.size("layers"); i++) {
             const Cell cell(weights, "layers." + std::to_string(i), units, units, false);
             const bool first = i == 0;
             if (first) gates_image_ = CodeImage(setting, cell.input * input, 1, embedding, 1, Cell::kGates);
@@ -102,7 +102,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Network> make_naive_rnn(const Setting& setting, const NaiveRnnConfig& config) {
+std::unique_ptr<Network> make_naive_rnn(const Setting& setting, const Config& config) {
     return std::make_unique<NaiveRnn>(setting, config);
 }
 

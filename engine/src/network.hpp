@@ -92,8 +92,4 @@ struct Affine {
     void apply(const Kernels& kernels, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) const;
 };
 
-std::unique_ptr<Network> make_naive_rnn(const Setting& setting, const NaiveRnnConfig& config);
-std::unique_ptr<Network> make_sample_rnn(const Setting& setting, const SampleRnnConfig& config);
-std::unique_ptr<Network> make_wavenet(const Setting& setting, const WaveNetConfig& config);
-
 }  // namespace wavewright

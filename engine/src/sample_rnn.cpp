@@ -21,7 +21,25 @@ struct Tier {
     Buffer<float> upsampled;       // (steps of the tier below, streams, stride)
 };
 
-int vectors(const Setting& setting, const SampleRnnConfig& config) {
+struct Fields {
+    std::vector<int> frame_sizes;
+    int window, units, n_rnn, embedding;
+    bool gru, embedded, learned_state;
+    float frame_scale;
+
+    explicit Fields(const Config& config)
+        : frame_sizes(config.sizes("frame_sizes")),
+          window(config.size("window", frame_sizes.back())),
+          units(config.size("units")),
+          n_rnn(config.size("n_rnn")),
+          embedding(config.size("embedding")),
+          gru(config.text("cell") == "gru"),
+          embedded(config.text("input") == "embedded"),
+          learned_state(config.flag("learned_state")),
+          frame_scale(static_cast<float>(config.number("frame_scale"))) {}
+};
+
+int vectors(const Setting& setting, const Fields& config) {
     int most = 1;
     for (std::size_t i = 0; i + 1 < config.frame_sizes.size(); i++)
         most = std::max(most, config.frame_sizes[i] / config.frame_sizes[i + 1]);
@@ -30,7 +48,7 @@ int vectors(const Setting& setting, const SampleRnnConfig& config) {
 
 class SampleRnn : public Network {
 public:
-    SampleRnn(const Setting& setting, const SampleRnnConfig& config)
+    SampleRnn(const Setting& setting, const Fields& config)
         : Network(setting, std::max(config.frame_sizes[0], config.window), vectors(setting, config), config.units),
           units_(config.units),
           window_(config.window),
@@ -66,7 +84,7 @@ public:
     }
 
 private:
-    void add_tier(const Setting& setting, const SampleRnnConfig& config, std::size_t i, const Dense& first_hidden,
+    void add_tier(const Setting& setting, const Fields& config, std::size_t i, const Dense& first_hidden,
                   const Dense& offset) {
         const Weights& weights = setting.weights;
         const std::string name = "tiers." + std::to_string(i);
@@ -95,9 +113,9 @@ private:
                 remember(tier.given);
                 count(tier.above, 1.0 / config.frame_sizes[i - 1]);
             }
-            const bool learned = weights.contains(layer + ".start");
-            tier.layers.emplace_back(setting, cell.hidden, bias, config.gru,
-                                     learned ? take(weights, layer + ".start", config.gru ? 1 : 2, units_) : Dense());
+            tier.layers.emplace_back(
+                setting, cell.hidden, bias, config.gru,
+                config.learned_state ? take(weights, layer + ".start", config.gru ? 1 : 2, units_) : Dense());
             tier.layers.back().each_state([this](const Buffer<float>& values) { remember(values); });
             count(tier.layers.back().matrix(), 1.0 / tier.frame);
         }
@@ -208,8 +226,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Network> make_sample_rnn(const Setting& setting, const SampleRnnConfig& config) {
-    return std::make_unique<SampleRnn>(setting, config);
+std::unique_ptr<Network> make_sample_rnn(const Setting& setting, const Config& config) {
+    return std::make_unique<SampleRnn>(setting, Fields(config));
 }
 
 }  // namespace wavewright

@@ -9,6 +9,20 @@
 namespace wavewright {
 namespace {
 
+struct Fields {
+    int blocks, layers, channels, skip_channels, filter_width;
+    bool gated, embedded;
+
+    explicit Fields(const Config& config)
+        : blocks(config.size("blocks")),
+          layers(config.size("layers")),
+          channels(config.size("channels")),
+          skip_channels(config.size("skip_channels", channels)),
+          filter_width(config.size("filter_width")),
+          gated(config.text("form") == "gated"),
+          embedded(config.text("input") == "embedded") {}
+};
+
 struct Layer {
     int dilation = 0, slots = 0;
     std::ptrdiff_t stride = 0;
@@ -20,7 +34,7 @@ struct Layer {
 
 class WaveNet : public Network {
 public:
-    WaveNet(const Setting& setting, const WaveNetConfig& config)
+    WaveNet(const Setting& setting, const Fields& config)
         : Network(setting, 1, setting.streams, std::max(config.channels, config.skip_channels)),
           gated_(config.gated),
           taps_(config.filter_width),
@@ -72,7 +86,7 @@ public:
     }
 
 private:
-    void add_layer(const Setting& setting, const WaveNetConfig& config, int i, int dilation, bool last) {
+    void add_layer(const Setting& setting, const Fields& config, int i, int dilation, bool last) {
         const Weights& weights = setting.weights;
         const std::string name = "layers." + std::to_string(i);
         const int channels = config.channels, inputs = !gated_ && i == 0 ? 1 : channels;
@@ -259,8 +273,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Network> make_wavenet(const Setting& setting, const WaveNetConfig& config) {
-    return std::make_unique<WaveNet>(setting, config);
+std::unique_ptr<Network> make_wavenet(const Setting& setting, const Config& config) {
+    return std::make_unique<WaveNet>(setting, Fields(config));
 }
 
 }  // namespace wavewright

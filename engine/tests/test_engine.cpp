@@ -111,7 +111,9 @@ struct Model {
 };
 
 Model naive(bool embedded) {
-    Model model{embedded ? "naive embedded" : "naive scalar", {NaiveRnnConfig{2, 40, embedded}, kLevels}};
+    Model model{embedded ? "naive embedded" : "naive scalar",
+                {"naive-rnn",
+                 {{"q_levels", kLevels}, {"layers", 2}, {"units", 40}, {"input", embedded ? "embedded" : "scalar"}}}};
     if (embedded)
         model.add("input.weight", {kLevels, 40});
     else
@@ -124,7 +126,18 @@ Model naive(bool embedded) {
 Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embedded) {
     const std::size_t units = 72, embedding = 5;
     Model model{"tiers",
-                {SampleRnnConfig{frames, window, int(units), n_rnn, gru, embedded, int(embedding), 2}, kLevels}};
+                {"sample-rnn",
+                 {{"q_levels", kLevels},
+                  {"frame_sizes", frames},
+                  {"window", window},
+                  {"units", int(units)},
+                  {"n_rnn", n_rnn},
+                  {"cell", gru ? "gru" : "lstm"},
+                  {"input", embedded ? "embedded" : "scalar"},
+                  {"embedding", int(embedding)},
+                  {"learned_state", true},
+                  {"frame_scale", 2.0}}}};
+    if (window == frames.back()) model.config.fields.erase("window");
     for (std::size_t i = 0; i < frames.size(); i++) {
         const std::string tier = "tiers." + std::to_string(i);
         const std::size_t frame = frames[i], ratio = i + 1 < frames.size() ? frame / frames[i + 1] : frame;
@@ -146,7 +159,15 @@ Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embed
 Model wavenet(bool gated, bool embedded, int width) {
     const std::size_t channels = 70, skip = gated ? 30 : channels, taps = width;
     Model model{gated ? "gated" : "plain",
-                {WaveNetConfig{2, 3, int(channels), int(skip), width, gated, embedded}, kLevels}};
+                {"wavenet",
+                 {{"q_levels", kLevels},
+                  {"blocks", 2},
+                  {"layers", 3},
+                  {"channels", int(channels)},
+                  {"filter_width", width},
+                  {"form", gated ? "gated" : "plain"},
+                  {"input", embedded ? "embedded" : "scalar"}}}};
+    if (gated) model.config.fields["skip_channels"] = int(skip);
     if (gated && embedded) model.add("input.weight", {kLevels, channels});
     if (gated && !embedded) model.add_linear("input", 1, channels);
     for (int i = 0; i < 6; i++) {
@@ -260,21 +281,28 @@ void primed(const Model& model) {
 void refuses() {
     Model model = wavenet(false, false, 2);
     const auto refused = [&](auto change, const std::string& named) {
+        Config config = model.config;
         Weights weights = model.weights;
         Engine::Options options;
-        change(weights, options);
+        change(config, weights, options);
         try {
-            Engine engine(model.config, weights, options);
+            Engine engine(config, weights, options);
             check(false, "not refused: " + named);
         } catch (const Error& error) {
             check(std::strstr(error.what(), named.c_str()) != nullptr, named + " is not named in: " + error.what());
         }
     };
-    refused([](Weights& w, auto&) { w.erase("output.bias"); }, "output.bias");
-    refused([](Weights& w, auto&) { w["layers.2.weight"].shape[1]++; }, "layers.2.weight");
-    refused([](auto&, Engine::Options& o) { o.threads = 0; }, "threads");
-    refused([](auto&, Engine::Options& o) { o.streams = -1; }, "streams");
-    refused([](auto&, Engine::Options& o) { o.isa = "mmx"; }, "mmx");
+    refused([](auto&, Weights& w, auto&) { w.erase("output.bias"); }, "output.bias");
+    refused([](auto&, Weights& w, auto&) { w["layers.2.weight"].shape[1]++; }, "layers.2.weight");
+    refused([](auto&, auto&, Engine::Options& o) { o.threads = 0; }, "threads");
+    refused([](auto&, auto&, Engine::Options& o) { o.streams = -1; }, "streams");
+    refused([](auto&, auto&, Engine::Options& o) { o.isa = "mmx"; }, "mmx");
+    refused([](Config& c, auto&, auto&) { c.model = "transformer"; }, "transformer");
+    refused([](Config& c, auto&, auto&) { c.fields.erase("channels"); }, "channels: missing");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = "70"; }, "channels: of another type");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = 0; }, "channels: 0");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = std::int64_t{1} << 40; }, "channels: 1099511627776");
+    refused([](Config& c, auto&, auto&) { c.fields["form"] = true; }, "form: of another type");
     Engine engine(model.config, model.weights, {});
     const std::vector<std::int32_t> wrong{0, kLevels};
     try {

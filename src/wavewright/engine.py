@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from wavewright.errors import ConfigError, WavewrightError
-from wavewright.model_config import ModelConfig, NaiveRNNConfig, SampleRNNConfig
+from wavewright.model_config import ModelConfig
 from wavewright.precision import Precision
 from wavewright.sampling import Uniforms
 
@@ -77,7 +77,7 @@ class Engine:
         native = _native()
         contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
         try:
-            self._engine = native.Engine(name, _fields(config), contiguous, precision, streams, threads, isa)
+            self._engine = native.Engine(name, vars(config), contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
         self.reset(seed)
@@ -164,13 +164,3 @@ def _native() -> Any:
     if _engine is None:
         raise WavewrightError("the native engine is not built: install wavewright again where there is a C++ compiler")
     return _engine
-
-
-def _fields(config: ModelConfig) -> dict[str, Any]:
-    """A configuration's fields, with what they leave open filled in."""
-    fields = dict(vars(config))
-    if isinstance(config, SampleRNNConfig):
-        fields |= {"window": config.reach, "frame_sizes": list(config.frame_sizes)}
-    elif not isinstance(config, NaiveRNNConfig):
-        fields["skip_channels"] = config.skip_channels or config.channels
-    return fields

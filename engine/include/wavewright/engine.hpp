@@ -9,19 +9,13 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "wavewright/config.hpp"
 #include "wavewright/precision.hpp"
 
 namespace wavewright {
-
-// What a caller did wrong: one line, with field and value.
-struct Error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
 
 // A weight of the torch model under its name: float32 in C order. Only read while an engine is made.
 struct Tensor {
@@ -29,27 +23,6 @@ struct Tensor {
     std::vector<std::size_t> shape;
 };
 using Weights = std::map<std::string, Tensor, std::less<>>;
-
-// The fields of the Python configurations of the same names.
-struct NaiveRnnConfig {
-    int layers, units;
-    bool embedded;
-};
-struct SampleRnnConfig {
-    std::vector<int> frame_sizes;
-    int window, units, n_rnn;
-    bool gru, embedded;
-    int embedding;
-    float frame_scale;
-};
-struct WaveNetConfig {
-    int blocks, layers, channels, skip_channels, filter_width;
-    bool gated, embedded;
-};
-struct Config {
-    std::variant<NaiveRnnConfig, SampleRnnConfig, WaveNetConfig> model;
-    int q_levels;
-};
 
 // How codes are drawn (sampling.py says what each does). A span holds one value for all samples or one for each.
 struct Sampling {
