@@ -44,6 +44,7 @@ struct Engine::Impl {
     const Kernels& kernels;
     Team team;
     int streams, q_levels;
+    Runtime runtime;
     std::unique_ptr<Network> network;
     std::vector<Sampler> samplers;  // of each thread
     Buffer<Philox> uniforms;        // of each stream
@@ -56,7 +57,8 @@ struct Engine::Impl {
           team(positive(options.threads, "threads", 64)),
           streams(positive(options.streams, "streams", 4096)),
           q_levels(config.size("q_levels")),
-          network(make_network({kernels, team, weights, options.precision, streams, q_levels}, config)),
+          runtime(kernels, team, streams),
+          network(make_network({runtime, weights, options.precision, q_levels}, config)),
           uniforms(streams),
           clock(1),
           state(network->state().begin(), network->state().end()) {
@@ -73,7 +75,7 @@ struct Engine::Impl {
             end = play_stretch(begin, alone ? std::min(count, begin + alone_left) : count, alone, wanted, between);
             if (alone) {
                 alone_left -= end - begin;
-            } else if (team.held_up()) {
+            } else if (team.was_stalled()) {
                 alone_left = alone_next;
                 alone_next = std::min(2 * alone_next, kMostAlone);
             } else {
@@ -87,14 +89,14 @@ struct Engine::Impl {
     std::size_t play_stretch(std::size_t begin, std::size_t most, bool alone, bool wanted, Between between) {
         const std::uint64_t start = clock[0];
         std::atomic<std::size_t> end{most};
-        team.be_alone(alone);
+        team.run_alone(alone);
         team.run([&](int thread) {
             const auto [first, last] = team.share(thread, streams);
             for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
                 network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
-                if (thread == 0 && team.held_up()) end.store(i + 1, std::memory_order_relaxed);
-                team.meet(thread);  // all see the end before they look for the next sample
+                if (thread == 0 && team.was_stalled()) end.store(i + 1, std::memory_order_relaxed);
+                team.arrive_and_wait(thread);  // all see the end before they look for the next sample
             }
         });
         clock[0] = start + (end - begin);
@@ -126,22 +128,22 @@ Engine::~Engine() = default;
 int Engine::streams() const { return impl_->streams; }
 int Engine::q_levels() const { return impl_->q_levels; }
 const char* Engine::isa() const { return impl_->kernels.name; }
-std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->weight_bytes()); }
+std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->read_bytes()); }
 
 void Engine::reset(std::span<const std::uint64_t> keys) {
     Impl& impl = *impl_;
     if (keys.size() != 2 * static_cast<std::size_t>(impl.streams)) throw Error("keys: give two for each stream");
     for (int s = 0; s < impl.streams; s++) {
         impl.uniforms[s] = Philox{{keys[2 * s], keys[2 * s + 1]}};
-        for (int i = 0; i < impl.network->past(); i++) impl.network->hear(s, impl.q_levels / 2);
+        for (int i = 0; i < impl.network->past(); i++) impl.network->push_code(s, impl.q_levels / 2);
     }
     impl.clock[0] = 0;
-    impl.team.run([&](int thread) { impl.network->begin(thread); });
+    impl.team.run([&](int thread) { impl.network->reset(thread); });
 }
 
 void Engine::prime(std::span<const std::int32_t> codes) {
     const std::size_t count = impl_->check_codes(codes);
-    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->hear(s, codes[s * count + i]); });
+    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->push_code(s, codes[s * count + i]); });
 }
 
 void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits) {
@@ -149,7 +151,7 @@ void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
     impl_->play(count, true, [&](int, int s, std::size_t i) {
         std::copy_n(impl_->network->logits(s), levels, logits.data() + (s * count + i) * levels);
-        impl_->network->hear(s, codes[s * count + i]);
+        impl_->network->push_code(s, codes[s * count + i]);
     });
 }
 
@@ -164,7 +166,7 @@ void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes) {
             impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(), at(sampling.temperature, i),
                                        at(sampling.top_k, i), at(sampling.top_p, i));
         codes[s * count + i] = code;
-        impl.network->hear(s, code);
+        impl.network->push_code(s, code);
     });
 }
 

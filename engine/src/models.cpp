@@ -5,7 +5,7 @@
 
 namespace wavewright {
 
-using Factory = std::unique_ptr<Network>(const Setting&, const Config&);
+using Factory = std::unique_ptr<Network>(const BuildContext&, const Config&);
 
 Factory make_naive_rnn, make_sample_rnn, make_wavenet;  // each at the end of the model's own .cpp
 
@@ -24,9 +24,9 @@ constexpr Model kModels[] = {
 
 }  // namespace
 
-std::unique_ptr<Network> make_network(const Setting& setting, const Config& config) {
+std::unique_ptr<Network> make_network(const BuildContext& context, const Config& config) {
     for (const Model& model : kModels)
-        if (model.name == config.model) return model.make(setting, config);
+        if (model.name == config.model) return model.make(context, config);
     throw Error("model: the engine knows no '" + config.model + "'");
 }
 

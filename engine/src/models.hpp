@@ -7,6 +7,6 @@
 namespace wavewright {
 
 // The network that config.model names. Throws Error for a name that is not in the table of models.
-std::unique_ptr<Network> make_network(const Setting& setting, const Config& config);
+std::unique_ptr<Network> make_network(const BuildContext& context, const Config& config);
 
 }  // namespace wavewright

@@ -42,7 +42,7 @@ void Team::wait(int thread) {
             if (++spins < kSpins) {
                 pause();
             } else {  // it is not running, since other programs use the cores: let it
-                if (thread == 0) held_up_ = true;
+                if (thread == 0) was_stalled_ = true;
                 sched_yield();
             }
         }
@@ -53,7 +53,7 @@ void Team::start() {
     if (!alone_) job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     const NoDenormals none;
     call_(context_, 0);
-    meet(0);
+    arrive_and_wait(0);
 }
 
 void Team::serve(int thread) {
@@ -72,7 +72,7 @@ void Team::serve(int thread) {
         }
         seen++;
         call_(context_, thread);
-        meet(thread);
+        arrive_and_wait(thread);
     }
 }
 

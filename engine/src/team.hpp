@@ -31,13 +31,13 @@ public:
 
     // Where other programs take the cores, threads that wait for one another get almost nowhere: while it is alone, the
     // caller does everybody's share. Not to be called inside run().
-    void be_alone(bool alone) {
+    void run_alone(bool alone) {
         alone_ = alone;
-        held_up_ = false;
+        was_stalled_ = false;
     }
 
-    // Whether the caller has waited for a thread that was not running, since the last be_alone().
-    bool held_up() const { return held_up_; }
+    // Whether the caller has waited for a thread that was not running, since the last run_alone().
+    bool was_stalled() const { return was_stalled_; }
 
     // A barrier in two halves: what needs nothing from the others can be done between them.
     void arrive(int thread) {
@@ -46,7 +46,7 @@ public:
         count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     }
     void wait(int thread);
-    void meet(int thread) {
+    void arrive_and_wait(int thread) {
         arrive(thread);
         wait(thread);
     }
@@ -66,7 +66,7 @@ private:
     void serve(int thread);
 
     int threads_;
-    bool alone_ = false, held_up_ = false;  // written by the caller only
+    bool alone_ = false, was_stalled_ = false;  // written by the caller only
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};
     std::atomic<bool> stop_{false};

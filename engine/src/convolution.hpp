@@ -1,0 +1,40 @@
+// A dilated causal convolution, one column a step. Each thread computes its own rows.
+#pragma once
+
+#include "build_context.hpp"
+
+namespace wavewright {
+
+// A ring holds the layer's inputs, which are written straight into it. A step is computed in two parts, since the past
+// taps do not depend on the present sample.
+class Convolution {
+public:
+    // The oldest tap comes first. An empty bias is zero. For groups see PackedMatrix.
+    Convolution(const BuildContext& context, const std::vector<Matrix>& taps, int dilation, const Matrix& bias,
+                int groups = 1);
+
+    std::size_t bytes() const;  // of the taps
+    std::span<std::byte> state() const { return ring_.bytes(); }
+
+    // Where the inputs of `back` samples before step `clock` lie.
+    VectorsView inputs(std::uint64_t clock, std::uint64_t back = 0) const;
+    // sums = bias + the past taps
+    void start(int thread, std::uint64_t clock, const VectorsView& sums) const;
+    // sums += the present tap
+    void finish(int thread, std::uint64_t clock, const VectorsView& sums) const;
+    // Copies the inputs of step 0 to the whole past. One thread does so.
+    void fill_past();
+
+private:
+    void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& sums) const;
+
+    const Runtime* runtime_;
+    std::vector<PackedMatrix> taps_;
+    int dilation_;
+    Buffer<float> bias_;
+    int slots_;
+    std::ptrdiff_t stride_;
+    Buffer<float> ring_;  // (slots, streams, stride)
+};
+
+}  // namespace wavewright
