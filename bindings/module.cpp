@@ -1,4 +1,4 @@
-// The Python module wavewright._engine: thin, since engine.py checks what people give it.
+// The Python module wavewright._engine. It is thin, since the Python class over it checks arguments.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -82,16 +82,16 @@ NB_MODULE(_engine, module) {
         .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); })
         .def("prime",
              [](Engine& engine, const Codes& codes) {
-                 const auto heard = span(codes);
+                 const auto given = span(codes);
                  const nb::gil_scoped_release release;
-                 engine.prime(heard);
+                 engine.prime(given);
              })
         .def("logits",
              [](Engine& engine, const Codes& codes, const NewLogits& logits) {
-                 const auto heard = span(codes);
+                 const auto given = span(codes);
                  const auto made = span(logits);
                  const nb::gil_scoped_release release;
-                 engine.logits(heard, made);
+                 engine.logits(given, made);
              })
         .def("generate",
              [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,

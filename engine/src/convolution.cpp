@@ -18,11 +18,6 @@ Convolution::Convolution(const BuildContext& context, const std::vector<Matrix>&
 
 std::size_t Convolution::bytes() const { return taps_.size() * taps_[0].bytes(); }
 
-VectorsView Convolution::inputs(std::uint64_t clock, std::uint64_t back) const {
-    const std::uint64_t slot = (clock + slots_ - back) % slots_;
-    return {ring_.data() + slot * runtime_->streams * stride_, runtime_->streams, stride_};
-}
-
 void Convolution::start(int thread, std::uint64_t clock, const VectorsView& sums) const {
     const auto [first, last] = runtime_->team.share(thread, taps_[0].blocks);
     for (int s = 0; s < sums.count; s++)
@@ -32,8 +27,8 @@ void Convolution::start(int thread, std::uint64_t clock, const VectorsView& sums
         add_tap(thread, tap, inputs(clock, std::uint64_t(past_taps - tap) * dilation_), sums);
 }
 
-void Convolution::finish(int thread, std::uint64_t clock, const VectorsView& sums) const {
-    add_tap(thread, static_cast<int>(taps_.size()) - 1, inputs(clock), sums);
+void Convolution::finish(int thread, const VectorsView& x, const VectorsView& sums) const {
+    add_tap(thread, static_cast<int>(taps_.size()) - 1, x, sums);
 }
 
 void Convolution::fill_past() {

@@ -17,11 +17,14 @@ public:
     std::span<std::byte> state() const { return ring_.bytes(); }
 
     // Where the inputs of `back` samples before step `clock` lie.
-    VectorsView inputs(std::uint64_t clock, std::uint64_t back = 0) const;
+    VectorsView inputs(std::uint64_t clock, std::uint64_t back = 0) const {
+        const std::uint64_t slot = (clock + slots_ - back) % slots_;
+        return {ring_.data() + slot * runtime_->streams * stride_, runtime_->streams, stride_};
+    }
     // sums = bias + the past taps
     void start(int thread, std::uint64_t clock, const VectorsView& sums) const;
-    // sums += the present tap
-    void finish(int thread, std::uint64_t clock, const VectorsView& sums) const;
+    // sums += the present tap, where x is inputs(clock).
+    void finish(int thread, const VectorsView& x, const VectorsView& sums) const;
     // Copies the inputs of step 0 to the whole past. One thread does so.
     void fill_past();
 

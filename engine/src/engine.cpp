@@ -20,7 +20,7 @@ int positive(int value, const char* field, int most = 1 << 30) {
     return value;
 }
 
-// Samples that the caller makes alone when another thread held it up: the more often, the more.
+// How many samples the caller computes alone after another thread stalled it. The number doubles with every stall.
 constexpr std::size_t kLeastAlone = 512, kMostAlone = 65536;
 
 // One value for all samples, or one for each.
@@ -48,9 +48,9 @@ struct Engine::Impl {
     std::unique_ptr<Network> network;
     std::vector<Sampler> samplers;  // of each thread
     Buffer<Philox> uniforms;        // of each stream
-    Buffer<std::uint64_t> clock;    // steps made; the last code heard is still to be stepped on
+    Buffer<std::uint64_t> clock;    // how many steps were made
     std::vector<std::span<std::byte>> state;
-    std::size_t alone_left = 0, alone_next = kLeastAlone;
+    std::size_t samples_alone = 0, next_samples_alone = kLeastAlone;
 
     Impl(const Config& config, const Weights& weights, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
@@ -67,24 +67,24 @@ struct Engine::Impl {
         state.push_back(clock.bytes());
     }
 
-    // step() once for each of `count` samples; between(thread, stream, i) hears the next code of a stream.
+    // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
     template <class Between>
     void play(std::size_t count, bool wanted, Between between) {
         for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
-            const bool alone = alone_left > 0;
-            end = play_stretch(begin, alone ? std::min(count, begin + alone_left) : count, alone, wanted, between);
+            const bool alone = samples_alone > 0;
+            end = play_stretch(begin, alone ? std::min(count, begin + samples_alone) : count, alone, wanted, between);
             if (alone) {
-                alone_left -= end - begin;
+                samples_alone -= end - begin;
             } else if (team.was_stalled()) {
-                alone_left = alone_next;
-                alone_next = std::min(2 * alone_next, kMostAlone);
+                samples_alone = next_samples_alone;
+                next_samples_alone = std::min(2 * next_samples_alone, kMostAlone);
             } else {
-                alone_next = std::max(alone_next / 2, kLeastAlone);
+                next_samples_alone = std::max(next_samples_alone / 2, kLeastAlone);
             }
         }
     }
 
-    // The same from sample `begin` on, to `most` or until the caller is held up; returns where it ended.
+    // Does so from sample `begin` to `most`, or until the caller is stalled. Returns the sample after the last one.
     template <class Between>
     std::size_t play_stretch(std::size_t begin, std::size_t most, bool alone, bool wanted, Between between) {
         const std::uint64_t start = clock[0];
@@ -96,7 +96,7 @@ struct Engine::Impl {
                 network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
                 if (thread == 0 && team.was_stalled()) end.store(i + 1, std::memory_order_relaxed);
-                team.arrive_and_wait(thread);  // all see the end before they look for the next sample
+                team.arrive_and_wait(thread);  // All threads see `end` before they test it.
             }
         });
         clock[0] = start + (end - begin);

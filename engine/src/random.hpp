@@ -1,4 +1,4 @@
-// The numbers that numpy's Generator(Philox(key)).random() gives (Salmon et al., SC 2011: Philox 4x64, 10 rounds).
+// The numbers of numpy's Generator(Philox(key)).random(). (Salmon et al., SC 2011, Philox 4x64 with 10 rounds.)
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@ namespace wavewright {
 
 struct Philox {
     std::uint64_t key[2] = {};
-    std::uint64_t drawn = 0;  // numbers drawn so far
-    double ahead[4] = {};     // the block that the next numbers come from
+    std::uint64_t drawn = 0;  // how many numbers were drawn
+    double ahead[4] = {};     // the block of the next numbers
 
     double next() {
         const std::uint64_t lane = drawn % 4;

@@ -99,7 +99,8 @@ private:
     }
 
     void step_layers(int thread, std::uint64_t clock, bool silent) {
-        if (thread == 0) input_.apply_alone(past_codes_, layers_[0].convolution.inputs(clock));
+        VectorsView x = layers_[0].convolution.inputs(clock);
+        if (thread == 0) input_.apply_alone(past_codes_, x);
         team_.arrive(thread);
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Layer& layer = layers_[i];
@@ -109,12 +110,11 @@ private:
                 team_.arrive_and_wait(thread);
             }
             const bool last = i + 1 == layers_.size();
-            const VectorsView x = layer.convolution.inputs(clock);
             const VectorsView y = last ? top_ : layers_[i + 1].convolution.inputs(clock);
             layer.convolution.start(thread, clock, sums_);
             if (gated_ && i > 0) add_skip(thread, i - 1);
             team_.wait(thread);
-            layer.convolution.finish(thread, clock, sums_);
+            layer.convolution.finish(thread, x, sums_);
             if (gated_) {
                 const VectorsView& z = gates_[i % 2];
                 gate(runtime_, thread, sums_, z);
@@ -127,6 +127,7 @@ private:
                 relu(runtime_, thread, sums_, y);
             }
             team_.arrive(thread);
+            x = y;
         }
         if (gated_) add_skip(thread, layers_.size() - 1);
         team_.wait(thread);

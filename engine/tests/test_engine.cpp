@@ -1,5 +1,6 @@
-// The engine without Python: the same bits in every way of running it, state, refusals, and that nothing on the
-// generating path allocates or calls the system. Built with sanitizers by `make sanitize`.
+// Tests of the engine without Python. Every way of running a model gives the same bits, state is restored, wrong
+// arguments are refused, and the generating path neither allocates nor calls the system. `make sanitize` builds these
+// tests with sanitizers.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -28,7 +29,7 @@
 
 using namespace wavewright;
 
-// -- An allocator that counts.
+// -- An allocator that counts allocations.
 
 namespace {
 std::atomic<long> allocations{0};
@@ -267,11 +268,11 @@ void state_and_reset(const Model& model) {
 void primed(const Model& model) {
     Engine a(model.config, model.weights, with(Precision::float32, 1, 2)),
         b(model.config, model.weights, with(Precision::float32, 1, 1));
-    std::vector<std::int32_t> heard;
-    for (int i = 0; i < 60; i++) heard.push_back(i * 7 % kLevels);
-    a.prime(heard);
-    std::vector<float> logits(heard.size() * kLevels);
-    b.logits(heard, logits);
+    std::vector<std::int32_t> codes;
+    for (int i = 0; i < 60; i++) codes.push_back(i * 7 % kLevels);
+    a.prime(codes);
+    std::vector<float> logits(codes.size() * kLevels);
+    b.logits(codes, logits);
     bool finite = true;
     for (float logit : logits) finite &= std::isfinite(logit);
     check(finite, model.name + ": a logit is not finite");
@@ -314,7 +315,7 @@ void refuses() {
 
 // -- Real time.
 
-// Two threads on one core hold each other up, so that the caller goes on alone and now and then tries again.
+// Two threads on one core stall each other. So the caller goes on alone, and tries two threads again now and then.
 void same_bits_on_one_core(const Model& model) {
 #if defined(__linux__)
     constexpr int kCount = 1300;
@@ -361,7 +362,7 @@ void no_allocation(const Model& model) {
 }
 
 #if defined(__linux__) && !defined(SANITIZED) && defined(__x86_64__)
-// In a child whose threads may only wait: any other call of the system kills it.
+// Generates in a child process whose threads may only wait. Any other system call kills the child.
 bool survives_alone(const Model& model, bool call) {
     const pid_t child = fork();
     if (child == 0) {
