@@ -35,12 +35,11 @@ Matrix BuildContext::weight(const std::string& name, int rows) const {
     return column;
 }
 
-std::vector<Matrix> BuildContext::tap_weights(const std::string& name, int rows, int columns, int taps) const {
+Matrix BuildContext::tap_weight(const std::string& name, int rows, int columns, int taps, int tap) const {
     const float* const data = find(weights, name, {std::size_t(rows), std::size_t(columns), std::size_t(taps)});
-    std::vector<Matrix> matrices(taps, Matrix(rows, columns));
-    for (int tap = 0; tap < taps; tap++)
-        for (std::size_t i = 0; i < matrices[tap].values.size(); i++) matrices[tap].values[i] = data[i * taps + tap];
-    return matrices;
+    Matrix matrix(rows, columns);
+    for (std::size_t i = 0; i < matrix.values.size(); i++) matrix.values[i] = data[i * taps + tap];
+    return matrix;
 }
 
 }  // namespace wavewright

@@ -20,8 +20,8 @@ struct BuildContext {
     // shape.
     Matrix weight(const std::string& name, int rows, int columns) const;
     Matrix weight(const std::string& name, int rows) const;
-    // The taps of a convolution's weight (rows, columns, taps), the oldest first.
-    std::vector<Matrix> tap_weights(const std::string& name, int rows, int columns, int taps) const;
+    // One tap of a convolution's weight (rows, columns, taps). Tap 0 is the oldest.
+    Matrix tap_weight(const std::string& name, int rows, int columns, int taps, int tap) const;
 };
 
 }  // namespace wavewright

@@ -4,16 +4,18 @@
 
 namespace wavewright {
 
-Convolution::Convolution(const BuildContext& context, const std::vector<Matrix>& taps, int dilation, const Matrix& bias,
-                         int groups)
+Convolution::Convolution(const BuildContext& context, const std::string& name, const ConvolutionShape& shape,
+                         const Matrix& bias)
     : runtime_(&context.runtime),
-      dilation_(dilation),
-      bias_(pack(bias.empty() ? Matrix(taps[0].rows, 1) : bias, groups)),
-      slots_((static_cast<int>(taps.size()) - 1) * dilation + 1),
-      stride_(padded(taps[0].columns)),
+      dilation_(shape.dilation),
+      slots_((shape.taps - 1) * shape.dilation + 1),
+      stride_(padded(shape.columns)),
       ring_(std::size_t(slots_) * runtime_->streams * stride_) {
-    for (const Matrix& tap : taps) taps_.emplace_back(tap, context.precision, groups);
-    context.runtime.reserve(runtime_->streams, taps[0].columns);
+    for (int tap = 0; tap < shape.taps; tap++)
+        taps_.emplace_back(context.tap_weight(name, shape.rows, shape.columns, shape.taps, tap), context.precision,
+                           shape.groups);
+    bias_ = pack(bias.empty() ? Matrix(shape.rows, 1) : bias, shape.groups);
+    context.runtime.reserve(runtime_->streams, shape.columns);
 }
 
 std::size_t Convolution::bytes() const { return taps_.size() * taps_[0].bytes(); }

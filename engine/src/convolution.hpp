@@ -5,13 +5,18 @@
 
 namespace wavewright {
 
+struct ConvolutionShape {
+    int rows, columns, taps, dilation;
+    int groups = 1;  // see PackedMatrix
+};
+
 // A ring holds the layer's inputs, which are written straight into it. A step is computed in two parts, since the past
 // taps do not depend on the present sample.
 class Convolution {
 public:
-    // The oldest tap comes first. An empty bias is zero. For groups see PackedMatrix.
-    Convolution(const BuildContext& context, const std::vector<Matrix>& taps, int dilation, const Matrix& bias,
-                int groups = 1);
+    // Reads the weight `name` (rows, columns, taps) from the context. An empty bias is zero.
+    Convolution(const BuildContext& context, const std::string& name, const ConvolutionShape& shape,
+                const Matrix& bias);
 
     std::size_t bytes() const;  // of the taps
     std::span<std::byte> state() const { return ring_.bytes(); }
@@ -32,12 +37,11 @@ private:
     void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& sums) const;
 
     const Runtime* runtime_;
-    std::vector<PackedMatrix> taps_;
-    int dilation_;
-    Buffer<float> bias_;
-    int slots_;
+    int dilation_, slots_;
     std::ptrdiff_t stride_;
-    Buffer<float> ring_;  // (slots, streams, stride)
+    Buffer<float> ring_;              // (slots, streams, stride)
+    std::vector<PackedMatrix> taps_;  // the oldest first
+    Buffer<float> bias_;
 };
 
 }  // namespace wavewright

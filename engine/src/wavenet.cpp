@@ -81,17 +81,15 @@ private:
         const std::string name = "layers." + std::to_string(i);
         const int channels = fields.channels, skip = fields.skip_channels, taps = fields.filter_width;
         const int groups = gated_ ? 2 : 1, rows = groups * channels, inputs = !gated_ && i == 0 ? 1 : channels;
-        Layer layer{Convolution(context, context.tap_weights(name + ".weight", rows, inputs, taps), dilation,
-                                gated_ ? context.weight(name + ".bias", rows) : Matrix(), groups),
-                    {},
-                    {}};
+        const Matrix bias = gated_ ? context.weight(name + ".bias", rows) : Matrix();
+        Layer layer{Convolution(context, name + ".weight", {rows, inputs, taps, dilation, groups}, bias), {}, {}};
         add_state({layer.convolution.state()});
         add_read_bytes(layer.convolution.bytes());
         if (gated_) {
-            const Matrix out = context.tap_weights(name + ".out_weight", channels + skip, channels, 1)[0];
-            const Matrix bias = context.weight(name + ".out_bias", channels + skip);
-            if (!last) layer.residual = Dense(context, rows_of(out, 0, channels), rows_of(bias, 0, channels));
-            layer.skip = Dense(context, rows_of(out, channels, skip), rows_of(bias, channels, skip));
+            const Matrix out = context.tap_weight(name + ".out_weight", channels + skip, channels, 1, 0);
+            const Matrix out_bias = context.weight(name + ".out_bias", channels + skip);
+            if (!last) layer.residual = Dense(context, rows_of(out, 0, channels), rows_of(out_bias, 0, channels));
+            layer.skip = Dense(context, rows_of(out, channels, skip), rows_of(out_bias, channels, skip));
             add_read_bytes(layer.residual.bytes());
             add_read_bytes(layer.skip.bytes());
         }
