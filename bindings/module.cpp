@@ -1,4 +1,4 @@
-// The Python module wavewright._engine: thin, since engine.py checks what people give it.
+// The Python module wavewright._engine. It is thin, since the Python class over it checks arguments.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/pair.h>
@@ -25,24 +25,24 @@ auto span(const Array& array) {
     return std::span(array.data(), array.size());
 }
 
-Config config_of(const std::string& name, const nb::dict& fields) {
-    const auto number = [&](const char* field) { return nb::cast<int>(fields[field]); };
-    const auto is = [&](const char* field, const char* value) {
-        return nb::cast<std::string>(fields[field]) == value;
-    };
-    const int levels = number("q_levels");
-    if (name == "naive-rnn")
-        return {NaiveRnnConfig{number("layers"), number("units"), is("input", "embedded")}, levels};
-    if (name == "sample-rnn")
-        return {SampleRnnConfig{nb::cast<std::vector<int>>(fields["frame_sizes"]), number("window"), number("units"),
-                                number("n_rnn"), is("cell", "gru"), is("input", "embedded"), number("embedding"),
-                                nb::cast<float>(fields["frame_scale"])},
-                levels};
-    if (name == "wavenet")
-        return {WaveNetConfig{number("blocks"), number("layers"), number("channels"), number("skip_channels"),
-                              number("filter_width"), is("form", "gated"), is("input", "embedded")},
-                levels};
-    throw Error("model: the engine knows no '" + name + "'");
+Field field_of(const std::string& name, nb::handle value) {
+    if (nb::isinstance<nb::bool_>(value)) return nb::cast<bool>(value);
+    if (nb::isinstance<nb::int_>(value)) return nb::cast<std::int64_t>(value);
+    if (nb::isinstance<nb::float_>(value)) return nb::cast<double>(value);
+    if (nb::isinstance<nb::str>(value)) return nb::cast<std::string>(value);
+    std::vector<int> numbers;
+    if (nb::try_cast(value, numbers)) return numbers;
+    throw Error(name + ": give a boolean, a number, a text or whole numbers");
+}
+
+Config config_of(const std::string& model, const nb::dict& fields) {
+    Config config{model, {}};
+    for (const auto& [key, value] : fields) {
+        if (value.is_none()) continue;
+        const auto name = nb::cast<std::string>(key);
+        config.fields[name] = field_of(name, value);
+    }
+    return config;
 }
 
 Precision precision_of(const std::string& name) {
@@ -82,16 +82,16 @@ NB_MODULE(_engine, module) {
         .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); })
         .def("prime",
              [](Engine& engine, const Codes& codes) {
-                 const auto heard = span(codes);
+                 const auto given = span(codes);
                  const nb::gil_scoped_release release;
-                 engine.prime(heard);
+                 engine.prime(given);
              })
         .def("logits",
              [](Engine& engine, const Codes& codes, const NewLogits& logits) {
-                 const auto heard = span(codes);
+                 const auto given = span(codes);
                  const auto made = span(logits);
                  const nb::gil_scoped_release release;
-                 engine.logits(heard, made);
+                 engine.logits(given, made);
              })
         .def("generate",
              [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
@@ -111,10 +111,9 @@ NB_MODULE(_engine, module) {
             engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
         });
     module.def("instruction_sets", &instruction_sets);
-    module.def("draw", [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform,
-                          double temperature, int top_k, double top_p) {
-        return draw(span(logits), uniform, temperature, top_k, top_p);
-    });
+    module.def("draw",
+               [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform, double temperature,
+                  int top_k, double top_p) { return draw(span(logits), uniform, temperature, top_k, top_p); });
     module.def("measure_limits", [](std::size_t bytes, int threads) {
         const nb::gil_scoped_release release;
         const Limits limits = measure_limits(bytes, threads);

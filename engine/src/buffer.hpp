@@ -1,4 +1,4 @@
-// Memory for numbers: aligned, zeroed, never resized; large ones on large pages.
+// Aligned memory for numbers, zero at first and of fixed size. Large buffers lie on large pages.
 #pragma once
 
 #include <sys/mman.h>
@@ -17,7 +17,7 @@ public:
     Buffer() = default;
     explicit Buffer(std::size_t count) : count_(count) {
         constexpr std::size_t large = std::size_t{2} << 20;
-        const std::size_t bytes = count * sizeof(T) + 64;  // a vector may be read to its end from any element
+        const std::size_t bytes = count * sizeof(T) + 64;  // kernels may read a whole vector from any element
         const std::size_t alignment = bytes >= large ? large : 64;
         const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
         data_ = static_cast<T*>(std::aligned_alloc(alignment, rounded));

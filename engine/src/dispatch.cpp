@@ -1,4 +1,5 @@
 #include "dispatch.hpp"
+
 #include "wavewright/engine.hpp"
 
 namespace wavewright {

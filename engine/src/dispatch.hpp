@@ -6,7 +6,7 @@
 
 namespace wavewright {
 
-// The set of that name, or the best for an empty one; Error where this machine cannot run it.
+// The instruction set of that name, or the best one for an empty name. Throws Error if this machine cannot run it.
 const Kernels& kernels(const std::string& isa);
 
 }  // namespace wavewright

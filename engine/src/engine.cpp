@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "dispatch.hpp"
-#include "network.hpp"
+#include "models.hpp"
 #include "random.hpp"
 #include "sampler.hpp"
 
@@ -20,13 +20,7 @@ int positive(int value, const char* field, int most = 1 << 30) {
     return value;
 }
 
-std::unique_ptr<Network> make(const Setting& setting, const Config& config) {
-    if (const auto* naive = std::get_if<NaiveRnnConfig>(&config.model)) return make_naive_rnn(setting, *naive);
-    if (const auto* tiers = std::get_if<SampleRnnConfig>(&config.model)) return make_sample_rnn(setting, *tiers);
-    return make_wavenet(setting, std::get<WaveNetConfig>(config.model));
-}
-
-// Samples that the caller makes alone when another thread held it up: the more often, the more.
+// How many samples the caller computes alone after another thread stalled it. The number doubles with every stall.
 constexpr std::size_t kLeastAlone = 512, kMostAlone = 65536;
 
 // One value for all samples, or one for each.
@@ -50,19 +44,21 @@ struct Engine::Impl {
     const Kernels& kernels;
     Team team;
     int streams, q_levels;
+    Runtime runtime;
     std::unique_ptr<Network> network;
     std::vector<Sampler> samplers;  // of each thread
     Buffer<Philox> uniforms;        // of each stream
-    Buffer<std::uint64_t> clock;    // steps made; the last code heard is still to be stepped on
+    Buffer<std::uint64_t> clock;    // how many steps were made
     std::vector<std::span<std::byte>> state;
-    std::size_t alone_left = 0, alone_next = kLeastAlone;
+    std::size_t samples_alone = 0, next_samples_alone = kLeastAlone;
 
     Impl(const Config& config, const Weights& weights, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
           team(positive(options.threads, "threads", 64)),
           streams(positive(options.streams, "streams", 4096)),
-          q_levels(config.q_levels),
-          network(make({kernels, team, weights, options.precision, streams, q_levels}, config)),
+          q_levels(config.size("q_levels")),
+          runtime(kernels, team, streams),
+          network(make_network({runtime, weights, options.precision, q_levels}, config)),
           uniforms(streams),
           clock(1),
           state(network->state().begin(), network->state().end()) {
@@ -71,36 +67,36 @@ struct Engine::Impl {
         state.push_back(clock.bytes());
     }
 
-    // step() once for each of `count` samples; between(thread, stream, i) hears the next code of a stream.
+    // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
     template <class Between>
     void play(std::size_t count, bool wanted, Between between) {
         for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
-            const bool alone = alone_left > 0;
-            end = play_stretch(begin, alone ? std::min(count, begin + alone_left) : count, alone, wanted, between);
+            const bool alone = samples_alone > 0;
+            end = play_stretch(begin, alone ? std::min(count, begin + samples_alone) : count, alone, wanted, between);
             if (alone) {
-                alone_left -= end - begin;
-            } else if (team.held_up()) {
-                alone_left = alone_next;
-                alone_next = std::min(2 * alone_next, kMostAlone);
+                samples_alone -= end - begin;
+            } else if (team.was_stalled()) {
+                samples_alone = next_samples_alone;
+                next_samples_alone = std::min(2 * next_samples_alone, kMostAlone);
             } else {
-                alone_next = std::max(alone_next / 2, kLeastAlone);
+                next_samples_alone = std::max(next_samples_alone / 2, kLeastAlone);
             }
         }
     }
 
-    // The same from sample `begin` on, to `most` or until the caller is held up; returns where it ended.
+    // Does so from sample `begin` to `most`, or until the caller is stalled. Returns the sample after the last one.
     template <class Between>
     std::size_t play_stretch(std::size_t begin, std::size_t most, bool alone, bool wanted, Between between) {
         const std::uint64_t start = clock[0];
         std::atomic<std::size_t> end{most};
-        team.be_alone(alone);
+        team.run_alone(alone);
         team.run([&](int thread) {
             const auto [first, last] = team.share(thread, streams);
             for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
                 network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
-                if (thread == 0 && team.held_up()) end.store(i + 1, std::memory_order_relaxed);
-                team.meet(thread);  // all see the end before they look for the next sample
+                if (thread == 0 && team.was_stalled()) end.store(i + 1, std::memory_order_relaxed);
+                team.arrive_and_wait(thread);  // All threads see `end` before they test it.
             }
         });
         clock[0] = start + (end - begin);
@@ -132,22 +128,22 @@ Engine::~Engine() = default;
 int Engine::streams() const { return impl_->streams; }
 int Engine::q_levels() const { return impl_->q_levels; }
 const char* Engine::isa() const { return impl_->kernels.name; }
-std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->weight_bytes()); }
+std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->read_bytes()); }
 
 void Engine::reset(std::span<const std::uint64_t> keys) {
     Impl& impl = *impl_;
     if (keys.size() != 2 * static_cast<std::size_t>(impl.streams)) throw Error("keys: give two for each stream");
     for (int s = 0; s < impl.streams; s++) {
         impl.uniforms[s] = Philox{{keys[2 * s], keys[2 * s + 1]}};
-        for (int i = 0; i < impl.network->past(); i++) impl.network->hear(s, impl.q_levels / 2);
+        for (int i = 0; i < impl.network->past(); i++) impl.network->push_code(s, impl.q_levels / 2);
     }
     impl.clock[0] = 0;
-    impl.team.run([&](int thread) { impl.network->begin(thread); });
+    impl.team.run([&](int thread) { impl.network->reset(thread); });
 }
 
 void Engine::prime(std::span<const std::int32_t> codes) {
     const std::size_t count = impl_->check_codes(codes);
-    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->hear(s, codes[s * count + i]); });
+    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->push_code(s, codes[s * count + i]); });
 }
 
 void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits) {
@@ -155,7 +151,7 @@ void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
     impl_->play(count, true, [&](int, int s, std::size_t i) {
         std::copy_n(impl_->network->logits(s), levels, logits.data() + (s * count + i) * levels);
-        impl_->network->hear(s, codes[s * count + i]);
+        impl_->network->push_code(s, codes[s * count + i]);
     });
 }
 
@@ -166,11 +162,11 @@ void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes) {
     check(sampling.top_k, count, "top_k", [](int k) { return k >= 1; });
     check(sampling.top_p, count, "top_p", [](double p) { return p > 0 && p <= 1; });
     impl.play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code = impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(),
-                                                    at(sampling.temperature, i), at(sampling.top_k, i),
-                                                    at(sampling.top_p, i));
+        const int code =
+            impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(), at(sampling.temperature, i),
+                                       at(sampling.top_k, i), at(sampling.top_p, i));
         codes[s * count + i] = code;
-        impl.network->hear(s, code);
+        impl.network->push_code(s, code);
     });
 }
 
@@ -181,8 +177,8 @@ std::size_t Engine::state_size() const {
 }
 
 void Engine::save(std::span<std::byte> state) const {
-    if (state.size() != state_size()) throw Error("state: " + std::to_string(state.size()) + " bytes of room, not " +
-                                                  std::to_string(state_size()));
+    if (state.size() != state_size())
+        throw Error("state: " + std::to_string(state.size()) + " bytes of room, not " + std::to_string(state_size()));
     for (const auto& part : impl_->state) {
         std::copy(part.begin(), part.end(), state.begin());
         state = state.subspan(part.size());

@@ -1,6 +1,6 @@
-// The inner loops, compiled once for each set of vector instructions and chosen when the program runs.
+// The inner loops. They are compiled once for each set of vector instructions, and chosen when the program runs.
 //
-// Rows lie in vector lanes: the weights of 64 rows are stored side by side, column after column, and each row is summed
+// Rows lie in vector lanes. The weights of 64 rows are stored side by side, column after column. Each row is summed
 // along its columns in their order. So a row's sum has the same bits at every vector width, and for any number of
 // streams and threads.
 #pragma once
@@ -14,18 +14,19 @@ namespace wavewright {
 
 inline constexpr int kBlock = 64;  // rows
 
-// A matrix in blocks of rows. float32: [block][column][64]; bfloat16 and int8: [block][pair of columns][64][2].
+// A matrix in blocks of rows. float32 is stored as [block][column][64], bfloat16 and int8 as
+// [block][pair of columns][64][2].
 struct MatrixView {
     Precision precision = Precision::float32;
     int blocks = 0;
     int columns = 0;
     const std::byte* data = nullptr;
-    const float* scales = nullptr;  // int8 only: of each row
+    const float* scales = nullptr;  // of each row, int8 only
     std::size_t block_bytes = 0;
 };
 
-// Vectors to multiply with, one for each stream: `values` for float32 and bfloat16; `codes` times `scales` for int8.
-// Vectors end in zeros up to an even number of columns.
+// Vectors to multiply a matrix with. They are `values` for float32 and bfloat16, `codes` times `scales` for int8.
+// Zeros follow each vector up to an even number of columns.
 struct Operand {
     const float* values;
     const std::int16_t* codes;
@@ -35,24 +36,25 @@ struct Operand {
 
 struct Kernels {
     const char* name;
-    // out[s][0..63] += block of matrix times x[s]
-    void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out, std::ptrdiff_t stride);
-    // codes * scale ~ x, |codes| <= limit
+    // out[s][0..63] += block of the matrix * x[s]
+    void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out,
+                    std::ptrdiff_t stride);
+    // Rounds x to codes with |codes| <= limit, and returns the scale.
     float (*quantise)(const float* x, int count, float limit, std::int16_t* codes);
-    // 16 units from the gates [i f g o][16]
+    // Computes 16 units from the gates [i f g o][16].
     void (*lstm)(const float* gates, float* cell, float* hidden);
-    // 16 units from [r z n(input) n(hidden)][16]
+    // Computes 16 units from the gates [r z n(input) n(hidden)][16].
     void (*gru)(const float* gates, const float* before, float* hidden);
-    // tanh(pre[0..31]) * sigmoid(pre[32..63])
+    // z = tanh(pre[0..31]) * sigmoid(pre[32..63])
     void (*gate)(const float* pre, float* z);
     void (*add)(float* to, const float* from, int count);
     void (*add_scaled)(float* to, const float* from, float factor, int count);
     void (*relu)(float* to, const float* from, int count);
-    // exp((logits - greatest) / temperature) in float64; returns the index of the greatest
+    // weights = exp((logits - greatest) / temperature) in float64. Returns the index of the greatest logit.
     int (*weigh)(const float* logits, int count, double temperature, double* weights);
-    // Reads the bytes; for measure_limits.
+    // Reads the bytes, for measure_limits.
     float (*read)(const std::byte* data, std::size_t bytes);
-    // So many multiply-adds; for measure_limits.
+    // Does so many multiply-adds, for measure_limits.
     float (*multiply_add)(std::size_t count);
 };
 

@@ -1,6 +1,6 @@
-// Compiled once for each set of instructions, under -ffp-contract=off: what is not written as fma() rounds twice, as
-// the scalar code does, so every set gives the same bits. Nothing here may come from a header with inline functions
-// of external linkage: the linker would keep one copy for all sets.
+// Compiled once for each set of instructions, under -ffp-contract=off. Only what is written as fma() is fused, in the
+// scalar code too, so every set gives the same bits. No header may bring inline functions of external linkage, since
+// the linker would keep one copy for all sets.
 #include <cstddef>
 #include <cstdint>
 
@@ -10,7 +10,7 @@
 namespace wavewright {
 namespace {
 
-// -- Products: a tile of V x 16 rows by S streams stays in registers.
+// -- Products. A tile of V x 16 rows by S streams stays in registers.
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 4, kTileStreams = 4;
@@ -53,7 +53,7 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
         for (int v = 0; v < V; v++) store(out + s * to + 16 * v, sums[s][v]);
 }
 
-// Sums of integers are exact in any order: two of them take turns, lest each wait for the one before.
+// Sums of integers are exact in any order. For one stream two sums take turns, since one would wait for itself.
 template <int V, int S>
 void tile_int8(const std::int8_t* w, const float* scales, int columns, const Operand& x, int first, float* out,
                std::ptrdiff_t to) {
@@ -133,13 +133,14 @@ float quantise(const float* x, int count, float limit, std::int16_t* codes) {
     return peak / limit;
 }
 
-// -- What happens to each number by itself: plain loops, which the compiler lays out in vectors.
+// -- Elementwise functions. They are plain loops, which the compiler vectorises.
 
-// e^x within 1 in 10^7, for -87 <= x <= 88: 2^n times a Taylor polynomial on [-ln 2 / 2, ln 2 / 2].
+// e^x within 1 in 10^7, for -87 <= x <= 88. It is 2^n times a Taylor polynomial on [-ln 2 / 2, ln 2 / 2].
 inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
-    const float shifted = __builtin_fmaf(x, 1.44269504f, 12582912.0f);  // 1.5 * 2^23: n is now in the lowest bits
+    const float shifted =
+        __builtin_fmaf(x, 1.44269504f, 12582912.0f);  // adds 1.5 * 2^23, so that n is in the lowest bits
     const float n = shifted - 12582912.0f;
     float r = __builtin_fmaf(n, -0.693145751953125f, x);
     r = __builtin_fmaf(n, -1.42860677e-6f, r);
@@ -159,7 +160,7 @@ inline float exponential(float x) {
     return p;
 }
 
-// The same in float64, within 1 in 10^15, for x <= 0; 0 below -708, where float64 has no full precision left.
+// e^x in float64, within 1 in 10^15, for x <= 0. It is 0 below -708, where float64 loses precision.
 inline double exponential(double x) {
     const double kept = x < -708.0 ? -708.0 : x;
     const double shifted = __builtin_fma(kept, 1.4426950408889634, 6755399441055744.0);
@@ -230,8 +231,7 @@ int weigh(const float* logits, int count, double temperature, double* weights) {
     while (index < count - 1 && logits[index] != greatest) index++;
     if (temperature > 0) {
         const double peak = greatest;
-        for (int i = 0; i < count; i++)
-            weights[i] = exponential((static_cast<double>(logits[i]) - peak) / temperature);
+        for (int i = 0; i < count; i++) weights[i] = exponential((static_cast<double>(logits[i]) - peak) / temperature);
     }
     return index;
 }

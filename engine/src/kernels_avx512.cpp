@@ -8,9 +8,8 @@ namespace wavewright {
 const Kernels* avx512_kernels() {
 #if defined(__x86_64__)
     static constexpr Kernels kernels = table("avx512");
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512vnni"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni"))
         return &kernels;
 #endif
     return nullptr;

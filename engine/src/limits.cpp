@@ -1,4 +1,4 @@
-// What the machine can do at best, for the benchmark to compare with.
+// Measures the best that the machine can do, with which the benchmark compares the engine.
 #include <algorithm>
 #include <chrono>
 
@@ -9,11 +9,9 @@
 namespace wavewright {
 namespace {
 
-double seconds() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-// The shortest time that `work` on all threads took, of several.
+// The shortest of several times that `work` takes on all threads.
 template <class Work>
 double shortest(Team& team, Work work) {
     double best = 1e9;

@@ -1,8 +1,8 @@
 // NaiveRNN (thesis 3.1): LSTM layers with residual connections over one sample at a time.
 //
 // The first layer's input is a linear image of one code, so its input matrix is folded into that image.
-#include <algorithm>
-
+#include "dense.hpp"
+#include "network.hpp"
 #include "recurrent.hpp"
 
 namespace wavewright {
@@ -10,100 +10,70 @@ namespace {
 
 class NaiveRnn : public Network {
 public:
-    NaiveRnn(const Setting& setting, const NaiveRnnConfig& config)
-        : Network(setting, 1, setting.streams, config.units), stride_(padded(config.units)) {
-        const int units = config.units;
-        const Weights& weights = setting.weights;
-        const bool embedded = config.embedded;
-        const Dense table = embedded ? take(weights, "input.weight", q_levels_, units) : Dense();
-        const Dense input = embedded ? identity(units) : take(weights, "input.weight", units, 1);
-        const Dense offset = embedded ? Dense(units, 1) : take(weights, "input.bias", units);
-        const Dense* const embedding = embedded ? &table : nullptr;
-        input_ = CodeImage(setting, input, 1, embedding, 1, 1);
-        input_bias_ = pack(offset);
-        for (int i = 0; i < config.layers; i++) {
-            const Cell cell(weights, "layers." + std::to_string(i), units, units, false);
-            const bool first = i == 0;
-            if (first) gates_image_ = CodeImage(setting, cell.input * input, 1, embedding, 1, Cell::kGates);
-            layers_.emplace_back(setting, cell.hidden, first ? cell.bias + cell.input * offset : cell.bias, false,
-                                 Dense());
-            inputs_.push_back(first ? Matrix() : Matrix(cell.input, setting.precision, Cell::kGates));
-            outputs_.emplace_back(std::size_t(streams_) * stride_);
-            count(layers_.back().matrix());
-            count(inputs_.back());
-            layers_.back().each_state([this](const Buffer<float>& values) { remember(values); });
+    NaiveRnn(const BuildContext& context, const Config& config) : Network(context, 1) {
+        const int units = config.size("units"), layers = config.size("layers");
+        const bool embedded = config.text("input") == "embedded";
+        const Matrix table = embedded ? context.weight("input.weight", q_levels_, units) : Matrix();
+        const Matrix input = embedded ? identity(units) : context.weight("input.weight", units, 1);
+        const Matrix bias = embedded ? Matrix(units, 1) : context.weight("input.bias", units);
+        input_ = CodeImage(context, input, {.bias = bias, .embedding = table});
+        for (int i = 0; i < layers; i++) {
+            Cell cell(context, "layers." + std::to_string(i), units, units, false);
+            if (i == 0) {
+                input_gates_ = CodeImage(context, cell.input * input, {.embedding = table, .groups = Cell::kGates});
+                cell.bias = cell.bias + cell.input * bias;
+                cell.input = Matrix();
+            }
+            layers_.emplace_back(context, cell);
+            outputs_.emplace_back(streams_, units);
+            add_state(layers_[i].state());
+            add_read_bytes(layers_[i].bytes());
         }
-        head_ = Affine(take(weights, "output.weight", q_levels_, units), take(weights, "output.bias", q_levels_),
-                       setting.precision);
-        count(head_.matrix);
-        for (int thread = 0; thread < team_.size(); thread++) images_.emplace_back(std::size_t(streams_) * stride_);
+        head_ =
+            Dense(context, context.weight("output.weight", q_levels_, units), context.weight("output.bias", q_levels_));
+        add_read_bytes(head_.bytes());
+        for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
     }
 
-    void begin(int thread) override {
-        for (Recurrent& layer : layers_) layer.begin(thread);
+    void reset(int thread) override {
+        for (Recurrent& layer : layers_) layer.reset(thread);
     }
 
     void step(int thread, std::uint64_t clock, bool wanted) override {
-        const int turn = clock % 2;
-        Scratch& scratch = scratch_[thread];
-        const float* x = image(thread);
+        VectorsView x = inputs_[thread];
+        input_.apply_alone(past_codes_, x);  // Every thread has its own copy, which is quicker than a barrier.
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Recurrent& layer = layers_[i];
-            layer.recall(thread, turn, scratch);
-            if (i > 0) {
+            layer.start(thread, clock);
+            if (i == 0) {
+                layer.add_codes(thread, input_gates_, past_codes_);
+            } else {
                 team_.wait(thread);
-                layer.feed(thread, inputs_[i], x, stride_, scratch);
+                layer.add_input(thread, x);
             }
-            const auto [first, last] = layer.own_blocks(thread);
-            if (i == 0)
-                for (int s = 0; s < streams_; s++)
-                    for (int block = first; block < last; block++)
-                        gates_image_.add(kernels_, heard(s, 1), block, layer.gates(s, block));
-            layer.finish(thread, turn);
-            constexpr int kUnits = kBlock / Cell::kGates;
-            const float* const h = layer.hidden(1 - turn);
-            float* const y = outputs_[i].data();
-            for (int s = 0; s < streams_; s++)
-                for (std::ptrdiff_t u = s * stride_ + first * kUnits; u < s * stride_ + last * kUnits; u++)
-                    y[u] = x[u] + h[u];
+            layer.finish(thread, clock);
+            layer.add_residual(thread, clock, x, outputs_[i]);
             team_.arrive(thread);
-            x = y;
+            x = outputs_[i];
         }
         team_.wait(thread);
         if (!wanted) return;
-        const auto [first, last] = team_.share(thread, head_.matrix.blocks);
-        const Operand operands = operand(kernels_, head_.matrix, x, stride_, streams_, scratch);
-        for (int block = first; block < last; block++)
-            head_.apply(kernels_, block, operands, streams_, logits_.data(), logits_stride());
-        team_.meet(thread);
+        head_.apply(thread, x, logits_);
+        team_.arrive_and_wait(thread);
     }
 
 private:
-    // The image of the last code, which a thread makes whole for itself: that is quicker than to meet.
-    const float* image(int thread) {
-        float* const x = images_[thread].data();
-        for (int s = 0; s < streams_; s++)
-            for (int block = 0; block < input_.blocks(); block++) {
-                float* const to = x + s * stride_ + block * kBlock;
-                std::copy_n(input_bias_.data() + block * kBlock, kBlock, to);
-                input_.add(kernels_, heard(s, 1), block, to);
-            }
-        return x;
-    }
-
-    std::ptrdiff_t stride_;
-    CodeImage input_, gates_image_;
-    Buffer<float> input_bias_;
+    CodeImage input_, input_gates_;  // input_gates_: the input's part of the first layer's gates
     std::vector<Recurrent> layers_;
-    std::vector<Matrix> inputs_;
-    std::vector<Buffer<float>> outputs_, images_;
-    Affine head_;
+    std::vector<Vectors> inputs_;   // of each thread
+    std::vector<Vectors> outputs_;  // of each layer
+    Dense head_;
 };
 
 }  // namespace
 
-std::unique_ptr<Network> make_naive_rnn(const Setting& setting, const NaiveRnnConfig& config) {
-    return std::make_unique<NaiveRnn>(setting, config);
+std::unique_ptr<Network> make_naive_rnn(const BuildContext& context, const Config& config) {
+    return std::make_unique<NaiveRnn>(context, config);
 }
 
 }  // namespace wavewright

@@ -1,4 +1,4 @@
-// The numbers that numpy's Generator(Philox(key)).random() gives (Salmon et al., SC 2011: Philox 4x64, 10 rounds).
+// The numbers of numpy's Generator(Philox(key)).random(). (Salmon et al., SC 2011, Philox 4x64 with 10 rounds.)
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@ namespace wavewright {
 
 struct Philox {
     std::uint64_t key[2] = {};
-    std::uint64_t drawn = 0;     // numbers drawn so far
-    double ahead[4] = {};        // the block that the next numbers come from
+    std::uint64_t drawn = 0;  // how many numbers were drawn
+    double ahead[4] = {};     // the block of the next numbers
 
     double next() {
         const std::uint64_t lane = drawn % 4;
@@ -23,10 +23,9 @@ private:
         for (int round = 0; round < 10; round++) {
             const unsigned __int128 a = static_cast<unsigned __int128>(0xD2E7470EE14C6C93u) * x[0];
             const unsigned __int128 b = static_cast<unsigned __int128>(0xCA5A826395121157u) * x[2];
-            const std::uint64_t next[4] = {static_cast<std::uint64_t>(b >> 64) ^ x[1] ^ k[0],
-                                           static_cast<std::uint64_t>(b),
-                                           static_cast<std::uint64_t>(a >> 64) ^ x[3] ^ k[1],
-                                           static_cast<std::uint64_t>(a)};
+            const std::uint64_t next[4] = {
+                static_cast<std::uint64_t>(b >> 64) ^ x[1] ^ k[0], static_cast<std::uint64_t>(b),
+                static_cast<std::uint64_t>(a >> 64) ^ x[3] ^ k[1], static_cast<std::uint64_t>(a)};
             for (int i = 0; i < 4; i++) x[i] = next[i];
             k[0] += 0x9E3779B97F4A7C15u;
             k[1] += 0xBB67AE8584CAA73Bu;

@@ -7,82 +7,105 @@ namespace {
 
 constexpr int kUnits = kBlock / Cell::kGates;  // of a block
 
-// r, z, n of a GRU as four gates: with n in the third place or in the fourth, and nothing in the other.
-Dense four_gates(const Dense& three, int units, bool fourth) {
-    const Dense nothing(units, three.columns);
-    const Dense fresh = rows_of(three, 2 * units, units);
-    return below(rows_of(three, 0, 2 * units), fourth ? below(nothing, fresh) : below(fresh, nothing));
+// r, z and n of a GRU as four gates. One of the third and the fourth is n, the other is zero.
+Matrix four_gates(const Matrix& three, int units, bool n_is_fourth) {
+    const Matrix zeros(units, three.columns);
+    const Matrix n = rows_of(three, 2 * units, units);
+    return vstack(rows_of(three, 0, 2 * units), n_is_fourth ? vstack(zeros, n) : vstack(n, zeros));
 }
 
 }  // namespace
 
-Cell::Cell(const Weights& weights, const std::string& name, int inputs, int units, bool gru) {
+Cell::Cell(const BuildContext& context, const std::string& name, int inputs, int units, bool gru, bool learned_state)
+    : gru(gru) {
     const int rows = (gru ? 3 : 4) * units;
-    input = take(weights, name + ".input_weight", rows, inputs);
-    hidden = take(weights, name + ".hidden_weight", rows, units);
-    bias = take(weights, name + ".input_bias", rows);
+    input = context.weight(name + ".input_weight", rows, inputs);
+    hidden = context.weight(name + ".hidden_weight", rows, units);
+    bias = context.weight(name + ".input_bias", rows);
     if (gru) {
         input = four_gates(input, units, false);
         hidden = four_gates(hidden, units, true);
-        bias = four_gates(bias, units, false) + four_gates(take(weights, name + ".hidden_bias", rows), units, true);
+        bias = four_gates(bias, units, false) + four_gates(context.weight(name + ".hidden_bias", rows), units, true);
     }
+    if (learned_state) start = context.weight(name + ".start", gru ? 1 : 2, units);
 }
 
-Recurrent::Recurrent(const Setting& setting, const Dense& hidden, const Dense& bias, bool gru, const Dense& start)
-    : kernels_(setting.kernels),
-      team_(setting.team),
-      streams_(setting.streams),
-      gru_(gru),
-      matrix_(hidden, setting.precision, Cell::kGates),
-      stride_(padded(hidden.columns)),
-      bias_(pack(bias, Cell::kGates)),
-      start_hidden_(stride_),
-      start_cell_(stride_),
-      cell_(std::size_t(streams_) * stride_),
-      gates_(std::size_t(streams_) * matrix_.blocks * kBlock) {
-    for (Buffer<float>& values : hidden_) values = Buffer<float>(std::size_t(streams_) * stride_);
-    for (int unit = 0; unit < start.columns; unit++) {
-        start_hidden_[unit] = static_cast<float>(start(0, unit));
-        if (!gru) start_cell_[unit] = static_cast<float>(start(1, unit));
+Recurrent::Recurrent(const BuildContext& context, const Cell& cell)
+    : runtime_(context.runtime),
+      gru_(cell.gru),
+      hidden_weight_(cell.hidden, context.precision, Cell::kGates),
+      bias_(pack(cell.bias, Cell::kGates)) {
+    const int units = cell.hidden.columns, streams = runtime_.streams;
+    if (!cell.input.empty()) input_weight_ = PackedMatrix(cell.input, context.precision, Cell::kGates);
+    context.runtime.reserve(streams, std::max(units, cell.input.columns));
+    start_hidden_ = Vectors(1, units);
+    start_cell_ = Vectors(1, units);
+    for (int unit = 0; unit < cell.start.columns; unit++) {
+        start_hidden_[0][unit] = static_cast<float>(cell.start(0, unit));
+        if (!gru_) start_cell_[0][unit] = static_cast<float>(cell.start(1, unit));
     }
+    for (Vectors& hidden : hidden_) hidden = Vectors(streams, units);
+    cell_ = Vectors(streams, units);
+    gates_ = Vectors(streams, Cell::kGates * units);
 }
 
-void Recurrent::begin(int thread) {
+void Recurrent::reset(int thread) {
     if (thread > 0) return;
-    for (int s = 0; s < streams_; s++) {
-        std::copy_n(start_hidden_.data(), stride_, hidden_[0].data() + s * stride_);
-        std::fill_n(hidden_[1].data() + s * stride_, stride_, 0.0f);
-        std::copy_n(start_cell_.data(), stride_, cell_.data() + s * stride_);
+    for (int s = 0; s < runtime_.streams; s++) {
+        std::copy_n(start_hidden_.data, start_hidden_.stride, hidden_[0][s]);
+        std::fill_n(hidden_[1][s], hidden_[1].stride, 0.0f);
+        std::copy_n(start_cell_.data, start_cell_.stride, cell_[s]);
     }
 }
 
-void Recurrent::recall(int thread, int turn, Scratch& scratch) {
+void Recurrent::start(int thread, std::uint64_t step) {
     const auto [first, last] = own_blocks(thread);
-    const Operand x = operand(kernels_, matrix_, hidden(turn), stride_, streams_, scratch);
-    for (int block = first; block < last; block++) {
-        for (int s = 0; s < streams_; s++) std::copy_n(bias_.data() + block * kBlock, kBlock, gates(s, block));
-        kernels_.product(matrix_, block, x, streams_, gates(0, block), matrix_.blocks * kBlock);
-    }
+    for (int s = 0; s < runtime_.streams; s++)
+        std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, gates_[s] + first * kBlock);
+    add_product(thread, hidden_weight_, hidden(step));
 }
 
-void Recurrent::feed(int thread, const Matrix& input, const float* x, std::ptrdiff_t stride, Scratch& scratch) {
+void Recurrent::add_input(int thread, const VectorsView& x) { add_product(thread, input_weight_, x); }
+
+void Recurrent::add_gates(int thread, const VectorsView& x) {
     const auto [first, last] = own_blocks(thread);
-    const Operand operands = operand(kernels_, input, x, stride, streams_, scratch);
-    for (int block = first; block < last; block++)
-        kernels_.product(input, block, operands, streams_, gates(0, block), matrix_.blocks * kBlock);
+    for (int s = 0; s < runtime_.streams; s++)
+        runtime_.kernels.add(gates_[s] + first * kBlock, x[s] + first * kBlock, (last - first) * kBlock);
 }
 
-void Recurrent::finish(int thread, int turn) {
+void Recurrent::add_codes(int thread, const CodeImage& image, const CodeHistory& codes) {
     const auto [first, last] = own_blocks(thread);
-    for (int s = 0; s < streams_; s++)
+    for (int s = 0; s < runtime_.streams; s++)
+        for (int block = first; block < last; block++) image.add_block(codes, s, block, gates_[s] + block * kBlock);
+}
+
+void Recurrent::finish(int thread, std::uint64_t step) {
+    const auto [first, last] = own_blocks(thread);
+    const VectorsView& before = hidden(step);
+    const VectorsView& after = hidden(step + 1);
+    for (int s = 0; s < runtime_.streams; s++)
         for (int block = first; block < last; block++) {
-            const std::ptrdiff_t at = s * stride_ + block * kUnits;
-            float* const after = hidden_[1 - turn].data() + at;
+            const float* const gates = gates_[s] + block * kBlock;
+            const int unit = block * kUnits;
             if (gru_)
-                kernels_.gru(gates(s, block), hidden(turn) + at, after);
+                runtime_.kernels.gru(gates, before[s] + unit, after[s] + unit);
             else
-                kernels_.lstm(gates(s, block), cell_.data() + at, after);
+                runtime_.kernels.lstm(gates, cell_[s] + unit, after[s] + unit);
         }
+}
+
+void Recurrent::add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const {
+    const auto [first, last] = own_blocks(thread);
+    const VectorsView& after = hidden(step + 1);
+    for (int s = 0; s < runtime_.streams; s++)
+        for (int unit = first * kUnits; unit < last * kUnits; unit++) y[s][unit] = x[s][unit] + after[s][unit];
+}
+
+void Recurrent::add_product(int thread, const PackedMatrix& weight, const VectorsView& x) {
+    const auto [first, last] = own_blocks(thread);
+    const Operand operands = runtime_.operand(thread, weight, x);
+    for (int block = first; block < last; block++)
+        runtime_.kernels.product(weight, block, operands, runtime_.streams, gates_[0] + block * kBlock, gates_.stride);
 }
 
 }  // namespace wavewright

@@ -1,55 +1,59 @@
-// An LSTM or GRU layer: each thread sums the gates of its own units, all four of them, and finishes the units.
+// An LSTM or GRU layer. Each thread sums all four gates of its own units and finishes those units.
 #pragma once
 
-#include "network.hpp"
+#include "codes.hpp"
 
 namespace wavewright {
 
-// The weights of a layer with four gates to a unit: i, f, g, o of an LSTM; of a GRU r, z and the new value's two parts,
-// from the input and from the past, which the reset gate keeps apart.
+// The weights of a layer with four gates to a unit. An LSTM's gates are i, f, g and o. A GRU's are r, z and two parts
+// of the new value, from the input and from the past, since the reset gate scales only the second.
 struct Cell {
     static constexpr int kGates = 4;
-    Dense input, hidden, bias;
+    bool gru;
+    Matrix input;  // (gates, inputs), or empty for a layer without a matrix for its input
+    Matrix hidden, bias;
+    Matrix start;  // (2 or 1, units): the first hidden values and an LSTM's first cells, or empty for zeros
 
-    Cell(const Weights& weights, const std::string& name, int inputs, int units, bool gru);
+    Cell(const BuildContext& context, const std::string& name, int inputs, int units, bool gru,
+         bool learned_state = false);
 };
 
+// A step is computed in parts, since the layer's own past does not depend on the present input:
+// start, any of the add functions, finish. `step` counts the steps that the layer has made.
 class Recurrent {
 public:
-    // start: (2 or 1, units), where the hidden values (and an LSTM's cells) begin; empty for zeros.
-    Recurrent(const Setting& setting, const Dense& hidden, const Dense& bias, bool gru, const Dense& start);
+    Recurrent(const BuildContext& context, const Cell& cell);
 
-    const Matrix& matrix() const { return matrix_; }
-    std::pair<int, int> own_blocks(int thread) const { return team_.share(thread, matrix_.blocks); }
-    float* gates(int stream, int block) {
-        return gates_.data() + (std::size_t(stream) * matrix_.blocks + block) * kBlock;
-    }
-    // Streams lie `stride` apart. Hidden values alternate between two places: one step's `turn` is 0, the next one's 1.
-    const float* hidden(int turn) const { return hidden_[turn].data(); }
-    std::ptrdiff_t stride() const { return stride_; }
+    std::size_t bytes() const { return input_weight_.bytes() + hidden_weight_.bytes(); }
+    std::vector<std::span<std::byte>> state() const { return {hidden_[0].bytes(), hidden_[1].bytes(), cell_.bytes()}; }
+    void reset(int thread);
 
-    void begin(int thread);
-    // Gates from the bias and the layer's own past.
-    void recall(int thread, int turn, Scratch& scratch);
-    // Adds an input's part of them.
-    void feed(int thread, const Matrix& input, const float* x, std::ptrdiff_t stride, Scratch& scratch);
-    // hidden(1 - turn) of the thread's own units.
-    void finish(int thread, int turn);
+    // The hidden values before the step. Those after the step are hidden(step + 1).
+    const VectorsView& hidden(std::uint64_t step) const { return hidden_[step % 2]; }
 
-    template <class Visit>
-    void each_state(Visit visit) const {
-        visit(hidden_[0]), visit(hidden_[1]), visit(cell_);
-    }
+    // gates = bias + hidden matrix * hidden(step)
+    void start(int thread, std::uint64_t step);
+    // gates += input matrix * x
+    void add_input(int thread, const VectorsView& x);
+    // gates += x, where x is packed like the gates.
+    void add_gates(int thread, const VectorsView& x);
+    // gates += image of the codes
+    void add_codes(int thread, const CodeImage& image, const CodeHistory& codes);
+    // Computes hidden(step + 1) from the gates.
+    void finish(int thread, std::uint64_t step);
+    // y = x + hidden(step + 1)
+    void add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const;
 
 private:
-    const Kernels& kernels_;
-    Team& team_;
-    int streams_;
+    std::pair<int, int> own_blocks(int thread) const { return runtime_.team.share(thread, hidden_weight_.blocks); }
+    void add_product(int thread, const PackedMatrix& weight, const VectorsView& x);
+
+    const Runtime& runtime_;
     bool gru_;
-    Matrix matrix_;
-    std::ptrdiff_t stride_;
-    Buffer<float> bias_, start_hidden_, start_cell_;
-    Buffer<float> hidden_[2], cell_, gates_;
+    PackedMatrix input_weight_, hidden_weight_;
+    Buffer<float> bias_;
+    Vectors start_hidden_, start_cell_;  // one vector for all streams
+    Vectors hidden_[2], cell_, gates_;
 };
 
 }  // namespace wavewright

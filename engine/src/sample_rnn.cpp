@@ -1,213 +1,180 @@
 // SampleRNN (thesis 3.2, arXiv:1612.07837): recurrent tiers over frames, then a network over the last samples.
 //
-// Linear maps that follow one another are folded where that saves reads: a tier's frames into its input matrix, and
-// the last tier's upsampling and the samples' own image into the first hidden matrix. What a tier conditions the next
-// with is known for all its steps at once, so that matrix is read once for all of them.
+// Linear maps that follow one another are folded where that saves reads. A tier's frame matrix is folded into its input
+// matrix. The last tier's upsampling and the image of the samples are folded into the first hidden matrix. A step of a
+// tier conditions several steps of the next, so the next tier's input matrix is read once for all of them.
 #include <algorithm>
 
+#include "dense.hpp"
+#include "elementwise.hpp"
+#include "network.hpp"
 #include "recurrent.hpp"
 
 namespace wavewright {
 namespace {
 
+struct Fields {
+    std::vector<int> frame_sizes;
+    int window, units, n_rnn;
+    bool gru, embedded, learned_state;
+    int embedding;
+    float frame_scale;
+
+    explicit Fields(const Config& config)
+        : frame_sizes(config.sizes("frame_sizes")),
+          window(config.size("window", frame_sizes.back())),
+          units(config.size("units")),
+          n_rnn(config.size("n_rnn")),
+          gru(config.text("cell") == "gru"),
+          embedded(config.text("input") == "embedded"),
+          learned_state(config.flag("learned_state")),
+          embedding(embedded ? config.size("embedding") : 1),
+          frame_scale(static_cast<float>(config.number("frame_scale"))) {}
+};
+
 struct Tier {
     int frame = 0;
     std::vector<Recurrent> layers;
-    std::vector<Matrix> inputs;     // of the layers after the first
-    CodeImage frame_image;          // in the gates of the first layer
-    Matrix above;                   // from what conditions it to those gates; not of the slowest tier
-    Buffer<float> given;            // above's product, (steps of this tier in a step of the tier above, streams, gates)
-    std::vector<Affine> upsample;   // for each step of the tier below
-    Buffer<float> upsampled;        // (steps of the tier below, streams, stride)
+    CodeImage frames;             // the frame's part of the first layer's gates
+    Dense conditioning;           // from the slower tier's output to those gates, not in the slowest tier
+    Vectors conditioned;          // its output: (steps of this tier in a step of the slower one, streams)
+    std::vector<Dense> upsample;  // for each step of the faster tier
+    Vectors upsampled;            // (steps of the faster tier, streams)
 };
-
-int vectors(const Setting& setting, const SampleRnnConfig& config) {
-    int most = 1;
-    for (std::size_t i = 0; i + 1 < config.frame_sizes.size(); i++)
-        most = std::max(most, config.frame_sizes[i] / config.frame_sizes[i + 1]);
-    return most * setting.streams;
-}
 
 class SampleRnn : public Network {
 public:
-    SampleRnn(const Setting& setting, const SampleRnnConfig& config)
-        : Network(setting, std::max(config.frame_sizes[0], config.window), vectors(setting, config), config.units),
-          units_(config.units),
-          window_(config.window),
-          stride_(padded(config.units)),
-          hidden_(std::size_t(streams_) * stride_),
-          last_(std::size_t(streams_) * stride_) {
-        const Weights& weights = setting.weights;
-        const Dense first = take(weights, "hidden.0.weight", units_, units_);
-        const Dense table = config.embedded ? take(weights, "embedding.weight", q_levels_, config.embedding) : Dense();
-        const int inputs = config.window * (config.embedded ? config.embedding : 1);
-        const Dense samples = take(weights, "sample_input.weight", units_, inputs);
-        const Dense offset = take(weights, "hidden.0.bias", units_) + first * take(weights, "sample_input.bias", units_);
-        samples_image_ = CodeImage(setting, first * samples, config.window, config.embedded ? &table : nullptr, 1, 1);
-        for (std::size_t i = 0; i < config.frame_sizes.size(); i++) add_tier(setting, config, i, first, offset);
-        second_ = Affine(take(weights, "hidden.1.weight", units_, units_), take(weights, "hidden.1.bias", units_),
-                         setting.precision);
-        head_ = Affine(take(weights, "output.weight", q_levels_, units_), take(weights, "output.bias", q_levels_),
-                       setting.precision);
-        count(second_.matrix);
-        count(head_.matrix);
+    SampleRnn(const BuildContext& context, const Fields& fields)
+        : Network(context, std::max(fields.frame_sizes[0], fields.window)),
+          hidden_(streams_, fields.units),
+          second_hidden_(streams_, fields.units) {
+        const int units = fields.units;
+        const Matrix first = context.weight("hidden.0.weight", units, units);
+        const Matrix table =
+            fields.embedded ? context.weight("embedding.weight", q_levels_, fields.embedding) : Matrix();
+        const Matrix samples = context.weight("sample_input.weight", units, fields.window * fields.embedding);
+        const Matrix bias = context.weight("hidden.0.bias", units) + first * context.weight("sample_input.bias", units);
+        samples_ = CodeImage(context, first * samples, {.embedding = table});
+        for (std::size_t i = 0; i < fields.frame_sizes.size(); i++) add_tier(context, fields, i, first, bias);
+        second_ = Dense(context, context.weight("hidden.1.weight", units, units),
+                        context.weight("hidden.1.bias", units), {.relu = true});
+        head_ =
+            Dense(context, context.weight("output.weight", q_levels_, units), context.weight("output.bias", q_levels_));
+        add_read_bytes(second_.bytes());
+        add_read_bytes(head_.bytes());
     }
 
-    void begin(int thread) override {
+    void reset(int thread) override {
         for (Tier& tier : tiers_)
-            for (Recurrent& layer : tier.layers) layer.begin(thread);
+            for (Recurrent& layer : tier.layers) layer.reset(thread);
     }
 
     void step(int thread, std::uint64_t clock, bool wanted) override {
         for (std::size_t i = 0; i < tiers_.size(); i++)
             if (clock % tiers_[i].frame == 0) step_tier(thread, clock, i);
-        if (wanted) step_samples(thread, static_cast<int>(clock % tiers_.back().frame));
+        if (wanted) step_samples(thread, clock);
     }
 
 private:
-    void add_tier(const Setting& setting, const SampleRnnConfig& config, std::size_t i, const Dense& first_hidden,
-                  const Dense& offset) {
-        const Weights& weights = setting.weights;
+    // The last tier's upsampling is folded into the first hidden layer, given as its matrix and bias.
+    void add_tier(const BuildContext& context, const Fields& fields, std::size_t i, const Matrix& hidden,
+                  const Matrix& hidden_bias) {
         const std::string name = "tiers." + std::to_string(i);
-        const bool fastest = i + 1 == config.frame_sizes.size();
+        const int units = fields.units;
+        const bool fastest = i + 1 == fields.frame_sizes.size();
         Tier tier;
-        tier.frame = config.frame_sizes[i];
-        for (int j = 0; j < config.n_rnn; j++) {
-            const std::string layer = name + ".layers." + std::to_string(j);
-            const int inputs = i == 0 && j == 0 ? tier.frame : units_;
-            const Cell cell(weights, layer, inputs, units_, config.gru);
-            Dense bias = cell.bias;
-            if (j > 0) {
-                tier.inputs.emplace_back(cell.input, setting.precision, Cell::kGates);
-                count(tier.inputs.back(), 1.0 / tier.frame);
-            } else if (i == 0) {
-                tier.frame_image = CodeImage(setting, cell.input, tier.frame, nullptr, config.frame_scale, Cell::kGates);
-            } else {
-                const Dense frames = take(weights, name + ".frame_input.weight", units_, tier.frame);
-                bias = bias + cell.input * take(weights, name + ".frame_input.bias", units_);
-                tier.frame_image =
-                    CodeImage(setting, cell.input * frames, tier.frame, nullptr, config.frame_scale, Cell::kGates);
-                tier.above = Matrix(cell.input, setting.precision, Cell::kGates);
-                tier.given = Buffer<float>(std::size_t(config.frame_sizes[i - 1] / tier.frame) * streams_ *
-                                           tier.above.blocks * kBlock);
-                remember(tier.given);
-                count(tier.above, 1.0 / config.frame_sizes[i - 1]);
-            }
-            const bool learned = weights.contains(layer + ".start");
-            tier.layers.emplace_back(setting, cell.hidden, bias, config.gru,
-                                     learned ? take(weights, layer + ".start", config.gru ? 1 : 2, units_) : Dense());
-            tier.layers.back().each_state([this](const Buffer<float>& values) { remember(values); });
-            count(tier.layers.back().matrix(), 1.0 / tier.frame);
+        tier.frame = fields.frame_sizes[i];
+        for (int j = 0; j < fields.n_rnn; j++) {
+            const int inputs = i == 0 && j == 0 ? tier.frame : units;
+            Cell cell(context, name + ".layers." + std::to_string(j), inputs, units, fields.gru, fields.learned_state);
+            if (j == 0) fold_inputs(context, fields, i, cell, tier);
+            tier.layers.emplace_back(context, cell);
+            add_state(tier.layers[j].state());
+            add_read_bytes(tier.layers[j].bytes(), 1.0 / tier.frame);
         }
-        const int ratio = fastest ? tier.frame : tier.frame / config.frame_sizes[i + 1];
-        const Dense up = take(weights, name + ".upsample.weight", ratio * units_, units_);
-        const Dense up_bias = take(weights, name + ".upsample.bias", ratio * units_);
+        const int ratio = fastest ? tier.frame : tier.frame / fields.frame_sizes[i + 1];
+        const Matrix up = context.weight(name + ".upsample.weight", ratio * units, units);
+        const Matrix up_bias = context.weight(name + ".upsample.bias", ratio * units);
         for (int k = 0; k < ratio; k++) {
-            Dense part = rows_of(up, k * units_, units_), part_bias = rows_of(up_bias, k * units_, units_);
-            if (fastest) {
-                part = first_hidden * part;
-                part_bias = first_hidden * part_bias + offset;
-            }
-            tier.upsample.emplace_back(part, part_bias, setting.precision);
-            count(tier.upsample.back().matrix, 1.0 / tier.frame);
+            const Matrix part = rows_of(up, k * units, units), part_bias = rows_of(up_bias, k * units, units);
+            tier.upsample.push_back(fastest ? Dense(context, hidden * part, hidden * part_bias + hidden_bias)
+                                            : Dense(context, part, part_bias));
+            add_read_bytes(tier.upsample[k].bytes(), 1.0 / tier.frame);
         }
-        tier.upsampled = Buffer<float>(std::size_t(ratio) * streams_ * stride_);
-        remember(tier.upsampled);
+        tier.upsampled = Vectors(ratio * streams_, units);
+        add_state({tier.upsampled.bytes()});
         tiers_.push_back(std::move(tier));
+    }
+
+    // Folds the input matrix of a tier's first layer into what it is multiplied with.
+    void fold_inputs(const BuildContext& context, const Fields& fields, std::size_t i, Cell& cell, Tier& tier) {
+        const std::string name = "tiers." + std::to_string(i) + ".frame_input";
+        Matrix frames = cell.input;
+        if (i > 0) {
+            const int slower = fields.frame_sizes[i - 1], vectors = slower / tier.frame * streams_;
+            frames = cell.input * context.weight(name + ".weight", fields.units, tier.frame);
+            cell.bias = cell.bias + cell.input * context.weight(name + ".bias", fields.units);
+            tier.conditioning = Dense(context, cell.input, Matrix(), {.groups = Cell::kGates, .vectors = vectors});
+            tier.conditioned = Vectors(vectors, cell.input.rows);
+            add_state({tier.conditioned.bytes()});
+            add_read_bytes(tier.conditioning.bytes(), 1.0 / slower);
+        }
+        tier.frames = CodeImage(context, frames, {.scale = fields.frame_scale, .groups = Cell::kGates});
+        cell.input = Matrix();
     }
 
     void step_tier(int thread, std::uint64_t clock, std::size_t i) {
         Tier& tier = tiers_[i];
-        Scratch& scratch = scratch_[thread];
-        const int turn = static_cast<int>(clock / tier.frame % 2);
-        const float* x = nullptr;
+        const std::uint64_t step = clock / tier.frame;
+        VectorsView x;
         for (std::size_t j = 0; j < tier.layers.size(); j++) {
             Recurrent& layer = tier.layers[j];
-            layer.recall(thread, turn, scratch);
+            layer.start(thread, step);
             if (j > 0) {
                 team_.wait(thread);
-                layer.feed(thread, tier.inputs[j - 1], x, stride_, scratch);
+                layer.add_input(thread, x);
             } else {
-                feed_frames(thread, clock, i);
+                if (i > 0) layer.add_gates(thread, of_step(tier.conditioned, clock % tiers_[i - 1].frame / tier.frame));
+                layer.add_codes(thread, tier.frames, past_codes_);
             }
-            layer.finish(thread, turn);
+            layer.finish(thread, step);
             team_.arrive(thread);
-            x = layer.hidden(1 - turn);
+            x = layer.hidden(step + 1);
         }
         team_.wait(thread);
-        const auto [first, last] = team_.share(thread, tier.upsample[0].matrix.blocks);
-        const Operand hidden = operand(kernels_, tier.upsample[0].matrix, x, stride_, streams_, scratch);
+        const Operand operand = tier.upsample[0].operand(thread, x);
         for (std::size_t k = 0; k < tier.upsample.size(); k++)
-            for (int block = first; block < last; block++)
-                tier.upsample[k].apply(kernels_, block, hidden, streams_,
-                                       tier.upsampled.data() + k * streams_ * stride_, stride_);
-        if (i + 1 == tiers_.size()) return;  // the sample tier goes on with this thread's own rows
-        team_.meet(thread);
-        Tier& next = tiers_[i + 1];
-        const int count = static_cast<int>(tier.upsample.size()) * streams_;
-        const std::ptrdiff_t width = next.above.blocks * kBlock;
-        const Operand all = operand(kernels_, next.above, tier.upsampled.data(), stride_, count, scratch);
-        const auto [from, to] = next.layers[0].own_blocks(thread);
-        for (int block = from; block < to; block++) {
-            for (int k = 0; k < count; k++) std::fill_n(next.given.data() + k * width + block * kBlock, kBlock, 0.0f);
-            kernels_.product(next.above, block, all, count, next.given.data() + block * kBlock, width);
-        }
+            tier.upsample[k].apply(thread, operand, of_step(tier.upsampled, k));
+        if (i + 1 == tiers_.size()) return;  // The sample tier goes on with this thread's own rows.
+        team_.arrive_and_wait(thread);
+        tiers_[i + 1].conditioning.apply(thread, tier.upsampled, tiers_[i + 1].conditioned);
     }
 
-    void feed_frames(int thread, std::uint64_t clock, std::size_t i) {
-        Tier& tier = tiers_[i];
-        Recurrent& layer = tier.layers[0];
-        const auto [first, last] = layer.own_blocks(thread);
-        const std::ptrdiff_t width = tier.above.blocks * kBlock;
-        const std::size_t slot = i ? clock % tiers_[i - 1].frame / tier.frame : 0;
-        for (int s = 0; s < streams_; s++)
-            for (int block = first; block < last; block++) {
-                float* const gates = layer.gates(s, block);
-                if (i) kernels_.add(gates, tier.given.data() + (slot * streams_ + s) * width + block * kBlock, kBlock);
-                tier.frame_image.add(kernels_, heard(s, tier.frame), block, gates);
-            }
+    void step_samples(int thread, std::uint64_t clock) {
+        const Tier& fastest = tiers_.back();
+        samples_.apply(thread, past_codes_, of_step(fastest.upsampled, clock % fastest.frame), hidden_);
+        relu(runtime_, thread, hidden_, hidden_);
+        team_.arrive_and_wait(thread);
+        second_.apply(thread, hidden_, second_hidden_);
+        team_.arrive_and_wait(thread);
+        head_.apply(thread, second_hidden_, logits_);
+        team_.arrive_and_wait(thread);
     }
 
-    void step_samples(int thread, int slot) {
-        Scratch& scratch = scratch_[thread];
-        const float* const above = tiers_.back().upsampled.data() + slot * streams_ * stride_;
-        const auto [first, last] = team_.share(thread, second_.matrix.blocks);
-        for (int s = 0; s < streams_; s++)
-            for (int block = first; block < last; block++) {
-                const std::ptrdiff_t at = s * stride_ + block * kBlock;
-                std::copy_n(above + at, kBlock, hidden_.data() + at);
-                samples_image_.add(kernels_, heard(s, window_), block, hidden_.data() + at);
-                kernels_.relu(hidden_.data() + at, hidden_.data() + at, kBlock);
-            }
-        team_.meet(thread);
-        const Operand hidden = operand(kernels_, second_.matrix, hidden_.data(), stride_, streams_, scratch);
-        for (int block = first; block < last; block++) {
-            second_.apply(kernels_, block, hidden, streams_, last_.data(), stride_);
-            for (int s = 0; s < streams_; s++) {
-                float* const rows = last_.data() + s * stride_ + block * kBlock;
-                kernels_.relu(rows, rows, kBlock);
-            }
-        }
-        team_.meet(thread);
-        const Operand top = operand(kernels_, head_.matrix, last_.data(), stride_, streams_, scratch);
-        const auto [from, to] = team_.share(thread, head_.matrix.blocks);
-        for (int block = from; block < to; block++)
-            head_.apply(kernels_, block, top, streams_, logits_.data(), logits_stride());
-        team_.meet(thread);
+    VectorsView of_step(const Vectors& vectors, std::uint64_t k) const {
+        return vectors.slice(static_cast<int>(k) * streams_, streams_);
     }
 
-    int units_, window_;
-    std::ptrdiff_t stride_;
     std::vector<Tier> tiers_;
-    CodeImage samples_image_;
-    Affine second_, head_;
-    Buffer<float> hidden_, last_;
+    CodeImage samples_;
+    Dense second_, head_;
+    Vectors hidden_, second_hidden_;
 };
 
 }  // namespace
 
-std::unique_ptr<Network> make_sample_rnn(const Setting& setting, const SampleRnnConfig& config) {
-    return std::make_unique<SampleRnn>(setting, config);
+std::unique_ptr<Network> make_sample_rnn(const BuildContext& context, const Config& config) {
+    return std::make_unique<SampleRnn>(context, Fields(config));
 }
 
 }  // namespace wavewright

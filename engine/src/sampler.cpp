@@ -20,7 +20,7 @@ int Sampler::draw(const float* logits, double uniform, double temperature, int t
         if (cumulative > threshold) return code;
         if (weights_[code] > 0) last = code;
     }
-    return last;  // rounding stepped past the end
+    return last;  // Rounding may lead past the end.
 }
 
 void Sampler::keep_likeliest(int top_k, double top_p) {

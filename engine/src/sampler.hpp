@@ -1,4 +1,4 @@
-// From logits to a code, as sampling.py defines it.
+// Draws a code from logits, as sampling.py defines it.
 #pragma once
 
 #include <span>
@@ -12,7 +12,7 @@ class Sampler {
 public:
     Sampler(const Kernels& kernels, int levels) : kernels_(kernels), weights_(levels), order_(levels) {}
 
-    // uniform in [0, 1); temperature >= 0; 1 <= top_k; 0 < top_p <= 1
+    // 0 <= uniform < 1, temperature >= 0, top_k >= 1, 0 < top_p <= 1
     int draw(const float* logits, double uniform, double temperature, int top_k, double top_p);
 
 private:

@@ -1,5 +1,5 @@
-// Sixteen lanes of float32, and what the products need of them, in whatever registers there are.
-// Included by kernels.inl only, in an unnamed namespace: each set of instructions has its own.
+// Sixteen lanes of float32 and their operations, in the registers of each instruction set. Only kernels.inl includes
+// this file. The namespace is unnamed, so that each instruction set has functions of its own.
 
 #if defined(WAVEWRIGHT_SCALAR)
 #elif defined(__AVX2__)
@@ -25,9 +25,9 @@ inline Floats splat(float x) { return {_mm512_set1_ps(x)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline Floats times(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Ints plus(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
-// Pairs of bfloat16: the even and the odd of each.
+// Pairs of bfloat16, and the even and odd elements of them.
 inline Ints load_pairs(const std::uint16_t* p) { return {_mm512_loadu_si512(p)}; }
-// (Operators in place of two intrinsics for which GCC 12 warns of its own header, its bug 105593.)
+// Operators stand for two intrinsics, since GCC 12 warns about its own header there (GCC bug 105593).
 inline Floats even(Ints a) { return {reinterpret_cast<__m512>(reinterpret_cast<__v16su>(a.v) << 16)}; }
 inline Floats odd(Ints a) {
     return {_mm512_castsi512_ps(_mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};

@@ -10,8 +10,8 @@
 namespace wavewright {
 namespace {
 
-constexpr int kSpins = 4096;        // some 50 us: far longer than any thread lags behind while it is running
-constexpr int kIdleSpins = 65536;   // a millisecond, as long as a busy caller may take between two blocks
+constexpr int kSpins = 4096;       // some 50 us, far longer than a running thread lags behind
+constexpr int kIdleSpins = 65536;  // a millisecond, as long as a busy caller takes between two blocks
 constexpr long kNapNanoseconds = 100'000;
 
 void pause() {
@@ -41,8 +41,8 @@ void Team::wait(int thread) {
         while (static_cast<std::int32_t>(places_[other].count.load(std::memory_order_acquire) - mine) < 0) {
             if (++spins < kSpins) {
                 pause();
-            } else {  // it is not running, since other programs use the cores: let it
-                if (thread == 0) held_up_ = true;
+            } else {  // The other thread is not running, since another program has its core.
+                if (thread == 0) was_stalled_ = true;
                 sched_yield();
             }
         }
@@ -53,14 +53,14 @@ void Team::start() {
     if (!alone_) job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     const NoDenormals none;
     call_(context_, 0);
-    meet(0);
+    arrive_and_wait(0);
 }
 
 void Team::serve(int thread) {
     const NoDenormals none;
     std::uint32_t seen = 0;
     for (;;) {
-        // Woken by nobody, so that the caller needs no system call: an idle thread looks 10,000 times a second.
+        // An idle thread looks for work 10,000 times a second, so that the caller needs no system call to wake it.
         for (int spins = 0; job_.load(std::memory_order_acquire) == seen; spins++) {
             if (stop_) return;
             if (spins < kIdleSpins) {
@@ -72,7 +72,7 @@ void Team::serve(int thread) {
         }
         seen++;
         call_(context_, thread);
-        meet(thread);
+        arrive_and_wait(thread);
     }
 }
 

@@ -1,5 +1,5 @@
-// A few threads that work in step and meet at barriers on which they spin, so that the generating path makes no system
-// call: the caller is thread 0, the others were started when the team was made.
+// A few threads that work in step. They spin at barriers, so that the generating path makes no system call. The caller
+// is thread 0. The other threads start when the team is made.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@ public:
 
     int size() const { return threads_; }
 
-    // work(thread) on every thread; returns when all are done.
+    // Runs work(thread) on every thread, and returns when all are done.
     template <class Work>
     void run(Work&& work) {
         call_ = [](void* context, int thread) { (*static_cast<std::remove_reference_t<Work>*>(context))(thread); };
@@ -29,31 +29,31 @@ public:
         start();
     }
 
-    // Where other programs take the cores, threads that wait for one another get almost nowhere: while it is alone, the
-    // caller does everybody's share. Not to be called inside run().
-    void be_alone(bool alone) {
+    // When other programs take the cores, threads that wait for one another are very slow. With `alone`, the caller
+    // computes all shares from now on. Not to be called inside run().
+    void run_alone(bool alone) {
         alone_ = alone;
-        held_up_ = false;
+        was_stalled_ = false;
     }
 
-    // Whether the caller has waited for a thread that was not running, since the last be_alone().
-    bool held_up() const { return held_up_; }
+    // Whether the caller had to wait for a thread that was not running, since the last run_alone().
+    bool was_stalled() const { return was_stalled_; }
 
-    // A barrier in two halves: what needs nothing from the others can be done between them.
+    // The two halves of a barrier. Work that does not depend on the other threads fits between them.
     void arrive(int thread) {
         if (thread == 0 && alone_) return;
         auto& count = places_[thread].count;
         count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     }
     void wait(int thread);
-    void meet(int thread) {
+    void arrive_and_wait(int thread) {
         arrive(thread);
         wait(thread);
     }
 
-    // This thread's share of `count` things: [first, last).
+    // The share [first, last) of `count` items that this thread computes.
     std::pair<int, int> share(int thread, int count) const {
-        if (alone_) return {0, count};
+        if (alone_ || threads_ == 1) return {0, count};
         return {count * thread / threads_, count * (thread + 1) / threads_};
     }
 
@@ -66,7 +66,7 @@ private:
     void serve(int thread);
 
     int threads_;
-    bool alone_ = false, held_up_ = false;  // written by the caller only
+    bool alone_ = false, was_stalled_ = false;  // only the caller writes them
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};
     std::atomic<bool> stop_{false};
@@ -75,7 +75,7 @@ private:
     std::vector<std::thread> others_;
 };
 
-// While it lives, this thread takes numbers too small for full precision as zero: they would be slow.
+// Treats denormal numbers as zero in this thread during the object's lifetime, since they are slow.
 class NoDenormals {
 public:
     NoDenormals();

@@ -1,5 +1,6 @@
-// The engine without Python: the same bits in every way of running it, state, refusals, and that nothing on the
-// generating path allocates or calls the system. Built with sanitizers by `make sanitize`.
+// Tests of the engine without Python. Every way of running a model gives the same bits, state is restored, wrong
+// arguments are refused, and the generating path neither allocates nor calls the system. `make sanitize` builds these
+// tests with sanitizers.
 #include <atomic>
 #include <cmath>
 #include <cstdio>
@@ -28,7 +29,7 @@
 
 using namespace wavewright;
 
-// -- An allocator that counts.
+// -- An allocator that counts allocations.
 
 namespace {
 std::atomic<long> allocations{0};
@@ -111,7 +112,9 @@ struct Model {
 };
 
 Model naive(bool embedded) {
-    Model model{embedded ? "naive embedded" : "naive scalar", {NaiveRnnConfig{2, 40, embedded}, kLevels}};
+    Model model{embedded ? "naive embedded" : "naive scalar",
+                {"naive-rnn",
+                 {{"q_levels", kLevels}, {"layers", 2}, {"units", 40}, {"input", embedded ? "embedded" : "scalar"}}}};
     if (embedded)
         model.add("input.weight", {kLevels, 40});
     else
@@ -123,7 +126,19 @@ Model naive(bool embedded) {
 
 Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embedded) {
     const std::size_t units = 72, embedding = 5;
-    Model model{"tiers", {SampleRnnConfig{frames, window, int(units), n_rnn, gru, embedded, int(embedding), 2}, kLevels}};
+    Model model{"tiers",
+                {"sample-rnn",
+                 {{"q_levels", kLevels},
+                  {"frame_sizes", frames},
+                  {"window", window},
+                  {"units", int(units)},
+                  {"n_rnn", n_rnn},
+                  {"cell", gru ? "gru" : "lstm"},
+                  {"input", embedded ? "embedded" : "scalar"},
+                  {"embedding", int(embedding)},
+                  {"learned_state", true},
+                  {"frame_scale", 2.0}}}};
+    if (window == frames.back()) model.config.fields.erase("window");
     for (std::size_t i = 0; i < frames.size(); i++) {
         const std::string tier = "tiers." + std::to_string(i);
         const std::size_t frame = frames[i], ratio = i + 1 < frames.size() ? frame / frames[i + 1] : frame;
@@ -145,7 +160,15 @@ Model tiers(std::vector<int> frames, int window, int n_rnn, bool gru, bool embed
 Model wavenet(bool gated, bool embedded, int width) {
     const std::size_t channels = 70, skip = gated ? 30 : channels, taps = width;
     Model model{gated ? "gated" : "plain",
-                {WaveNetConfig{2, 3, int(channels), int(skip), width, gated, embedded}, kLevels}};
+                {"wavenet",
+                 {{"q_levels", kLevels},
+                  {"blocks", 2},
+                  {"layers", 3},
+                  {"channels", int(channels)},
+                  {"filter_width", width},
+                  {"form", gated ? "gated" : "plain"},
+                  {"input", embedded ? "embedded" : "scalar"}}}};
+    if (gated) model.config.fields["skip_channels"] = int(skip);
     if (gated && embedded) model.add("input.weight", {kLevels, channels});
     if (gated && !embedded) model.add_linear("input", 1, channels);
     for (int i = 0; i < 6; i++) {
@@ -210,7 +233,8 @@ void same_bits(const Model& model) {
                 Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
                 engine.reset(keys(streams));
                 std::vector<std::int32_t> first;
-                for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
+                for (int done = 0, block = 1; done < kCount;
+                     done += block, block = std::min(7 * block, kCount - done)) {
                     const std::vector<std::int32_t> codes = generate(engine, block);
                     first.insert(first.end(), codes.begin(), codes.begin() + block);
                 }
@@ -221,7 +245,8 @@ void same_bits(const Model& model) {
 
 void state_and_reset(const Model& model) {
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
-        Engine engine(model.config, model.weights, with(precision, 2, 2)), other(model.config, model.weights, with(precision, 2, 1));
+        Engine engine(model.config, model.weights, with(precision, 2, 2)),
+            other(model.config, model.weights, with(precision, 2, 1));
         engine.reset(keys(2));
         const std::vector<std::int32_t> beginning = generate(engine, 37);
         std::vector<std::byte> state(engine.state_size());
@@ -241,12 +266,13 @@ void state_and_reset(const Model& model) {
 }
 
 void primed(const Model& model) {
-    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)), b(model.config, model.weights, with(Precision::float32, 1, 1));
-    std::vector<std::int32_t> heard;
-    for (int i = 0; i < 60; i++) heard.push_back(i * 7 % kLevels);
-    a.prime(heard);
-    std::vector<float> logits(heard.size() * kLevels);
-    b.logits(heard, logits);
+    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)),
+        b(model.config, model.weights, with(Precision::float32, 1, 1));
+    std::vector<std::int32_t> codes;
+    for (int i = 0; i < 60; i++) codes.push_back(i * 7 % kLevels);
+    a.prime(codes);
+    std::vector<float> logits(codes.size() * kLevels);
+    b.logits(codes, logits);
     bool finite = true;
     for (float logit : logits) finite &= std::isfinite(logit);
     check(finite, model.name + ": a logit is not finite");
@@ -256,21 +282,28 @@ void primed(const Model& model) {
 void refuses() {
     Model model = wavenet(false, false, 2);
     const auto refused = [&](auto change, const std::string& named) {
+        Config config = model.config;
         Weights weights = model.weights;
         Engine::Options options;
-        change(weights, options);
+        change(config, weights, options);
         try {
-            Engine engine(model.config, weights, options);
+            Engine engine(config, weights, options);
             check(false, "not refused: " + named);
         } catch (const Error& error) {
             check(std::strstr(error.what(), named.c_str()) != nullptr, named + " is not named in: " + error.what());
         }
     };
-    refused([](Weights& w, auto&) { w.erase("output.bias"); }, "output.bias");
-    refused([](Weights& w, auto&) { w["layers.2.weight"].shape[1]++; }, "layers.2.weight");
-    refused([](auto&, Engine::Options& o) { o.threads = 0; }, "threads");
-    refused([](auto&, Engine::Options& o) { o.streams = -1; }, "streams");
-    refused([](auto&, Engine::Options& o) { o.isa = "mmx"; }, "mmx");
+    refused([](auto&, Weights& w, auto&) { w.erase("output.bias"); }, "output.bias");
+    refused([](auto&, Weights& w, auto&) { w["layers.2.weight"].shape[1]++; }, "layers.2.weight");
+    refused([](auto&, auto&, Engine::Options& o) { o.threads = 0; }, "threads");
+    refused([](auto&, auto&, Engine::Options& o) { o.streams = -1; }, "streams");
+    refused([](auto&, auto&, Engine::Options& o) { o.isa = "mmx"; }, "mmx");
+    refused([](Config& c, auto&, auto&) { c.model = "transformer"; }, "transformer");
+    refused([](Config& c, auto&, auto&) { c.fields.erase("channels"); }, "channels: missing");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = "70"; }, "channels: of another type");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = 0; }, "channels: 0");
+    refused([](Config& c, auto&, auto&) { c.fields["channels"] = std::int64_t{1} << 40; }, "channels: 1099511627776");
+    refused([](Config& c, auto&, auto&) { c.fields["form"] = true; }, "form: of another type");
     Engine engine(model.config, model.weights, {});
     const std::vector<std::int32_t> wrong{0, kLevels};
     try {
@@ -282,7 +315,7 @@ void refuses() {
 
 // -- Real time.
 
-// Two threads on one core hold each other up, so that the caller goes on alone and now and then tries again.
+// Two threads on one core stall each other. So the caller goes on alone, and tries two threads again now and then.
 void same_bits_on_one_core(const Model& model) {
 #if defined(__linux__)
     constexpr int kCount = 1300;
@@ -329,7 +362,7 @@ void no_allocation(const Model& model) {
 }
 
 #if defined(__linux__) && !defined(SANITIZED) && defined(__x86_64__)
-// In a child whose threads may only wait: any other call of the system kills it.
+// Generates in a child process whose threads may only wait. Any other system call kills the child.
 bool survives_alone(const Model& model, bool call) {
     const pid_t child = fork();
     if (child == 0) {
@@ -339,7 +372,7 @@ bool survives_alone(const Model& model, bool call) {
         const std::vector<int> top_k{20};
         sock_filter filter[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),  // another program has the core
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_yield, 4, 0),      // another program has the core
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_nanosleep, 3, 0),  // an idle thread, between blocks
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_nanosleep, 2, 0),
             BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 1, 0),

@@ -1,7 +1,7 @@
-// The engine: plays a trained model sample by sample, for one stream or many, on a few threads.
+// The engine plays a trained model sample by sample, for one stream or many, on one thread or several.
 //
-// After construction nothing on the generating path allocates, locks or calls the system. In float32 the codes of a
-// stream are the same bits whatever the number of streams, threads and blocks, and whatever the vector instructions.
+// After construction nothing on the generating path allocates, locks or calls the system. In float32 a stream has the
+// same bits for any number of streams and threads, any length of blocks and any vector instructions.
 #pragma once
 
 #include <cstddef>
@@ -9,49 +9,22 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
-#include <variant>
 #include <vector>
 
+#include "wavewright/config.hpp"
 #include "wavewright/precision.hpp"
 
 namespace wavewright {
 
-// What a caller did wrong: one line, with field and value.
-struct Error : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-// A weight of the torch model under its name: float32 in C order. Only read while an engine is made.
+// A weight of the torch model, float32 in C order. The engine reads it during construction only.
 struct Tensor {
     const float* data;
     std::vector<std::size_t> shape;
 };
 using Weights = std::map<std::string, Tensor, std::less<>>;
 
-// The fields of the Python configurations of the same names.
-struct NaiveRnnConfig {
-    int layers, units;
-    bool embedded;
-};
-struct SampleRnnConfig {
-    std::vector<int> frame_sizes;
-    int window, units, n_rnn;
-    bool gru, embedded;
-    int embedding;
-    float frame_scale;
-};
-struct WaveNetConfig {
-    int blocks, layers, channels, skip_channels, filter_width;
-    bool gated, embedded;
-};
-struct Config {
-    std::variant<NaiveRnnConfig, SampleRnnConfig, WaveNetConfig> model;
-    int q_levels;
-};
-
-// How codes are drawn (sampling.py says what each does). A span holds one value for all samples or one for each.
+// How codes are drawn. sampling.py defines each setting. A span holds one value for all samples, or one for each.
 struct Sampling {
     std::span<const double> temperature;  // 0: the likeliest code
     std::span<const int> top_k;           // q_levels: all
@@ -64,10 +37,10 @@ public:
         Precision precision = Precision::float32;
         int streams = 1;
         int threads = 1;
-        std::string isa;  // one of instruction_sets(); empty for the best
+        std::string isa;  // one of instruction_sets(), or empty for the best
     };
 
-    // Throws Error for a weight that is missing or of another shape, or an option out of range.
+    // Throws Error for an unknown model, a missing field or weight, a wrong shape, or an option out of range.
     Engine(const Config& config, const Weights& weights, const Options& options);
     ~Engine();
     Engine(const Engine&) = delete;
@@ -76,18 +49,18 @@ public:
     int streams() const;
     int q_levels() const;
     const char* isa() const;
-    std::size_t weight_bytes() const;  // that one sample of one stream reads, on average, in all
+    std::size_t weight_bytes() const;  // of weights that one sample of one stream reads on average
 
-    // Back to the beginning, when streams have heard nothing but silence; with Philox keys (streams, 2).
+    // Sets all streams to the state after endless silence, with Philox keys (streams, 2) for their draws.
     void reset(std::span<const std::uint64_t> keys);
-    // Hear codes (streams, n).
+    // Advances the streams with the given codes (streams, n).
     void prime(std::span<const std::int32_t> codes);
-    // Hear codes (streams, n); logits (streams, n, q_levels) are those from which each of them would be drawn.
+    // Advances likewise, and writes the logits (streams, n, q_levels) from which each code would have been drawn.
     void logits(std::span<const std::int32_t> codes, std::span<float> logits);
-    // Draw new codes (streams, n).
+    // Draws new codes (streams, n).
     void generate(const Sampling& sampling, std::span<std::int32_t> codes);
 
-    // All that the streams remember, as bytes.
+    // The whole state of all streams, as bytes.
     std::size_t state_size() const;
     void save(std::span<std::byte> state) const;
     void restore(std::span<const std::byte> state);
@@ -97,14 +70,14 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
-// Those that this machine can run, the best first; "scalar" is always there.
+// The vector instruction sets that this machine can run, the best first. "scalar" is always the last.
 std::vector<std::string> instruction_sets();
 
-// The code that sampling.py would draw, from logits and one uniform number in [0, 1).
+// Draws a code from logits and a uniform number in [0, 1), as sampling.py does.
 int draw(std::span<const float> logits, double uniform, double temperature, int top_k, double top_p);
 
-// What this machine can do at best with so many threads: bytes a second that it reads over and over from `bytes` of
-// memory, and float32 multiply-adds a second.
+// Measures the best that this machine can do with so many threads. It reads `bytes` of memory over and over, and
+// counts float32 multiply-adds.
 struct Limits {
     double bytes_per_second;
     double multiply_adds_per_second;

@@ -77,7 +77,7 @@ class Engine:
         native = _native()
         contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
         try:
-            self._engine = native.Engine(config.name, _fields(config), contiguous, precision, streams, threads, isa)
+            self._engine = native.Engine(config.name, vars(config), contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
         self.reset(seed)
@@ -155,13 +155,3 @@ def _native() -> Any:
     if _engine is None:
         raise WavewrightError("the native engine is not built: install wavewright again where there is a C++ compiler")
     return _engine
-
-
-def _fields(config: ModelConfig) -> dict[str, Any]:
-    """A configuration's fields, with what they leave open filled in."""
-    fields = dict(vars(config))
-    if "frame_sizes" in fields:
-        fields |= {"window": fields["window"] or fields["frame_sizes"][-1], "frame_sizes": list(fields["frame_sizes"])}
-    if "channels" in fields:
-        fields["skip_channels"] = fields["skip_channels"] or fields["channels"]
-    return fields

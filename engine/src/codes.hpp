@@ -1,0 +1,56 @@
+// Codes as the input of a network.
+#pragma once
+
+#include <vector>
+
+#include "build_context.hpp"
+
+namespace wavewright {
+
+// The last codes of every stream.
+class CodeHistory {
+public:
+    CodeHistory(int streams, int length) : length_(length), codes_(std::size_t(streams) * length) {}
+
+    int length() const { return length_; }
+    void push(int stream, int code);
+    // The last `count` codes of a stream, the oldest first.
+    const int* last(int stream, int count) const { return codes_.data() + (stream + 1) * length_ - count; }
+    std::span<std::byte> bytes() const { return codes_.bytes(); }
+
+private:
+    int length_;
+    Buffer<int> codes_;
+};
+
+struct CodeImageOptions {
+    Matrix bias = {};       // empty for zeros
+    Matrix embedding = {};  // (codes, width), or empty for scalar codes
+    float scale = 1;        // scalar codes are amplitudes in (-scale, scale)
+    int groups = 1;         // see PackedMatrix
+};
+
+// A linear image of a stream's last codes. Scalar codes are amplitudes, embedded codes are learned vectors.
+class CodeImage {
+public:
+    CodeImage() = default;
+    // The weight is (rows, codes that it reaches back), or (rows, that many times the embedding's width).
+    CodeImage(const BuildContext& context, const Matrix& weight, const CodeImageOptions& options);
+
+    // y = bias + image. The calling thread computes all rows.
+    void apply_alone(const CodeHistory& codes, const VectorsView& y) const;
+    // y = x + image, for the thread's own rows.
+    void apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const;
+    // Adds 64 rows of a stream's image to out.
+    void add_block(const CodeHistory& codes, int stream, int block, float* out) const;
+
+private:
+    const Runtime* runtime_ = nullptr;
+    int blocks_ = 0, reach_ = 0;
+    Buffer<float> bias_;
+    Buffer<float> amplitudes_;            // (codes), scalar only
+    std::vector<Buffer<float>> columns_;  // scalar: (rows) for each place
+    std::vector<Buffer<float>> tables_;   // embedded: (codes, rows) for each place
+};
+
+}  // namespace wavewright

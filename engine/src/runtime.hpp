@@ -1,0 +1,36 @@
+// What the layers of a network share while they compute.
+#pragma once
+
+#include <vector>
+
+#include "buffer.hpp"
+#include "kernels.hpp"
+#include "team.hpp"
+#include "vectors.hpp"
+
+namespace wavewright {
+
+class Runtime {
+public:
+    Runtime(const Kernels& kernels, Team& team, int streams)
+        : kernels(kernels), team(team), streams(streams), scratch_(team.size()) {}
+
+    const Kernels& kernels;
+    Team& team;
+    const int streams;
+
+    // Makes room in every thread for the int8 form of `vectors` of `size`. Layers call it while they are built.
+    void reserve(int vectors, int size);
+    // The vectors in the form that the matrix is multiplied with, which in int8 lies in the thread's own scratch
+    // memory.
+    Operand operand(int thread, const MatrixView& matrix, const VectorsView& x) const;
+
+private:
+    struct Scratch {
+        Buffer<std::int16_t> codes;
+        Buffer<float> scales;
+    };
+    std::vector<Scratch> scratch_;  // of each thread
+};
+
+}  // namespace wavewright
