@@ -79,44 +79,58 @@ NB_MODULE(_engine, module) {
             nb::arg("threads"), nb::arg("isa") = "")
         .def_prop_ro("isa", &Engine::isa)
         .def_prop_ro("weight_bytes", &Engine::weight_bytes)
-        .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); })
-        .def("prime",
-             [](Engine& engine, const Codes& codes) {
-                 const auto given = span(codes);
-                 const nb::gil_scoped_release release;
-                 engine.prime(given);
-             })
-        .def("logits",
-             [](Engine& engine, const Codes& codes, const NewLogits& logits) {
-                 const auto given = span(codes);
-                 const auto made = span(logits);
-                 const nb::gil_scoped_release release;
-                 engine.logits(given, made);
-             })
-        .def("generate",
-             [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
-                const NewCodes& codes) {
-                 const Sampling sampling{span(temperature), span(top_k), span(top_p)};
-                 const auto made = span(codes);
-                 const nb::gil_scoped_release release;
-                 engine.generate(sampling, made);
-             })
+        .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
+        .def(
+            "prime",
+            [](Engine& engine, const Codes& codes) {
+                const auto given = span(codes);
+                const nb::gil_scoped_release release;
+                engine.prime(given);
+            },
+            nb::arg("codes"))
+        .def(
+            "logits",
+            [](Engine& engine, const Codes& codes, const NewLogits& logits) {
+                const auto given = span(codes);
+                const auto made = span(logits);
+                const nb::gil_scoped_release release;
+                engine.logits(given, made);
+            },
+            nb::arg("codes"), nb::arg("logits"))
+        .def(
+            "generate",
+            [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
+               const NewCodes& codes) {
+                const Sampling sampling{span(temperature), span(top_k), span(top_p)};
+                const auto made = span(codes);
+                const nb::gil_scoped_release release;
+                engine.generate(sampling, made);
+            },
+            nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"), nb::arg("codes"))
         .def("state",
              [](const Engine& engine) {
                  std::vector<std::byte> state(engine.state_size());
                  engine.save(state);
                  return nb::bytes(state.data(), state.size());
              })
-        .def("restore", [](Engine& engine, const nb::bytes& state) {
-            engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
-        });
+        .def(
+            "restore",
+            [](Engine& engine, const nb::bytes& state) {
+                engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
+            },
+            nb::arg("state"));
     module.def("instruction_sets", &instruction_sets);
-    module.def("draw",
-               [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform, double temperature,
-                  int top_k, double top_p) { return draw(span(logits), uniform, temperature, top_k, top_p); });
-    module.def("measure_limits", [](std::size_t bytes, int threads) {
-        const nb::gil_scoped_release release;
-        const Limits limits = measure_limits(bytes, threads);
-        return std::make_pair(limits.bytes_per_second, limits.multiply_adds_per_second);
-    });
+    module.def(
+        "draw",
+        [](const nb::ndarray<const float, nb::ndim<1>, nb::c_contig>& logits, double uniform, double temperature,
+           int top_k, double top_p) { return draw(span(logits), uniform, temperature, top_k, top_p); },
+        nb::arg("logits"), nb::arg("uniform"), nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"));
+    module.def(
+        "measure_limits",
+        [](std::size_t size, int threads) {
+            const nb::gil_scoped_release release;
+            const Limits limits = measure_limits(size, threads);
+            return std::make_pair(limits.bytes_per_second, limits.multiply_adds_per_second);
+        },
+        nb::arg("size"), nb::arg("threads"));
 }

@@ -1,5 +1,7 @@
 """The native engine against torch in float64 (itself held to the oracles by test_model_maths) and against itself."""
 
+import ast
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from conftest import ROOT
 from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
+from wavewright import _engine
 from wavewright.errors import ConfigError
 from wavewright.formats.precision import Precision
 from wavewright.models.base import Model
@@ -159,3 +163,18 @@ def test_bad_input_is_one_line(call: Any, named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
         call(build("tiers 8 2"))
     assert "\n" not in str(caught.value)
+
+
+def test_the_stub_names_what_the_module_has() -> None:
+    """Classes, methods and arguments of _engine.pyi are those of the native module, in the same order."""
+    stub = ast.parse((ROOT / "src" / "wavewright" / "_engine.pyi").read_text())
+    found = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assert set(found) == {name for name in vars(_engine) if not name.startswith("__")}
+    methods = {node.name: node for node in found["Engine"].body}  # type: ignore[union-attr]
+    public = {name for name in vars(_engine.Engine) if not name.startswith("__")} | {"__init__"}
+    assert set(methods) == public
+    for name, node in {**found, **methods}.items():
+        owner = _engine.Engine if name in methods else _engine
+        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
+            signature = getattr(owner, name).__doc__ or ""
+            assert re.findall(r"(\w+):", signature.splitlines()[0]) == [a.arg for a in node.args.args if a.annotation]

@@ -15,7 +15,7 @@ from wavewright.sampling import Controls, Uniforms
 try:
     from wavewright import _engine
 except ImportError:  # installed without a compiler
-    _engine = None
+    _engine = None  # type: ignore[assignment]
 
 WORTH_SHARING = 300_000  # weights from which two threads play a stream faster than one: meeting costs time too
 
