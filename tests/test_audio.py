@@ -242,7 +242,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_file() -> None:
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_program_leaves_no_orphan(sent: signal.Signals) -> None:
     script = (
-        "from pathlib import Path; from wavewright import isolate; import test_audio\n"
+        "from pathlib import Path; from wavewright.corpus import isolate; import test_audio\n"
         "isolate.each(test_audio.hang, [(Path('x'),)] * 2, 2)"
     )
     program = subprocess.Popen(

@@ -46,7 +46,7 @@ def test_it_sounds_for_a_while() -> None:
         assert -45 < rms < -6
         assert abs(mean) < 0.02
         codes = model.player(seed=seed).generate(10 * model.rate)[0]
-        assert measure(codes, model.config.q_levels, model.encoding).flatness < -10
+        assert measure(codes, model.quantizer).flatness < -10
 
 
 def test_the_engine_and_torch_agree_on_it() -> None:

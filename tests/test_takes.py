@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from conftest import ROOT, melody
+from conftest import melody
 from support.tiny import RATE, checkpoints, small_disk, start
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
@@ -113,18 +113,15 @@ def test_a_take_continues_its_prime(run: TorchModel, record: Record, tmp_path: P
         assert json.loads(file.comment)["prime"] == "prime.wav"
 
 
-def hostile_names() -> list[str]:
-    """The files that libsndfile itself refuses, by the manifest beside them; none where there is no data."""
-    manifest = ROOT.parent / "shared/data/hostile/manifest.csv"
-    if not manifest.exists():
-        return []
-    with manifest.open(encoding="utf-8") as file:
+def hostile_names(data: Path) -> list[str]:
+    """The files that libsndfile itself refuses, by the manifest beside them."""
+    with (data / "hostile/manifest.csv").open(encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["file"].startswith("audio/")]
     return [row["file"] for row in rows if row["soundfile_or_mido"].startswith("error LibsndfileError")]
 
 
 def test_hostile_primes_are_read_or_refused_in_one_line(run: TorchModel, data: Path, tmp_path: Path) -> None:
-    names = hostile_names()
+    names = hostile_names(data)
     assert len(names) >= 15
     for name in names:
         refused = ""
