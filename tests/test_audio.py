@@ -211,6 +211,7 @@ def any_task(path: Path, task: Callable[..., Iterator[None]], *args: int) -> Ite
     return (yield from task(path, *args))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_hostile_tasks_are_refused_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
     monkeypatch.setattr(isolate, "STALL_SECONDS", 1.5)
@@ -239,6 +240,7 @@ def test_a_full_disk_is_not_taken_for_a_bad_file() -> None:
         isolate.each(fill_the_disk, [(Path("x.wav"),)], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_program_leaves_no_orphan(sent: signal.Signals) -> None:
     script = (
@@ -263,6 +265,7 @@ def test_a_stopped_program_leaves_no_orphan(sent: signal.Signals) -> None:
     assert alive == []
 
 
+@pytest.mark.slow
 def test_long_files_take_no_more_memory(tmp_path: Path) -> None:
     """An hour of audio through `prepare`, against a minute: peak memory of parent and decoder alike."""
     script = """if True:

@@ -185,6 +185,7 @@ def test_level_in_decibels() -> None:
     assert metrics.level(np.zeros(9)) == (-120, 0)
 
 
+@pytest.mark.slow
 def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
     assert command.wait() == 0, command.output

@@ -18,6 +18,8 @@ from wavewright.experiments import overfit, piano, search, variations
 from wavewright.experiments.experiment import Experiment
 from wavewright.report import report
 
+pytestmark = pytest.mark.slow
+
 TRIALS = (
     "naive-rnn",
     "sample-rnn",

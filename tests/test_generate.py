@@ -92,6 +92,7 @@ def test_no_prime_is_silence() -> None:
     assert made(wavenet, samples=20, prime=[quiet]).tolist() == made(wavenet, samples=20).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [1, BLOCK - 1, BLOCK, BLOCK + 1])
 def test_lengths_around_a_block(samples: int) -> None:
     model = build("naive embedded")
@@ -121,6 +122,7 @@ def peak_of(model: Any, samples: int, prime: Iterator[NDArray[np.int64]] | None 
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_length() -> None:
     model = build("naive embedded")
     peak_of(model, BLOCK)  # what is made once

@@ -136,6 +136,7 @@ def test_decaying_tones_are_none_at_any_level(gain: float, levels: int, encoding
     assert not any(watch.judge(codes[start : start + BLOCK]) for start in range(0, len(codes), BLOCK))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["piano_real", "real_audio"])
 def test_recordings_are_none(folder: str, data: Path) -> None:
     levelling = {**prepare_settings().model_dump(mode="json", include=LEVELLING), "common_gain": None}
@@ -298,6 +299,7 @@ def test_a_prime_is_a_healthy_past() -> None:
     assert np.array_equal(played(script(original), original.shape[1], prime=[noise(8)]), original)
 
 
+@pytest.mark.slow
 def test_a_models_redraw_follows_what_it_has_heard_and_is_the_same_again(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,8 @@ from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import LEVELLING, PrepareSettings
 from wavewright.errors import AudioError, WavewrightError
 
+pytestmark = pytest.mark.slow
+
 # Where libsndfile and ffmpeg, which the manifest quotes, disagree though neither lost anything of the recording.
 EXPLAINED = {
     "borewit__gsm610.wav": 1280,  # takes the chunk's padding byte for the start of a fourth block of 320

@@ -32,6 +32,7 @@ def file(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_engine_and_torch_write_the_same_take(
     trained: Path, file: Path, wavewright: Command, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_a_file_plays_in_its_own_precision_or_another(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -173,6 +175,7 @@ def test_bad_input_is_one_line(file: Path, wavewright: Command, arguments: tuple
     assert named in refusal(wavewright(*(file if a == "FILE" else a for a in arguments)))
 
 
+@pytest.mark.slow
 def test_the_bench_tells_of_torch_and_of_every_way(file: Path, wavewright: Command) -> None:
     import json
 

@@ -190,6 +190,7 @@ def test_the_frechet_distance_of_like_sounds_is_that_of_chance() -> None:
 # All of it, of a model
 
 
+@pytest.mark.slow
 def test_generated_sound_is_that_of_the_stream(run: TorchModel, corpus: Corpus) -> None:
     found = evaluate(run, corpus, "valid", continuations=0, generate=1.5).generated
     assert found is not None

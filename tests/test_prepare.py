@@ -53,6 +53,7 @@ RUN = """if True:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_leaves_the_old_corpus_or_the_new(record: Record, tmp_path: Path) -> None:
     for i in range(8):
         record(f"a/{i}.flac", melody(40, 16000, 200 + 20 * i), 16000)
@@ -207,6 +208,7 @@ def test_a_damaged_corpus_is_refused_in_one_line(album: Path, tmp_path: Path) ->
 # The commands, as a user calls them
 
 
+@pytest.mark.slow
 def test_prepare_as_a_command(wavewright: Command, album: Path, tmp_path: Path) -> None:
     listed = tmp_path / "splits.json"
     listed.write_text(json.dumps({"train": ["0/3.flac", "0/9.flac"], "valid": ["2/8.flac"]}))
@@ -223,6 +225,7 @@ def test_prepare_as_a_command(wavewright: Command, album: Path, tmp_path: Path) 
     assert (settings.levels, settings.resample, settings.remove_dc) == ("track", "decimate", False)
 
 
+@pytest.mark.slow
 def test_prepare_refuses_in_one_line(wavewright: Command, album: Path, tmp_path: Path) -> None:
     listed = tmp_path / "splits.json"
     listed.write_text(json.dumps({"training": ["0/3.flac"]}))
@@ -242,6 +245,7 @@ def test_prepare_refuses_in_one_line(wavewright: Command, album: Path, tmp_path:
         assert not out.exists()
 
 
+@pytest.mark.slow
 def test_inspect_as_a_command(wavewright: Command, album: Path, record: Record, tmp_path: Path) -> None:
     record("album/quiet.wav", np.concatenate([np.zeros(8000), np.ones(8000)]), 8000)
     (album / "broken.flac").write_bytes(b"not audio")

@@ -20,6 +20,8 @@ from wavewright.formats.config import RunConfig
 from wavewright.training.loop import Budget
 from wavewright.training.run import train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 26  # over the end of an epoch
 MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
 

@@ -12,6 +12,8 @@ from conftest import ROOT
 from wavewright.commands import demo as command
 from wavewright.experiments import demo
 
+pytestmark = pytest.mark.slow
+
 SHORTER = {"--minutes 30": "--minutes 0.03", "--seconds 10": "--seconds 0.05", "--count 4": "--count 2 --seconds 0.05"}
 
 

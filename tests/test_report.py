@@ -26,6 +26,8 @@ from wavewright.report.format import NONE, clock, number
 from wavewright.report.reading import Curve, Sound, read
 from wavewright.report.sound_card import player
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = re.compile(r"""(?:src|href|srcset|action|poster|data)\s*=\s*["']?\s*([^"'>\s]+)|url\(([^)]*)\)|@import""")
 
 

@@ -11,6 +11,8 @@ import pytest
 from support.tiny import as_arguments, checkpoints, hashes, records, start, tiny, wait_for_lines
 from wavewright.corpus.corpus import Corpus
 
+pytestmark = pytest.mark.slow
+
 STEPS = 53  # two epochs and a bit; no multiple of the 7 steps between checkpoints
 
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {

@@ -177,6 +177,7 @@ def test_old_checkpoints_go_only_after_the_new_one_is_read_back(
     assert set(before) <= set(checkpoint.steps(run))
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing(corpus: Corpus, tmp_path: Path) -> None:
     settings = tiny("naive-rnn", sample_seconds=0.3)
     train_to = ["train", corpus.path, *as_arguments(settings), "--steps", 60]

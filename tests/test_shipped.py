@@ -37,6 +37,7 @@ def test_it_plays_by_its_name(
     assert len(sound) == 2 * rate
 
 
+@pytest.mark.slow
 def test_it_sounds_for_a_while() -> None:
     """Neither silent nor stuck, nor noise, from several seeds."""
     model = wavewright.load("piano")

@@ -16,6 +16,8 @@ from conftest import HANGS
 from wavewright.errors import WavewrightError
 from wavewright.experiments import study
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"trial-{i}" for i in range(6)]
 
 # A worker that writes down what it begins and ends; what it does takes a while.

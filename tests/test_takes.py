@@ -120,6 +120,7 @@ def hostile_names(data: Path) -> list[str]:
     return [row["file"] for row in rows if row["soundfile_or_mido"].startswith("error LibsndfileError")]
 
 
+@pytest.mark.slow
 def test_hostile_primes_are_read_or_refused_in_one_line(run: TorchModel, data: Path, tmp_path: Path) -> None:
     names = hostile_names(data)
     assert len(names) >= 15
@@ -194,6 +195,7 @@ def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
     assert opening.open_run(trained, "49").step == 49
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "take.wav"
     command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 3600, "--count", 2)
