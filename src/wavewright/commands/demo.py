@@ -1,4 +1,4 @@
-"""`wavewright demo`: one library call, then what to listen to."""
+"""The command `wavewright demo`."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from wavewright.errors import need_torch
 
 
 def demo(*, out: Path = Path("demo")) -> None:
-    """Overfit a small model on a few seconds of piano, as the thesis did, and let it play: three minutes.
+    """Overfit a small model on 1.5 seconds of piano, as the thesis did, and play it. Takes about three minutes.
 
     Parameters
     ----------
     out
-        The folder for the sounds and pictures.
+        Folder for the sounds and pictures.
     """
     need_torch()
     from wavewright.experiments.demo import run
