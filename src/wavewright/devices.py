@@ -10,7 +10,7 @@ from wavewright.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is the GPU where there is one.
+    """Return the device `name`, where `auto` is the GPU if there is one.
 
     Raises:
         ConfigError: this machine has no such device.

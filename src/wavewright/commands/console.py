@@ -42,7 +42,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def progress(text: str, total: float | None) -> Iterator[Advance]:
-    """Show the progress of `total` units of work; None means that the end is not known."""
+    """Show the progress of `total` units of work, or None where the total is not known."""
     with _bar(text, total) if sys.stderr.isatty() else _lines(text, total) as advance:
         yield advance
 

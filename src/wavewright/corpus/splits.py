@@ -39,7 +39,7 @@ def choose(
 
 
 def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, list[Stretch]]:
-    """Return the stretches of every recording, by its name; `lengths` are in samples.
+    """Return the stretches of every recording, by name, for `lengths` in samples.
 
     With fewer recordings than splits, each is cut into one stretch per split, in the order train, valid, test.
     """

@@ -68,7 +68,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound of a trial. `file` is below the trial's folder; `step` and `minutes` give the training until then."""
+    """A sound of a trial. `file` is below the trial's folder. `step` and `minutes` give the training until then."""
 
     file: str
     title: str
@@ -119,7 +119,7 @@ class Experiment:
     progress: Progress = silent
 
     def open_study(self, **options: Any) -> Any:
-        """Return the experiment's study at this scale; `options` are Optuna's sampler and pruner."""
+        """Return the experiment's study at this scale, where `options` are Optuna's sampler and pruner."""
         self.out.mkdir(parents=True, exist_ok=True)
         storage = self.storage or f"sqlite:///{self.out.resolve()}/study.db"
         return study.open_study(storage, f"{self.name} {self.scale}", **options)

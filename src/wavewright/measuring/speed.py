@@ -19,7 +19,7 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """The speed of one way of playing a model; see docs/engine.md.
+    """The speed of one way of playing a model (docs/engine.md).
 
     Attributes:
         samples_per_second: of all streams together, the best of a few rounds.

@@ -68,7 +68,7 @@ NO_PAST = Measures(
 
 
 def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
-    """Return the measures of codes (n,); n is FRAME or more."""
+    """Return the measures of codes (n,), where n is FRAME or more."""
     amplitude = quantizer.decode(codes).astype(np.float64)
     mean = amplitude.mean()
     centred = amplitude - mean

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 WIDTH, HEIGHT = 4.6, 3.1  # inches
 COLUMNS = 600  # of a whole waveform
-# Okabe and Ito's colours, which those who confuse red and green can tell apart; yellow is too pale for lines.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. Their yellow is too pale for lines.
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK = (
     "#0072B2",
     "#D55E00",
@@ -97,7 +97,7 @@ def waveforms(sounds: Sequence[tuple[str, Array]], rate: int) -> str:
 
 
 def close_up(sounds: Sequence[tuple[str, Array]], start: int) -> str:
-    """Draw a few samples of each sound in one pair of axes; `start` is the number of the first sample."""
+    """Draw a few samples of each sound in one pair of axes, where `start` is the number of the first."""
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()

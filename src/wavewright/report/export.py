@@ -19,7 +19,7 @@ from wavewright.report.page import Figure, Section, Table
 from wavewright.report.reading import Experiment, Trial
 
 FORMAT = 1
-NAME = 72  # characters of a file's name, without the number that tells equal names apart
+NAME = 72  # characters of a file's name, without the number that makes equal names differ
 
 
 def export(folder: Path, sampling: Sequence[Figure], sections: Sequence[Section]) -> None:

@@ -35,7 +35,7 @@ PIANO_LOSS = {  # figure: what it is, what the thesis saw (4.3)
     "4.14": ("WaveNet", "of 2x12, it falls throughout, yet the sound is noise."),
     "4.15": ("WaveNet with more blocks", "of 4x10, less smooth than 2x12, with a bad update at the end."),
 }
-PIANO_SOUND = {  # figure of the loss: figure of the sound, what the thesis heard (4.3)
+PIANO_SOUND = {  # figure of the loss: figure of the sound, the thesis's words on the sound (4.3)
     "4.11": ("", "class 0 for ever: no sound at all, and no figure."),
     "4.12": ("4.13", "it dies after about 2,500 samples, its centre near 0.6."),
     "4.14": ("", "nothing but noise, and no figure."),
@@ -145,9 +145,9 @@ def piano(experiment: Experiment) -> Section:
 def _piano_figures(figure: str, trials: Sequence[Trial]) -> list[Figure]:
     """Draw the loss of some trials and the last sound of each."""
     title, thesis = PIANO_LOSS[figure]
-    of_sound, heard = PIANO_SOUND[figure]
+    of_sound, in_words = PIANO_SOUND[figure]
     loss = figures.loss(figure, f"{title} learns from many recordings", trials, thesis, log=False)
-    return [loss, *(figures.generated(of_sound, t, t.sounds[-1], heard) for t in trials if t.sounds)]
+    return [loss, *(figures.generated(of_sound, t, t.sounds[-1], in_words) for t in trials if t.sounds)]
 
 
 def _place(trial: Trial) -> str:
