@@ -1,4 +1,7 @@
-"""Errors that a user can cause. Each is one line with the file or field, the value and the remedy; the CLI exits 2."""
+"""Errors that a user can cause. Each is one line with the file or field, the value and the remedy.
+
+The command line prints that line and exits with status 2.
+"""
 
 import os
 from typing import TYPE_CHECKING

@@ -1,7 +1,8 @@
 """Quantise amplitudes in [-1, 1] to integer codes in [0, Q) and back, linear or mu-law, with any number Q of levels.
 
-Both encodings divide [-1, 1] into Q bins of equal width, mu-law after companding (ITU-T G.711 with mu = Q - 1, as in
-WaveNet, arXiv:1609.03499, section 2.2). A code stands for the centre of its bin, so rounding adds no offset.
+Both encodings divide [-1, 1] into Q bins of equal width, mu-law after companding. Companding follows ITU-T G.711 with
+mu = Q - 1, as in WaveNet (arXiv:1609.03499, section 2.2). A code stands for the centre of its bin, so rounding adds no
+offset.
 """
 
 from dataclasses import dataclass

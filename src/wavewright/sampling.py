@@ -15,10 +15,9 @@ class Controls:
     """How codes are drawn. Each field is one value for a whole stream, or a curve of one value for each sample.
 
     Attributes:
-        temperature: divides the logits; 1 is the model's own distribution, 0 its likeliest code.
+        temperature: divides the logits. 1 is the model's own distribution, 0 its likeliest code.
         top_k: draw among the k likeliest codes only.
-        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751);
-            1 is all.
+        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751). 1 means all.
 
     Raises:
         ConfigError: a value out of range.

@@ -127,6 +127,6 @@ def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
     if not (made / INDEX).is_file() and rank() == 0:
         say(f"preparing {', '.join(map(str, paths))} into {made}")
         prepare(paths, made, PrepareSettings(), workers=os.cpu_count() or 1, progress=progress)
-    while not (made / INDEX).is_file():  # another process prepares it
+    while not (made / INDEX).is_file():  # another process is preparing the corpus
         time.sleep(0.1)
     return Corpus.open(made)

@@ -87,7 +87,7 @@ class Recording:
         rate: sample rate, in Hz.
         channels: number of channels.
         format: container and sample type, such as "FLAC/PCM_16".
-        notes: oddities that left the audio readable; complete once `blocks` has ended.
+        notes: oddities that left the audio readable, complete once `blocks` has ended.
 
     Raises:
         AudioError: on opening, and from `blocks`, where the file cannot be read whole.

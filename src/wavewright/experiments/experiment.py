@@ -101,7 +101,7 @@ class Experiment:
     Attributes:
         name: name of the experiment.
         out: folder of the experiment.
-        scale: `full` is the thesis's size; `quick` takes minutes and only tests that everything works.
+        scale: `full` is the thesis's size. `quick` takes minutes and only tests that everything works.
         data: recordings or a corpus. None given means the clip in the package.
         device: device for torch, as `train` takes it.
         only: names of the trials to do. None given means all.

@@ -29,7 +29,7 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
     Args:
         storage: a database's URL, such as sqlite:///runs/study.db or postgresql+psycopg://host/name.
         name: name of the study.
-        heartbeat: seconds; see HEARTBEAT.
+        heartbeat: seconds between a worker's heartbeats.
         options: Optuna's sampler and pruner.
 
     Raises:

@@ -25,8 +25,8 @@ class TrainingConfig:
     Attributes:
         batch_size: lanes, that is sections side by side, over all processes.
         length: samples of a lane in one step, through which gradients flow (truncated BPTT).
-        learning_rate: Adam's learning rate; 1e-3 in the thesis.
-        beta1, beta2, epsilon: Adam's constants; the thesis has TensorFlow's defaults.
+        learning_rate: Adam's learning rate, 1e-3 in the thesis.
+        beta1, beta2, epsilon: Adam's constants. The thesis has TensorFlow's defaults.
         schedule: `constant`, `cosine` (down to minimum_rate over schedule_steps), or `plateau` (times plateau_factor
             after plateau_patience validations without a better one).
         warmup_steps: steps over which the rate first rises from 0, for any schedule.
@@ -118,7 +118,7 @@ def resolve(
 
     Args:
         model: a model's name.
-        preset: a preset's name; see models/presets.py.
+        preset: a preset's name (models/presets.py).
         file: a YAML file of fields that replace the preset's.
         overrides: single fields, such as `model.units=256`, with values in YAML.
         flags: training fields that have a flag of their own. None means not given.

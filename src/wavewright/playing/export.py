@@ -26,7 +26,7 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
     Args:
         run: a run or, to export it in another precision, a model file.
         out: a .safetensors file.
-        precision: precision of the weights; see precision.py.
+        precision: precision of the weights (formats/precision.py).
 
     Raises:
         ConfigError: `out` is not a .safetensors file.

@@ -16,7 +16,7 @@ from wavewright.errors import WavewrightError
 from wavewright.files import atomic_file
 
 ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
-NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that bring them
+NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that install each library
 
 
 def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dict[str, Any]:

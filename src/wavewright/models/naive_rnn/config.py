@@ -35,7 +35,7 @@ class NaiveRNNConfig(ModelConfig):
         layers: LSTM layers, each with its input added to its output.
         units: hidden units of each layer.
         input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
-        forget_bias: initial bias of the forget gates; 1 in TensorFlow's LSTM cell.
+        forget_bias: initial bias of the forget gates, 1 in TensorFlow's LSTM cell.
         q_levels: Q, the number of codes.
     """
 

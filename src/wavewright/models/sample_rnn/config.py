@@ -62,10 +62,10 @@ class SampleRNNConfig(ModelConfig):
         input: input of the sample tier. `scalar` is the thesis's number. `embedded` is the paper's learned vector for
             each code, worth 0.17 bits on speech (docs/models.md).
         embedding: length of the learned vectors.
-        frame_scale: frames are real numbers in [-frame_scale, frame_scale]; 1 in the thesis, 2 in the paper's code.
+        frame_scale: range of the frames, [-frame_scale, frame_scale], with 1 in the thesis and 2 in the paper's code.
         learned_state: learn the initial state of the recurrent layers, instead of zeros.
         weight_norm: learn the length and the direction of each matrix row apart.
-        forget_bias: initial bias of an LSTM's forget gates; 1 in the thesis, 3 in the paper's code.
+        forget_bias: initial bias of an LSTM's forget gates, 1 in the thesis and 3 in the paper's code.
         q_levels: Q, the number of codes.
     """
 
