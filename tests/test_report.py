@@ -24,7 +24,7 @@ from wavewright.errors import WavewrightError
 from wavewright.report import report
 from wavewright.report.format import NONE, clock, number
 from wavewright.report.reading import Curve, Sound, read
-from wavewright.report.sound_card import player
+from wavewright.report.sound_card import sound_card
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def test_every_figure_of_the_thesis_is_there(text: str) -> None:
     assert set(captions) == {"1.4", "1.5", *(f"4.{n}" for n in range(1, 17))}
     assert captions.count("4.7") == captions.count("4.8") == 4  # a model each
     assert "Not drawn" not in text
-    for also in ("against steps", "against samples heard", "against time", "What mattered in the search"):
+    for also in ("against steps", "against samples read", "against time", "What mattered in the search"):
         assert also in text
 
 
@@ -270,7 +270,7 @@ def test_the_rolling_mean_is_over_ten_steps(folders: list[Path]) -> None:
 
 
 def test_a_shifted_sound_looks_shifted_and_a_long_one_is_cut() -> None:
-    shown = player(Sound("drifted", 1000, np.full(20_000, 0.6, np.float32)))
+    shown = sound_card(Sound("drifted", 1000, np.full(20_000, 0.6, np.float32)))
     top, bottom = json.loads(shown.peaks)
     assert (set(top), set(bottom)) == ({0.6}, {0.0})
     assert "the first 15 of 20 s" in shown.facts

@@ -1,4 +1,4 @@
-"""wavewright learns to make sound one sample at a time. See README.md; `docs/architecture.md` shows the whole."""
+"""Learn to make sound one sample at a time. README.md shows how, and docs/architecture.md how the package is built."""
 
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ __all__ = ["WavewrightError", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load`, with what it imports, when it is first asked for: `import wavewright` stays quick."""
+    """Import `load` only when it is first used, so that `import wavewright` stays fast."""
     if name == "load":
         from wavewright.playing.opening import load
 

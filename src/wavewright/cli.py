@@ -1,4 +1,4 @@
-"""The command line: each sub-command parses, makes one library call and prints."""
+"""The command line. Each sub-command parses its options, makes one library call and prints."""
 
 import sys
 from typing import Any
@@ -27,7 +27,7 @@ app = App(
     version=__version__,
     help="""Learn to make sound, one sample at a time, from your own recordings.
 
-    A first try: `wavewright demo`. With your own recordings:
+    For a first try, run `wavewright demo`. With your own recordings, run
     `wavewright train FOLDER --model sample-rnn --out RUN --minutes 30`, then
     `wavewright generate RUN --out new.wav --seconds 10`.""",
 )
@@ -48,7 +48,10 @@ app.command(experiment.app)
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; bad input is one line on standard error and exit status 2, Ctrl-C is 130."""
+    """Run the command line.
+
+    Bad input gives one line on standard error and exit status 2. Ctrl-C gives exit status 130.
+    """
     show_log()
     try:
         app(arguments, exit_on_error=False, print_error=False)

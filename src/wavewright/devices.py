@@ -1,4 +1,4 @@
-"""Where torch computes, and what it can do there."""
+"""Choose the device for torch, and set up its memory."""
 
 import contextlib
 import ctypes
@@ -10,10 +10,10 @@ from wavewright.errors import ConfigError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of that name; `auto` is the GPU where there is one.
+    """Return the device `name`, where `auto` is the GPU if there is one.
 
     Raises:
-        ConfigError: that device is not here.
+        ConfigError: this machine has no such device.
     """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -26,15 +26,16 @@ def choose_device(name: str) -> torch.device:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether torch computes in bfloat16 there; oneDNN's LSTM needs a processor with AVX-512 (or ARM's bf16)."""
+    """Tell whether torch computes in bfloat16 on `device`. oneDNN's LSTM needs AVX-512 (or ARM's bf16)."""
     by_onednn = device.type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     return not by_onednn or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def keep_memory() -> None:
-    """Let glibc keep freed memory: a step's activations come and go, and fresh pages cost more than the arithmetic.
+    """Let glibc keep freed memory, since fresh pages for a step's activations cost more than the arithmetic.
 
-    WaveNet at 8 windows trains three times as fast (docs/training.md). Elsewhere than on glibc this does nothing.
+    WaveNet at 8 windows trains three times as fast (docs/log/2026-11-24-training-speed.md). Without glibc, this does
+    nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt

@@ -1,4 +1,7 @@
-"""What a user can cause: one line that names the file or field, the value and the remedy. The CLI exits 2."""
+"""Errors that a user can cause. Each is one line with the file or field, the value and the remedy.
+
+The command line prints that line and exits with status 2.
+"""
 
 import os
 from typing import TYPE_CHECKING
@@ -8,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class WavewrightError(Exception):
-    """The root of all our errors; its text is the one line a user reads."""
+    """The base class of all errors of wavewright. The text is the one line that a user reads."""
 
 
 def printable(text: object) -> str:
-    """`text` on one line that any terminal and UTF-8 file takes: odd characters of file names are escaped."""
+    """Return `text` on one line that any terminal and UTF-8 file takes, with odd characters escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 class AudioError(WavewrightError):
-    """An audio file that cannot be read whole, and why; `reason` names no path."""
+    """An audio file that cannot be read whole. `reason` names no path."""
 
     def __init__(self, path: object, reason: str) -> None:
         super().__init__(f"{printable(path)}: {printable(reason)}")
@@ -25,7 +28,7 @@ class AudioError(WavewrightError):
 
 
 class ModelFileError(WavewrightError):
-    """A model file that cannot be used, and why; `reason` names no path and is short, whatever a hostile file says."""
+    """A model file that cannot be used. `reason` names no path and is short, whatever a hostile file holds."""
 
     def __init__(self, path: object, reason: str, remedy: str = "") -> None:
         reason = printable(reason)
@@ -38,16 +41,16 @@ class ConfigError(WavewrightError):
 
 
 class GivenUp(WavewrightError):
-    """A training run that no roll-back could save."""
+    """A training run that no rollback could save."""
 
 
 def need_torch() -> None:
     """Import torch.
 
     Raises:
-        WavewrightError: it is not installed.
+        WavewrightError: torch is not installed.
     """
-    # Larger pages for the activations of a step: read by torch when it first allocates.
+    # Larger pages speed up the activations of a step. Torch reads this variable when it first allocates.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         import torch  # noqa: F401
@@ -56,7 +59,7 @@ def need_torch() -> None:
 
 
 def explain(error: "ValidationError", prefix: str) -> str:
-    """Return the first of pydantic's complaints as one line: field, what is wrong, value."""
+    """Return the first of pydantic's errors as one line with the field, the reason and the value."""
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     field = ".".join([prefix, *(str(part) for part in first["loc"])])

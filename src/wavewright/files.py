@@ -1,4 +1,7 @@
-"""Files that are either old or new, never half: temporary file, flush to disk, rename. Strict JSON. Locks."""
+"""Write files and folders atomically, read strict JSON and lock folders.
+
+An atomic write goes to a temporary file, is flushed to disk and renamed.
+"""
 
 import contextlib
 import fcntl
@@ -34,7 +37,7 @@ def sync_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of a write (disk full, no permission) into our one line."""
+    """Turn the operating system's error on a write (disk full, no permission) into one line for the user."""
     try:
         yield
     except OSError as error:
@@ -43,7 +46,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush and rename it there, on failure remove it."""
+    """Yield a temporary path beside `path`, which is flushed and renamed on success, and removed on failure."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -58,10 +61,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success flush it and put it in the place of `path`.
+    """Yield a temporary folder beside `path`, which is flushed and replaces `path` on success.
 
-    A rename cannot replace a folder that holds files, so the old one first steps aside; a kill between the
-    two renames leaves it as `.NAME.old`, which `recover_folder` puts back.
+    A rename cannot replace a folder that holds files, so the old folder is first renamed to `.NAME.old`. After a kill
+    between the two renames, `recover_folder` puts it back.
     """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -86,12 +89,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def recover_folder(path: Path) -> None:
-    """Put back what a killed `atomic_folder` had set aside between its renames, and drop its leftovers."""
+    """Put back the folder that a killed `atomic_folder` had renamed, and remove leftovers."""
     try:
         for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp/"):
             with _held(leftover):
                 shutil.rmtree(leftover, ignore_errors=True)
-    except BlockingIOError:  # another process is writing there
+    except BlockingIOError:  # another process is writing this folder now
         return
     old = _old(path)
     if old.exists() and not path.exists():
@@ -101,7 +104,7 @@ def recover_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Hold a lock on `folder` that ends with this process, so that others can tell a dead run's leftovers."""
+    """Hold a lock on `folder` that ends with this process, so that others can recognise a dead run's leftovers."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -115,13 +118,17 @@ def _old(path: Path) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON (no NaN), sorted by insertion, atomically."""
+    """Write strict JSON (no NaN) atomically, with keys in their order."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Read strict JSON, or raise one line that names the file."""
+    """Read strict JSON.
+
+    Raises:
+        WavewrightError: the file is missing or not strict JSON. The line names the file.
+    """
     try:
         return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -131,10 +138,10 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str) -> Any:
-    """Strict JSON: no key twice in an object, no number that is not finite.
+    """Parse strict JSON, in which no object has a key twice and every number is finite.
 
     Raises:
-        ValueError: it is not.
+        ValueError: `text` is no strict JSON.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -155,17 +162,17 @@ def parse_json(text: str) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone; the lock ends with the process, however it ends.
+    """Lock `folder` for this process. The lock ends with the process, however the process ends.
 
     Raises:
-        WavewrightError: another process holds it.
+        WavewrightError: another process holds the lock.
     """
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

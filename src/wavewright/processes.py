@@ -1,7 +1,7 @@
-"""Let several processes, as torchrun starts them, train one model; one process is the rule.
+"""Train one model in several processes, as torchrun starts them.
 
-Every process computes the gradient of its own lanes; the sum over processes is the whole batch's, so what one process
-would have done is what many do, rounding apart.
+Every process computes the gradient of its own lanes. The sum over processes is the gradient of the whole batch, so
+many processes do the same as one, rounding apart. Usually there is one process.
 """
 
 import os
@@ -13,23 +13,23 @@ from torch import Tensor
 
 
 def rank() -> int:
-    """This process's number, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def world() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join(device: torch.device) -> None:
-    """Meet the other processes: NCCL between GPUs, gloo elsewhere."""
+    """Connect to the other processes, with NCCL between GPUs and gloo elsewhere."""
     if world() > 1 and not dist.is_initialized():
         dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
 def leave() -> None:
-    """Part from the other processes."""
+    """Disconnect from the other processes."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -45,7 +45,7 @@ def sum_(tensors: Sequence[Tensor]) -> None:
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """The lanes of all processes, in order; a tensor without a batch is the same everywhere."""
+    """Return the lanes of all processes, in order. A tensor without a batch is returned as it is."""
     if world() == 1 or not tensor.dim():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(world())]
@@ -54,6 +54,6 @@ def gather(tensor: Tensor) -> Tensor:
 
 
 def wait() -> None:
-    """Until all processes are here."""
+    """Wait until all processes have come here."""
     if world() > 1:
         dist.barrier()

@@ -1,4 +1,4 @@
-"""How the library tells of its progress: to a callback that it is given. Nothing here prints."""
+"""The callbacks to which the library reports progress. Nothing here prints."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Call with the amount done since the last call and, where it changed, a new description."""
+    """A callback for the amount done since the last call and, where it changed, a new description."""
 
     def __call__(self, amount: float = 1, text: str | None = None) -> None: ...
 
 
 Progress = Callable[[str, float | None], AbstractContextManager[Advance]]
-"""Takes what is done, in words, and its amount (None where the end is not known); gives what to call on the way."""
+"""A function that takes a description and the total amount (None where it is not known), and yields an `Advance`."""
 
 
 def ignore(amount: float = 1, text: str | None = None) -> None:
-    """Be an `Advance` that tells nobody."""
+    """Do nothing, as an `Advance`."""
 
 
 @contextmanager
 def silent(text: str, total: float | None) -> Iterator[Advance]:
-    """Be a `Progress` that tells nobody."""
+    """Show nothing, as a `Progress`."""
     yield ignore

@@ -1,7 +1,8 @@
-"""Amplitudes in [-1, 1] to integer codes in [0, Q) and back: linear or mu-law, any number of levels.
+"""Quantise amplitudes in [-1, 1] to integer codes in [0, Q) and back, linear or mu-law, with any number Q of levels.
 
-Both divide [-1, 1] into Q bins of equal width, mu-law after companding (ITU-T G.711 with mu = Q - 1, as in WaveNet,
-arXiv:1609.03499, section 2.2). A code stands for the centre of its bin, so rounding adds no offset.
+Both encodings divide [-1, 1] into Q bins of equal width, mu-law after companding. Companding follows ITU-T G.711 with
+mu = Q - 1, as in WaveNet (arXiv:1609.03499, section 2.2). A code stands for the centre of its bin, so rounding adds no
+offset.
 """
 
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Quantizer:
 
     @cached_property
     def _table(self) -> NDArray[np.int64]:
-        """The codes of all 16-bit samples, (65536,), indexed by the sample seen as an unsigned integer."""
+        """Codes of all 16-bit samples (65536,), indexed by the sample as an unsigned integer."""
         samples = np.arange(65536, dtype=np.uint16).view(np.int16)
         return self.encode(samples / np.float64(FULL_SCALE))
 

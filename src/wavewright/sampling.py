@@ -1,4 +1,4 @@
-"""What a player is told while it plays, and the random numbers that decide its draws."""
+"""The controls of a draw (temperature, top-k, top-p), and the random numbers that decide it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -15,10 +15,9 @@ class Controls:
     """How codes are drawn. Each field is one value for a whole stream, or a curve of one value for each sample.
 
     Attributes:
-        temperature: divides the logits; 1 is the model's own distribution, 0 its likeliest code.
+        temperature: divides the logits. 1 is the model's own distribution, 0 its likeliest code.
         top_k: draw among the k likeliest codes only.
-        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751);
-            1 is all.
+        top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751). 1 means all.
 
     Raises:
         ConfigError: a value out of range.
@@ -43,7 +42,7 @@ class Controls:
         return bool(np.all(self.temperature == 0)) or (self.top_k is not None and bool(np.all(self.top_k == 1)))
 
     def between(self, start: int, stop: int) -> Self:
-        """Return the controls of samples `start` to `stop` of the stream: curves are cut, single values stay.
+        """Return the controls of samples `start` to `stop` of the stream. Curves are cut, single values stay.
 
         Raises:
             ConfigError: a curve ends before `stop`.
@@ -56,7 +55,7 @@ class Controls:
         return replace(self, **{name: curve[start:stop] for name, curve in self._curves()})
 
     def at(self, sample: int) -> Self:
-        """Return the controls of one sample of the stream: single values."""
+        """Return the controls of one sample of the stream, as single values."""
         return replace(self, **{name: curve[sample] for name, curve in self._curves()})
 
     def _curves(self) -> list[tuple[str, Any]]:
@@ -72,9 +71,9 @@ def _check(name: str, value: Any, good: Any, remedy: str) -> None:
 
 
 class Uniforms:
-    """Uniform numbers for B streams; stream k is the same whatever B is, and starts anywhere at once.
+    """Uniform numbers for B streams. Stream k does not depend on B, and can start anywhere at once.
 
-    Philox is counter-based (Salmon et al., SC 2011): stream k of a seed has its own key, (B, 2) in all.
+    Philox is counter-based (Salmon et al., SC 2011). Each stream of a seed has its own key, (B, 2) in all.
     """
 
     def __init__(self, seed: int, streams: int) -> None:

@@ -1,1 +1,1 @@
-"""The sub-commands, as plain functions that `cli` registers."""
+"""The sub-commands, plain functions that `cli` registers."""

@@ -1,4 +1,4 @@
-"""`wavewright bench`: parse, one library call, print."""
+"""The command `wavewright bench`."""
 
 from dataclasses import asdict, astuple
 from pathlib import Path
@@ -23,28 +23,28 @@ def bench(
     seconds: float = 2.0,
     json: Flag = False,
 ) -> None:
-    """Measure how fast a model plays, beside torch and beside what this machine could do at best.
+    """Measure how fast a model plays, compared with torch and with the limits of this machine.
 
     Parameters
     ----------
     path
-        A model file; or give --model.
+        Model file to measure. Give this or --model.
     model
-        A model of that name with random weights, which are as fast as trained ones.
+        Model to measure with random weights, which play as fast as trained ones.
     preset
-        Its size.
+        Preset that sets the size of --model.
     set_
-        One field of it, such as `model.layers=10`; may be repeated.
+        One field that replaces the preset's, such as `model.layers=10`. May be repeated.
     threads
-        Numbers of threads, separated by commas.
+        Numbers of threads to try, separated by commas.
     streams
-        Numbers of takes side by side.
+        Numbers of streams to play side by side, separated by commas.
     precision
-        Some of float32, bfloat16 and int8.
+        Precisions of the weights to try, separated by commas: float32, bfloat16, int8.
     seconds
-        How long to play for each figure.
+        Seconds to play for each figure. Longer runs vary less.
     json
-        Print the rows as JSON.
+        Print the table as JSON.
     """
     from wavewright.measuring.speed import Row, random_weights
     from wavewright.measuring.speed import bench as measure

@@ -1,6 +1,6 @@
-"""What a person sees: progress as a rich bar on a terminal and as plain lines elsewhere, tables, one-line notes.
+"""Progress, tables and one-line notes on the console.
 
-Everything goes to standard error but results, which `--json` prints alone on standard output.
+Progress is a bar on a terminal and plain lines elsewhere. Results go to standard output, all else to standard error.
 """
 
 import json
@@ -17,32 +17,32 @@ PLAIN_INTERVAL = 10.0  # seconds between plain progress lines
 
 
 def say(text: str) -> None:
-    """One line for the person, on standard error."""
+    """Print one line on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def show_log() -> None:
-    """Show what the library logs, one line each, on standard error."""
+    """Print what the library logs on standard error, one line a record."""
     log = logging.getLogger("wavewright")
     log.handlers[:] = [_Lines()]
     log.setLevel(logging.INFO)
 
 
 class _Lines(logging.Handler):
-    """Says each record's message."""
+    """Print each record's message on standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
 
 
 def print_json(value: Any) -> None:
-    """A result on standard output, as strict JSON."""
+    """Print a result on standard output as strict JSON."""
     print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
 
 
 @contextmanager
 def progress(text: str, total: float | None) -> Iterator[Advance]:
-    """Show the progress of `total` units of work; `None` where the end is not known."""
+    """Show the progress of `total` units of work, or None where the total is not known."""
     with _bar(text, total) if sys.stderr.isatty() else _lines(text, total) as advance:
         yield advance
 
@@ -84,7 +84,7 @@ def _lines(text: str, total: float | None) -> Iterator[Advance]:
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table on standard output: drawn by rich on a terminal, tab-separated elsewhere."""
+    """Print a table on standard output, drawn on a terminal and tab-separated elsewhere."""
     if not sys.stdout.isatty():
         print("\t".join(header))
         for row in rows:

@@ -1,4 +1,4 @@
-"""`wavewright demo`: one library call, then what to listen to."""
+"""The command `wavewright demo`."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from wavewright.errors import need_torch
 
 
 def demo(*, out: Path = Path("demo")) -> None:
-    """Overfit a small model on a few seconds of piano, as the thesis did, and let it play: three minutes.
+    """Overfit a small model on 1.5 seconds of piano, as the thesis did, and play it. Takes about three minutes.
 
     Parameters
     ----------
     out
-        The folder for the sounds and pictures.
+        Folder for the sounds and pictures.
     """
     need_torch()
     from wavewright.experiments.demo import run
@@ -20,12 +20,12 @@ def demo(*, out: Path = Path("demo")) -> None:
     likeness = run(out, progress)
     print(
         f"""
-{out}/original.wav      what it heard
-{out}/generated.wav     what it plays at temperature 0, one sample after another: {likeness:.0%} alike by correlation
-{out}/variation.wav     the same model at temperature 1, where chance leads it astray
-{out}/original-and-generated.png and {out}/loss.png show both, and how it learned
+{out}/original.wav      the recording that the model was trained on
+{out}/generated.wav     the model at temperature 0, sample by sample: {likeness:.0%} correlation with the recording
+{out}/variation.wav     the model at temperature 1, where chance leads it away from the recording
+{out}/original-and-generated.png and {out}/loss.png show both sounds and the training loss
 
-Listen for the attack of each note and for the hiss: 8-bit codes and a model that guesses them.
+Listen for the attack of each note, and for the hiss of 8-bit codes that the model guesses.
 Now your own recordings:  wavewright train FOLDER --model sample-rnn --out runs/mine --minutes 30
                           wavewright generate runs/mine --out new.wav --seconds 10"""
     )

@@ -1,4 +1,4 @@
-"""`wavewright evaluate`: parse, one library call, print."""
+"""The command `wavewright evaluate`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -24,31 +24,31 @@ def evaluate(
     device: Device = "auto",
     json: Flag = False,
 ) -> None:
-    """Score a trained model on a split of a corpus: bits per sample, continuations and free sound against the truth.
+    """Score a trained model on a corpus by its bits per sample, its continuations and its sound from silence.
 
     Parameters
     ----------
     run
-        A folder that `train` made, or a model file.
+        Run folder that `train` made, or model file that `export` made. `piano` is the model in the package.
     corpus
-        A corpus of the same sample rate.
+        Corpus that `prepare` made, at the model's sample rate.
     split
-        Which part of it.
+        Split of the corpus to score.
     checkpoint
-        `best`, `last` or a step number.
+        Checkpoint of a run folder: `best`, `last` or a step number.
     continuations
-        Sections to continue from their middle for half a second and compare; 0 for none.
+        Number of sections to continue from their middle for half a second and compare. 0 turns this off.
     generate
-        Seconds of sound to make from silence and measure: level, DC, entropy, chroma, onsets, mel spectrum, and
-        whether it is copied from the training split. 10 where the packages of wavewright[experiments] are installed;
-        0 for none.
+        Seconds of sound to make from silence and measure. Measured are loudness, DC, entropy, chroma, onsets, mel
+        spectrum and copying from the training split. 0 turns this off. The default is 10, or 0 without the packages
+        of wavewright[experiments].
     paper_compatible
-        Only bits per sample, as the SampleRNN and SaShiMi papers count them: examples of 8 s at 16 kHz, each min-max
-        scaled, of a corpus, an audio file or a folder of audio.
+        Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
+        min-max scaled. CORPUS may then also be an audio file or a folder of audio.
     engine
-        `native` is the C++ engine, `torch` the model that was trained; `auto` takes the engine.
+        Back end that plays: `native` is the C++ engine, `torch` is slower. `auto` takes the engine where it is built.
     device
-        Where torch computes.
+        Device for torch. `auto` takes the GPU where there is one.
     json
         Print the figures as JSON.
     """

@@ -1,4 +1,4 @@
-"""`wavewright experiment`: chapter 4 of the thesis as commands."""
+"""The command `wavewright experiment`, with a sub-command for each experiment of the thesis's chapter 4."""
 
 import importlib
 from dataclasses import dataclass
@@ -13,32 +13,32 @@ from wavewright.errors import WavewrightError, need_torch
 
 app = App(
     name="experiment",
-    help="""Run the thesis's experiments again, at its scale or in minutes; read them with `wavewright report`.
+    help="""Run the thesis's experiments again, at full size or in minutes.
 
-    Every trial is an ordinary run folder: Ctrl-C loses nothing, and the same command goes on. Several workers, on one
-    machine or many, may share one study (--storage); each trial is done once.""",
+    `wavewright report` makes a page of the results. After Ctrl-C, the same command goes on where it stopped. Several
+    workers, on one machine or many, can share one study (--storage). Each trial is then done once.""",
 )
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What all experiments are told.
+    """The options that all experiments share.
 
     Attributes
     ----------
     out
-        The folder for all it makes; runs/EXPERIMENT unless given.
+        Folder for all files of the experiment. The default is runs/EXPERIMENT.
     scale
-        `quick` takes minutes and tests the wiring; `full` is the thesis's own size.
+        Size of the experiment: `quick` takes minutes and only tests that it works, `full` is the thesis's size.
     data
-        Recordings, or a corpus that `prepare` made; the clip in the package unless given.
+        Recordings, or a corpus that `prepare` made. The default is the clip in the package.
     device
-        Where torch computes.
+        Device for torch. `auto` takes the GPU where there is one.
     only
-        A trial to do, by name; may be repeated.
+        Name of a trial to do, instead of all. May be repeated.
     storage
-        URL of the study's database, such as postgresql+psycopg://HOST/NAME; SQLite in the folder unless given.
+        URL of the study's database, such as postgresql+psycopg://HOST/NAME. The default is SQLite in the folder.
     """
 
     out: Path | None = None
@@ -59,16 +59,16 @@ def _run(name: str, common: Common | None, **options: object) -> None:
         ) from None
     from wavewright.experiments.experiment import Experiment
 
-    told = common or Common()
-    out = told.out or Path("runs") / name
-    experiment = Experiment(name, out, told.scale, told.data, told.device, told.only, told.storage, progress)
+    given = common or Common()
+    out = given.out or Path("runs") / name
+    experiment = Experiment(name, out, given.scale, given.data, given.device, given.only, given.storage, progress)
     importlib.import_module(f"wavewright.experiments.{name}").run(experiment, **options)
     say(f"{out}: done; read it: wavewright report {out} --out report.html")
 
 
 @app.command
 def overfit(common: Common | None = None) -> None:
-    """Train each model, WaveNet at both sizes, on one second of music until it has learned it, and let it play it."""
+    """Overfit each model on one second of music and play the result."""
     _run("overfit", common)
 
 
@@ -85,16 +85,16 @@ def search(
     trials: int | None = None,
     minutes: float | None = None,
 ) -> None:
-    """Seek SampleRNN's frame sizes, tiers, units, length and learning rate, and what each of them matters.
+    """Search SampleRNN's frame sizes, tiers, units, length and learning rate, and rank what mattered.
 
     Parameters
     ----------
     common
-        What all experiments are told.
+        The options that all experiments share.
     trials
-        How many, of all workers together; 40 at full scale unless given.
+        Number of trials, counted over all workers. The default is 40 at full scale and 3 at quick.
     minutes
-        Of training for each, if it is not given up early; 20 at full scale unless given.
+        Minutes of training for each trial that is not pruned. The default is 20 at full scale and 0.05 at quick.
     """
     _run("search", common, trials=trials, minutes=minutes)
 
@@ -106,21 +106,21 @@ def piano(
     preset: Literal["thesis", "small", "tiny"] = "thesis",
     minutes: float | None = None,
 ) -> None:
-    """Train each model for the same time on the same recordings, and let each play at the same moments.
+    """Train each model for the same time on the same recordings and compare their sounds.
 
     Parameters
     ----------
     common
-        What all experiments are told.
+        The options that all experiments share.
     preset
-        Its size; `small` suits two cores.
+        Preset that sets each model's size. `small` suits a machine with two cores.
     minutes
-        For each model; 48 hours at full scale unless given.
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale and 0.1 at quick.
     """
     _run("piano", common, preset=preset, minutes=minutes)
 
 
 @app.command
 def speed(common: Common | None = None) -> None:
-    """Measure the seconds of computing for a second of sound, by torch and by the engine."""
+    """Measure how many seconds torch and the engine compute for one second of sound."""
     _run("speed", common)

@@ -1,4 +1,4 @@
-"""`wavewright export`: parse, one library call, print."""
+"""The command `wavewright export`."""
 
 from pathlib import Path
 
@@ -15,20 +15,20 @@ def export(
     checkpoint: str = "best",
     json: Flag = False,
 ) -> None:
-    """Put a trained model into one file, which tells all it takes to play it.
+    """Write a trained model as one file that holds all that playing needs.
 
     Parameters
     ----------
     run
-        A folder that `train` made, or a model file to put into another precision.
+        Run folder that `train` made, or model file to write in another precision.
     out
-        The model file to write, named .safetensors; `generate` and `evaluate` take it in place of a run.
+        Model file to write, named .safetensors. `generate`, `play` and `evaluate` take this file in place of a run.
     precision
-        Of its matrices: `bfloat16` takes half the room of `float32`, `int8` a quarter.
+        Precision of the model's weights: `float32`, `bfloat16` (half the size) or `int8` (a quarter of the size).
     checkpoint
-        `best`, `last` or a step number.
+        Checkpoint of a run folder: `best`, `last` or a step number.
     json
-        Print what was written as JSON.
+        Print the file's facts as JSON.
     """
     need_torch()
     from wavewright.playing.export import export as write

@@ -1,4 +1,4 @@
-"""`wavewright generate`: parse, one library call, print."""
+"""The command `wavewright generate`."""
 
 import sys
 from dataclasses import asdict
@@ -24,29 +24,29 @@ def generate(
     device: Device = "auto",
     json: Flag = False,
 ) -> None:
-    """Make sound with a trained model.
+    """Generate sound with a trained model and write it to WAV files.
 
     Parameters
     ----------
     run
-        A folder that `train` made, or a model file that `export` made; `piano` is the model in the package.
+        Run folder that `train` made, or model file that `export` made. `piano` is the model in the package.
     out
-        The WAV file to write, at the model's own rate; with --count N, NAME-1.wav to NAME-N.wav. `-` streams it to
-        standard output as it is made: `| aplay`, or `| ffplay -`.
+        WAV file to write, at the model's sample rate. With --count N, the files are NAME-1.wav to NAME-N.wav. `-`
+        streams one take to standard output for `| aplay` or `| ffplay -`.
     seconds
-        Length of each take; `inf` with `--out -` for sound without end.
+        Length of each take in seconds. With `--out -`, `inf` gives sound without end.
     count
-        How many takes to make in one pass.
+        Number of takes to make in one pass.
     playing
-        How it is played.
+        The options that `generate` and `play` share.
     checkpoint
-        `best`, `last` or a step number.
+        Checkpoint of a run folder: `best`, `last` or a step number.
     engine
-        `native` is the C++ engine, faster than real time; `torch` steps the model in torch; `auto` takes the engine.
+        Back end that plays: `native` is the C++ engine, `torch` is slower. `auto` takes the engine where it is built.
     device
-        Where torch computes.
+        Device for torch. `auto` takes the GPU where there is one.
     json
-        Print the takes' lengths and levels as JSON.
+        Print each take's length, RMS and DC as JSON.
     """
     from wavewright.playing.opening import open_model
 

@@ -1,4 +1,4 @@
-"""`wavewright inspect`: parse, one library call, print."""
+"""The command `wavewright inspect`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -27,14 +27,14 @@ HEADER = (
 
 
 def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
-    """Examine audio files: format, length, levels, clipping, silence, and why some cannot be read.
+    """Inspect audio files before `prepare`. List their format, length, loudness, clipping, silence and damage.
 
     Parameters
     ----------
     paths
-        Audio files, or folders that are searched for them.
+        Audio files, or folders to search for them.
     workers
-        Processes that decode; as many as there are processors unless given.
+        Number of processes that decode. The default is one for each processor.
     json
         Print the report as JSON.
     """

@@ -29,21 +29,21 @@ class Playing:
     """The options that `generate` and `play` share."""
 
     prime: Path | None = None
-    """A recording to continue; what comes is what follows it."""
+    """Recording to continue. The output holds only what follows the recording."""
     temperature: float = 1.0
-    """Below 1 plays safer, above 1 wilder; 0 always takes the likeliest code."""
+    """Temperature of the draw. Below 1 plays safer, above 1 wilder. 0 always takes the likeliest code."""
     top_k: int | None = None
-    """Draw among the k likeliest codes only."""
+    """Draw only among the K likeliest codes. The default is all codes."""
     top_p: float | None = None
-    """Draw among the fewest codes that together have probability p."""
+    """Draw only among the fewest codes that together have probability P, such as 0.95. The default is all codes."""
     seed: int = 0
-    """Another seed is another take."""
+    """Seed of the random draw. Each seed gives another take, and the same seed gives the same take."""
     guard: Literal["on", "off"] = "on"
-    """What falls silent for long, sticks or turns to noise is rolled back a little and drawn again, and a line says
-    so; `off` leaves the raw truth."""
+    """Generation guard. `on` rolls back and draws again where the sound falls silent for long, sticks or turns to
+    noise, and prints a line. `off` keeps the model's raw output."""
 
     def options(self) -> dict[str, Any]:
-        """As the library takes them.
+        """Return the options as the library takes them.
 
         Raises:
             ConfigError: a value out of range.

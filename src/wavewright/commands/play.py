@@ -1,4 +1,4 @@
-"""`wavewright play`: parse, one library call."""
+"""The command `wavewright play`."""
 
 from pathlib import Path
 
@@ -6,18 +6,18 @@ from wavewright.commands.options import DEFAULT, Playing
 
 
 def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAULT, checkpoint: str = "best") -> None:
-    """Play a trained model through the sound card, until Ctrl-C.
+    """Play a trained model through the sound card until Ctrl-C.
 
     Parameters
     ----------
     model
-        A model file, or a folder that `train` made; `piano` is the model in the package.
+        Run folder that `train` made, or model file that `export` made. `piano` is the model in the package.
     seconds
-        How long; without end unless given.
+        Length in seconds. The default is without end.
     playing
-        How it is played.
+        The options that `generate` and `play` share.
     checkpoint
-        `best`, `last` or a step number.
+        Checkpoint of a run folder: `best`, `last` or a step number.
     """
     from wavewright.playing.live import play_aloud
     from wavewright.playing.opening import open_model

@@ -1,4 +1,4 @@
-"""`wavewright prepare`: parse, one library call, print."""
+"""The command `wavewright prepare`."""
 
 import math
 from dataclasses import asdict
@@ -31,46 +31,48 @@ def prepare(
     workers: int | None = None,
     json: Flag = False,
 ) -> None:
-    """Make a corpus of audio files: resampled, levelled, split for training, validation and test.
+    """Make a corpus of audio files. They are resampled, levelled and split for training, validation and test.
 
-    Options given beside a preset take the place of what it says.
+    An option given with a preset replaces the preset's value.
 
     Parameters
     ----------
     paths
-        Audio files, or folders that are searched for them.
+        Audio files, or folders to search for them.
     out
-        The folder to make; a corpus that is there is replaced.
+        Folder for the corpus. A corpus that is already there is replaced.
     preset
-        `default`: 14700 Hz, band-limited, DC removed, each track trimmed and brought to full scale. `thesis`: every
-        third sample of 44100 Hz with no filter, each section scaled min-max to [-1, 1].
+        Named set of choices. `default` resamples to 14700 Hz, removes DC, trims each track and brings its peak to
+        full scale. `thesis` keeps every third sample of 44100 Hz and scales each section min-max to [-1, 1].
     rate
-        Sample rate in Hz; 14700.
+        Sample rate of the corpus in Hz. The default is 14700. Half of it is the highest frequency a model can play.
     section_seconds
-        Length of a section in seconds; 4. Longer ones, such as 30, keep recurrent models steady in long takes.
+        Length of a section in seconds. The default is 4. Longer sections, such as 30, keep recurrent models steady
+        in long takes.
     levels
-        What is brought to full scale by a gain of its own: each section, each track (the default), the whole
-        corpus, or nothing.
+        Unit that gets its own gain to full scale: each `section`, each `track` (the default), the whole `corpus`, or
+        `none` for no gain.
     resample
-        `band-limited` (the default), or `decimate`: keep every k-th sample, which aliases.
+        How to lower the sample rate: `band-limited` (the default), or `decimate` to keep every k-th sample, which
+        aliases.
     remove_dc
-        Subtract the mean of each track, or of each section for `--levels section`; on by default.
+        Subtract the mean of each track, or of each section with `--levels section`. On by default.
     limiter
-        Hold peaks down to so many dB below full scale, such as -6, then raise all by as much; off by default.
+        Ceiling for peaks in dB below full scale, such as -6. The whole is then raised by as much. Off by default.
     channel
-        What to take of several channels: their `mix` (the default), `left` or `right`.
+        Channel to take of a recording with several: their `mix` (the default), `left` or `right`.
     trim
-        Leave out the quiet at both ends of a recording: what is more than so many dB below its peak; 60. 0 keeps
-        all.
+        Cut the quiet at both ends of a recording, where it is more than this many dB below the peak. The default is
+        60. 0 keeps everything.
     split
-        Shares of the duration for train, valid and test; 0.88,0.06,0.06. Tracks stay whole; fewer tracks than
-        splits are each cut into contiguous stretches.
+        Shares of the duration for train, valid and test. The default is 0.88,0.06,0.06. Tracks stay whole, unless
+        there are fewer tracks than splits. Then each track is cut into stretches.
     splits
-        A JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH.
+        JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH.
     seed
-        Deals the tracks to the splits; 0.
+        Seed for dealing the tracks to the splits. The default is 0.
     workers
-        Processes that decode; as many as there are processors unless given.
+        Number of processes that decode. The default is one for each processor.
     json
         Print a summary as JSON.
     """

@@ -1,4 +1,4 @@
-"""`wavewright report`: parse, one library call, print."""
+"""The command `wavewright report`."""
 
 from pathlib import Path
 
@@ -7,20 +7,20 @@ from wavewright.commands.options import Flag
 
 
 def report(*dirs: Path, out: Path = Path("report.html"), files: Path | None = None, json: Flag = False) -> None:
-    """Make one page of experiments: the thesis's figures and tables beside ours, and every sound to play.
+    """Make one HTML page of experiments, with every sound to play and the thesis's figures and tables beside ours.
 
-    The page holds all it needs: open it anywhere, send it, print it.
+    The page needs no other file and no network.
 
     Parameters
     ----------
     dirs
-        What `wavewright experiment` wrote; any number of folders.
+        Folders that `wavewright experiment` made.
     out
-        The page.
+        HTML file to write.
     files
-        A folder for its figures (SVG), sounds (FLAC) and numbers (results.json) one by one, for a paper or a program.
+        Folder for the page's figures (SVG), sounds (FLAC) and numbers (results.json) as single files.
     json
-        Print what is on it as JSON.
+        Print a summary of the page as JSON.
     """
     from wavewright.report import report as make
 

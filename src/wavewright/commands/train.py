@@ -1,4 +1,4 @@
-"""`wavewright train`: parse, one library call, print."""
+"""The command `wavewright train`."""
 
 import os
 import time
@@ -35,42 +35,48 @@ def train(
     resume: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Train a model on a corpus, or straight on recordings.
+    """Train a model on a corpus, or directly on recordings.
 
     Parameters
     ----------
     corpus
-        A corpus that `prepare` made; or audio files and folders, which are first prepared with the defaults into RUN.
+        Corpus that `prepare` made. Audio files and folders work too and are first prepared with the defaults.
     model
-        `naive-rnn`, `sample-rnn` or `wavenet`.
+        Model to train. `wavenet` suits timbre and detail, `sample-rnn` long notes and dynamics, `naive-rnn` a steady
+        texture. If in doubt, take `wavenet`.
     out
-        The run folder: configuration, metrics, TensorBoard events, listening samples, checkpoints.
+        Run folder for configuration, metrics, TensorBoard events, listening samples and checkpoints.
     preset
-        `small` suits half an hour on two cores, `tiny` a try-out; `thesis` and `paper` are theirs.
+        Preset that sets the size and the training. `small` suits half an hour on two cores, `tiny` a quick try.
+        `thesis` and `paper` are the large published sizes.
     config
-        A YAML file of fields, such as `model: {units: 256}`, over the preset.
+        YAML file of fields that replace the preset's, such as `model: {units: 256}`.
     set_
-        One field, such as `model.units=256` or `training.schedule=plateau`, over all else; may be repeated.
+        One field that replaces the preset's and the file's, such as `model.units=256` or
+        `training.schedule=plateau`. May be repeated.
     steps
-        Stop after so many steps, counted from the run's first.
+        Stop after this many steps, counted from the start of the run.
     epochs
-        Stop after so many passes over the corpus.
+        Stop after this many passes over the corpus.
     minutes
-        Stop after so many minutes, all sessions together; 30 where no end is given.
+        Stop after this many minutes, counted over all sessions of the run. The default is 30 without --steps and
+        --epochs.
     batch_size
-        Sections side by side (training.batch_size).
+        Number of sections trained side by side (training.batch_size). The default is the preset's.
     seed
-        Of the weights and the order of the data (training.seed).
+        Seed for the weights and the order of the data (training.seed). The default is 0.
     device
-        `auto` takes the GPU where there is one.
+        Device for torch. `auto` takes the GPU where there is one.
     precision
-        `fp32` or `bf16` (training.precision).
+        Precision of training: `fp32`, or `bf16` where the processor has it (training.precision). The default is fp32.
     checkpoint_every
-        Steps between checkpoints, each with a validation and a listening sample (training.checkpoint_every).
+        Steps between checkpoints, each with a validation and a listening sample (training.checkpoint_every). The
+        default is the preset's.
     resume
-        Go on where the run in RUN stopped, to the same bits; start where there is none.
+        Go on from the run's last checkpoint, with exactly the same result as without the stop. Without a run in RUN,
+        start one.
     json
-        Print how it ended as JSON.
+        Print a summary of the run as JSON.
     """
     need_torch()
     from wavewright.formats import config as configuration
@@ -107,7 +113,7 @@ def _report(summary: "Summary", json: bool) -> None:
 
 
 def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
-    """The corpus named, or one made of the recordings named."""
+    """Return the corpus named, or make one of the recordings named."""
     from wavewright.corpus.corpus import INDEX, Corpus
     from wavewright.corpus.prepare import prepare
     from wavewright.corpus.settings import PrepareSettings
@@ -121,6 +127,6 @@ def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
     if not (made / INDEX).is_file() and rank() == 0:
         say(f"preparing {', '.join(map(str, paths))} into {made}")
         prepare(paths, made, PrepareSettings(), workers=os.cpu_count() or 1, progress=progress)
-    while not (made / INDEX).is_file():  # another process prepares it
+    while not (made / INDEX).is_file():  # another process is preparing the corpus
         time.sleep(0.1)
     return Corpus.open(made)

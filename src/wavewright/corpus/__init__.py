@@ -1,1 +1,1 @@
-"""Recordings to sections: find, decode, level, split and batch."""
+"""From recordings to sections. Files are found, decoded, levelled, split and batched here."""

@@ -1,6 +1,6 @@
-"""Audio files as blocks of float32 samples, read to their true end in constant memory; resampling.
+"""Read audio files as blocks of float32 samples, to their true end and in constant memory, and resample them.
 
-libsndfile decodes, but its frame counts are not trusted: see `Recording`. Hostile files belong in `isolate`.
+libsndfile decodes, but its frame counts are not trusted (see `Recording`). Hostile files belong in `isolate`.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ Samples = NDArray[np.float32]
 
 BLOCK = 1 << 18  # samples per block, all channels together: 1 MB
 CONVERT = "convert it to WAV or FLAC, or leave it out"
-# Read by people as "this is audio": refused with the reason where it cannot be read, never passed over.
+# A file with one of these extensions is refused with a reason where it cannot be read, never passed over.
 EXTENSIONS = frozenset(
     f".{name}"
     for name in (
@@ -73,17 +73,21 @@ EMPTY_ID3 = b"ID3\x04" + bytes(5) + b"\x10" + bytes(16)
 
 
 class _Stream(soundfile.SoundFile):  # type: ignore[misc]
-    """A SoundFile read straight on; seekable ones seek after each read, and stop where the header says."""
+    """A SoundFile that is only read forwards. A seekable one seeks after each read and stops where the header says."""
 
     def seekable(self) -> bool:
         return False
 
 
 class Recording:
-    """An audio file, open for reading; a context manager.
+    """An audio file open for reading, as a context manager.
 
-    Attributes: `path`; `rate` in Hz; `channels`; `format`, such as "FLAC/PCM_16"; `notes`, oddities that left
-    the audio readable, complete once `blocks` has ended.
+    Attributes:
+        path: where the file is.
+        rate: sample rate, in Hz.
+        channels: number of channels.
+        format: container and sample type, such as "FLAC/PCM_16".
+        notes: oddities that left the audio readable, complete once `blocks` has ended.
 
     Raises:
         AudioError: on opening, and from `blocks`, where the file cannot be read whole.
@@ -122,7 +126,7 @@ class Recording:
         self._file.close()
 
     def blocks(self) -> Iterator[Samples]:
-        """All its frames, (n, channels) at a time, finite; amplitudes beyond [-1, 1] stay as they are."""
+        """Yield all frames in blocks (n, channels) of finite amplitudes. Amplitudes beyond [-1, 1] stay as they are."""
         size, frames = max(1, BLOCK // self.channels), 0
         pages = self._check_ogg() if self._file.format == "OGG" else iter(())
         while len(block := self._read(size)):
@@ -131,13 +135,13 @@ class Recording:
                 raise AudioError(self.path, f"NaN or infinite samples, the first at {at:.3f} s; {CONVERT}")
             frames += len(block)
             yield block
-            for _ in itertools.islice(pages, 1000):  # ahead of the decoder, yet never long without a block
+            for _ in itertools.islice(pages, 1000):  # check ahead of the decoder without delaying blocks for long
                 pass
         for _ in pages:
             pass
         if frames == 0:
             raise AudioError(self.path, "holds no samples, or its header says so; repair it or leave it out")
-        promised = self._file.frames  # FLAC's is exact or absent, other formats often guess
+        promised = self._file.frames  # exact or absent in FLAC, often a guess in other formats
         if self._file.format == "FLAC" and frames < promised < 1 << 40:
             self.notes.append(f"truncated: {frames} of {promised} frames are there")
 
@@ -149,16 +153,16 @@ class Recording:
             raise AudioError(self.path, f"damaged ({_cause(error)}); {CONVERT}") from None
 
     def _note_truncation(self) -> None:
-        """libsndfile logs a chunk size that points beyond the file's end; in streamed files it is endless."""
+        """Note a chunk size beyond the file's end, which libsndfile logs. Streamed files have an endless size."""
         sizes = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", self._file.extra_info)
         if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFFF000:
             self.notes.append(f"truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
 
     def _check_ogg(self) -> Iterator[None]:
-        """Walk its pages, one a step: libsndfile stops after the first of several streams joined in one file.
+        """Check one Ogg page a step, since libsndfile reads only the first of several streams joined in one file.
 
         Raises:
-            AudioError: there are several; at the last step.
+            AudioError: there are several streams. Raised at the last step.
         """
         links, heads, flags, position = 0, False, 0, 0
         with self.path.open("rb") as file:
@@ -184,11 +188,11 @@ def _cause(error: Exception) -> str:
 
 
 def _mp3_pipe(path: Path) -> int:
-    """A descriptor that reads the MP3 at `path` from a pipe.
+    """Return a descriptor that reads the MP3 at `path` from a pipe.
 
-    Of a file whose first frame has no Xing header libsndfile guesses the length, and stops there; from a
-    pipe it reads to the end. There it cannot pass over a long ID3 tag, so an empty one takes its place, which
-    also makes it take the rest for an MP3.
+    Without a Xing header in the first frame, libsndfile guesses a file's length and stops there. From a pipe it reads
+    to the end. It cannot skip a long ID3 tag in a pipe, so an empty tag takes its place. The empty tag also makes
+    libsndfile recognise an MP3.
     """
     reader, writer = os.pipe()
 
@@ -206,7 +210,7 @@ def _mp3_pipe(path: Path) -> int:
 
 
 def _id3_end(file: BinaryIO) -> int:
-    """Where the ID3v2 tags at the start of `file` end, in bytes."""
+    """Return where the ID3v2 tags at the start of `file` end, in bytes."""
     end = 0
     while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
         size = int.from_bytes(bytes(head[6:]), "big")
@@ -217,7 +221,7 @@ def _id3_end(file: BinaryIO) -> int:
 
 
 def _find_page(file: BinaryIO, position: int) -> int:
-    """Where the next Ogg page at or after `position` begins, and leave `file` there; -1 where none does."""
+    """Return where the next Ogg page at or after `position` begins, with `file` at that place, or -1."""
     while True:
         file.seek(position)
         chunk = file.read(27)
@@ -232,14 +236,17 @@ def _find_page(file: BinaryIO, position: int) -> int:
 
 
 def mono(block: Samples, channel: Channel) -> Samples:
-    """One channel (n,) of a block (n, channels); of a mono file the only one, whatever is asked."""
+    """Return one channel (n,) of a block (n, channels). A mono file has only one, whatever is asked for."""
     if channel == "mix":
         return np.asarray(block.mean(axis=1), np.float32)
     return block[:, 1 if channel == "right" and block.shape[1] > 1 else 0]
 
 
 def resample(blocks: Iterable[Samples], source: int, target: int) -> Iterator[Samples]:
-    """Blocks (n,) at `source` Hz as blocks at `target` Hz, band-limited (soxr VHQ), however they are cut."""
+    """Yield blocks (n,) at `source` Hz as blocks at `target` Hz, band-limited (soxr VHQ).
+
+    The samples do not depend on how the input is cut into blocks.
+    """
     if source == target:
         yield from blocks
         return
@@ -251,7 +258,7 @@ def resample(blocks: Iterable[Samples], source: int, target: int) -> Iterator[Sa
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what libsndfile says when it cannot write, which does not say why, into our one line."""
+    """Turn libsndfile's error on a failed write, which gives no reason, into one line for the user."""
     try:
         yield
     except soundfile.SoundFileRuntimeError as error:

@@ -1,9 +1,9 @@
-"""Lanes for truncated back-propagation: B sections side by side, cut into subsequences of `length` samples.
+"""Batches for truncated back-propagation, with B sections side by side, cut into subsequences of `length` samples.
 
-Lane b of a group reads one section from start to end while its state is carried; all lanes start their next section
-together, so the models share one clock. A section of S samples is S predictions: the inputs are the silence code and
-all samples but the last, the targets all samples. Shorter sections, and lanes without one, are padded with IGNORED
-targets. The order of sections is a permutation drawn from (seed, epoch, order), so a position is three numbers.
+Lane b of a group reads one section from start to end and carries its state. All lanes start their next section
+together, so the models share one clock. A section of S samples gives S predictions. The inputs are the silence code
+and all samples but the last, and the targets are all samples. Shorter sections and empty lanes are padded with IGNORED
+targets. The order of sections is a permutation drawn from (seed, epoch, order), so a few numbers give a position.
 """
 
 from collections.abc import Iterator
@@ -18,11 +18,13 @@ from wavewright.quantize import Quantizer, silence
 
 @dataclass(frozen=True)
 class Batch:
-    """One training step's data.
+    """The data of one training step.
 
-    inputs: (B, T) codes; targets: (B, T) the codes that follow them, or IGNORED.
-    reset: these are the first samples of their sections: start from the initial state.
-    count: targets that are not ignored, over the lanes of all processes.
+    Attributes:
+        inputs: (B, T) codes.
+        targets: (B, T) the codes that follow the inputs, or IGNORED.
+        reset: whether the sections begin here, from the initial state.
+        count: targets that are not ignored, over the lanes of all processes.
     """
 
     inputs: NDArray[np.int64]
@@ -33,7 +35,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Position:
-    """Where the next batch is: `offset` samples into the sections of `group` in `epoch`, under the given order."""
+    """The place of the next batch, `offset` samples into the sections of `group` in `epoch` under `order`."""
 
     epoch: int = 0
     group: int = 0
@@ -45,13 +47,13 @@ class Batches:
     """An endless iterator of batches over sections of 16-bit samples.
 
     Args:
-        samples: (N,) int16, all tracks of a split; a memory map is read a batch at a time.
+        samples: (N,) int16, all tracks of a split. A memory map is read a batch at a time.
         sections: (S, 2) starts and ends in `samples`.
-        batch_size: lanes over all processes; fewer where there are fewer sections.
+        batch_size: lanes over all processes, or fewer where there are fewer sections.
         length: T, samples in a subsequence.
         quantizer: how amplitudes become codes.
-        seed: decides the order; None keeps the sections as they come.
-        rank, world: this process's number and how many there are; each reads its share of the lanes.
+        seed: decides the order. None keeps the sections in their order.
+        rank, world: number of this process, and number of processes. Each reads its share of the lanes.
     """
 
     def __init__(
@@ -95,14 +97,14 @@ class Batches:
         return Batch(inputs[self.own_lanes], targets[self.own_lanes], position.offset == 0, count)
 
     def rest_of_epoch(self) -> Iterator[tuple[int, Batch]]:
-        """The batches to the end of the epoch, each with the place of its first lane's section in the order."""
+        """Yield the batches to the end of the epoch, each with the place of its first lane's section in the order."""
         epoch = self.position.epoch
         while self.position.epoch == epoch:
             first = self.position.group * self.lanes + self.own_lanes.start
             yield first, next(self)
 
     def reorder(self) -> None:
-        """Go on from the next group, in an order not yet seen."""
+        """Go to the start of the current group, in an order not seen before."""
         self.position = replace(self.position, offset=0, order=self.position.order + 1)
 
     def _read(
@@ -117,7 +119,7 @@ class Batches:
             inputs[0] = codes[0]
 
     def _group(self, position: Position) -> NDArray[np.int64]:
-        """(up to B, 2): the sections that the lanes read side by side."""
+        """Return the sections (up to B, 2) that the lanes read side by side."""
         key = (position.epoch, position.order)
         if self._permuted is None or self._permuted[0] != key:
             order = np.arange(len(self.sections))

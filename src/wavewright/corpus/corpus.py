@@ -1,6 +1,6 @@
-"""A corpus on disk: one memory-mapped file of 16-bit samples per split, and `corpus.json`, which tells of it.
+"""A corpus on disk, with one memory-mapped file of 16-bit samples per split, and `corpus.json` to describe them.
 
-`wavewright.corpus.prepare` writes it; this reads it.
+`wavewright.corpus.prepare` writes a corpus, and this module reads it.
 """
 
 from dataclasses import asdict, dataclass
@@ -27,23 +27,22 @@ class Source:
     format: str  # such as FLAC/PCM_16
     rate: int  # Hz
     channels: int
-    notes: tuple[str, ...]  # oddities, such as its being truncated
+    notes: tuple[str, ...]  # oddities, such as a truncated file
 
 
 @dataclass(frozen=True)
 class Track:
-    """A stretch of one recording in a split's file: sample = (amplitude - offset) * gain, before any limiter.
+    """A stretch of one recording in a split's file, where sample = (amplitude - offset) * gain, before any limiter.
 
-    A recording is one track, but where there are too few recordings for the splits: then it is cut into one
-    stretch per split.
+    A recording is one track. With fewer recordings than splits, each is cut into one track per split.
     """
 
     name: str
     source: Source
     split: SplitName
     source_start: int  # where the stretch starts in its recording, in samples of the corpus
-    start: int  # the same in its split's file
-    frames: int  # its length, in samples
+    start: int  # where the stretch starts in its split's file, in samples
+    frames: int  # length, in samples
     clipped: int  # samples that were beyond full scale
     gain: tuple[float, ...]  # one, or one per section
     offset: tuple[float, ...]
@@ -51,7 +50,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Refused:
-    """An audio file that is not in the corpus, and why."""
+    """An audio file that is not in the corpus, and the reason."""
 
     name: str
     reason: str
@@ -59,26 +58,26 @@ class Refused:
 
 @dataclass(frozen=True)
 class Contents:
-    """What `corpus.json` holds."""
+    """The contents of `corpus.json`."""
 
     format: int
-    wavewright: str  # the version that wrote it
+    wavewright: str  # version that wrote the file
     settings: PrepareSettings
     rate: int  # Hz
     section: int  # samples
     frames: dict[SplitName, int]  # samples in each split's file
-    common_gain: float | None  # for levels: corpus
+    common_gain: float | None  # gain of all tracks, for `levels: corpus`
     tracks: tuple[Track, ...]
     refused: tuple[Refused, ...]
     left_out: tuple[str, ...]  # files that no split lists
 
     def as_json(self) -> dict[str, Any]:
-        """Plain dictionaries and lists."""
+        """Return plain dictionaries and lists."""
         return {**asdict(self), "settings": self.settings.model_dump(mode="json")}
 
 
 def samples_file(folder: Path, split: SplitName) -> Path:
-    """Where the samples of a split lie."""
+    """Return the file that holds the samples of a split."""
     return folder / f"{split}.i16"
 
 
@@ -94,7 +93,7 @@ class Corpus:
         """Open the corpus at `path` and check that its parts fit together.
 
         Raises:
-            WavewrightError: no corpus, a damaged one, or one that a later version wrote.
+            WavewrightError: no corpus, a damaged one, or one of another format.
         """
         if not path.exists():
             files.recover_folder(path)
@@ -139,7 +138,7 @@ class Corpus:
 
     @property
     def settings(self) -> PrepareSettings:
-        """What made it."""
+        """Settings that the corpus was prepared with."""
         return self.contents.settings
 
     @property
@@ -153,17 +152,17 @@ class Corpus:
         return self.contents.refused
 
     def tracks_of(self, split: SplitName) -> tuple[Track, ...]:
-        """The tracks of one split."""
+        """Return the tracks of one split."""
         return tuple(track for track in self.tracks if track.split == split)
 
     def samples(self, split: SplitName) -> NDArray[np.int16]:
-        """All samples of a split (N,), amplitude * 32767, mapped from disk and read-only."""
+        """Return all samples of a split (N,), amplitude * 32767, mapped from disk and read-only."""
         if self.contents.frames.get(split, 0) == 0:  # an empty file cannot be mapped
             return np.empty(0, np.int16)
         return np.memmap(samples_file(self.path, split), "<i2", "r")
 
     def sections(self, split: SplitName) -> NDArray[np.int64]:
-        """Start and stop (S, 2) of every section: a track is cut from its start, its last piece shorter."""
+        """Return the start and stop (S, 2) of every section. The last section of a track may be shorter."""
         edges = [
             (start, min(start + self.section, track.start + track.frames))
             for track in self.tracks_of(split)
@@ -172,7 +171,7 @@ class Corpus:
         return np.array(edges, np.int64).reshape(-1, 2)
 
     def levelling(self) -> dict[str, Any]:
-        """What `prepare.audio_like_corpus` needs to level another recording alike: a few JSON values."""
+        """Return the JSON values with which `prepare.audio_like_corpus` levels another recording like this corpus."""
         return {
             **self.settings.model_dump(mode="json", include=LEVELLING),
             "common_gain": self.contents.common_gain,

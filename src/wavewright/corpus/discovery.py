@@ -1,4 +1,4 @@
-"""Which files below the paths a user gave might be audio, and what to call them."""
+"""Find the files that might be audio below the paths that a user gave, and name them."""
 
 import itertools
 import os
@@ -15,15 +15,15 @@ class Found:
     """A file that might be audio."""
 
     path: Path
-    name: str  # relative to the path it was found by; with several paths, starting with that path's own name
-    certain: bool  # named by the user or by its extension: if it cannot be read, the user must hear of it
+    name: str  # relative to the path given; with several paths, starting with the path's own name
+    certain: bool  # named by the user or with an audio extension: if unreadable, it is refused with a reason
 
 
 def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found], int]:
-    """Files at and below `paths`, sorted by name, each once; and how many hidden ones were passed over.
+    """Return the files at and below `paths`, sorted by name, each once, and the number of hidden files passed over.
 
-    Files of other extensions are listed too: whether they are audio shows when they are opened. Links to
-    folders are not followed; the folder `exclude` is left out.
+    Files with other extensions are listed too, since only opening a file shows whether it is audio. Links to folders
+    are not followed. The folder `exclude` is left out.
 
     Raises:
         WavewrightError: a path that does not exist, or two files of one name.

@@ -1,4 +1,4 @@
-"""The dataset doctor: what every audio file below some paths holds, and which cannot be read, and why."""
+"""Inspect every audio file below some paths, and say why some cannot be read."""
 
 import math
 from collections.abc import Generator, Sequence
@@ -22,7 +22,7 @@ SILENCE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Inspected:
-    """What one recording holds, over all its channels."""
+    """Measures of one recording over all its channels."""
 
     name: str
     format: str
@@ -39,7 +39,7 @@ class Inspected:
 
 @dataclass(frozen=True)
 class Report:
-    """What `inspect` found. `passed_over` counts hidden files and those of other kinds."""
+    """The result of `inspect`. `passed_over` counts hidden files and files of other kinds."""
 
     files: tuple[Inspected, ...]
     refused: tuple[Refused, ...]
@@ -50,7 +50,7 @@ class Report:
 
 @dataclass
 class _Sums:
-    """What is summed up over the blocks (n, channels) of a recording."""
+    """Sums over the blocks (n, channels) of a recording."""
 
     frames: int = 0
     peak: float = 0.0
@@ -72,10 +72,10 @@ class _Sums:
 
 
 def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
-    """Task for `isolate`: read the whole of `path` and measure it.
+    """Read the whole of `path` and measure it, as a task for `isolate`.
 
     Raises:
-        AudioError: it cannot be read whole.
+        AudioError: the file cannot be read whole.
     """
     sums = _Sums()
     with Recording(path) as recording:

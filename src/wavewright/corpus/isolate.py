@@ -1,8 +1,8 @@
-"""Tasks on files in processes of their own: a hostile file that crashes, hangs or swallows memory is refused
-in one line, and the program goes on.
+"""Run tasks on files in processes of their own.
 
-A task is a generator function `task(path, *args)`, importable by name: what it yields only says that it is
-alive, what it returns is its result. An `AudioError` or OSError that it raises is raised here.
+A hostile file that crashes, hangs or takes too much memory is refused in one line, and the program goes on. A task is
+a generator function `task(path, *args)`, importable by name. Each yield only shows that the task is alive, and the
+returned value is its result. An `AudioError` or OSError from the task is raised here.
 """
 
 import contextlib
@@ -27,23 +27,23 @@ from wavewright.errors import AudioError
 T = TypeVar("T")
 Task = Callable[..., Generator[Any, None, T]]
 
-STALL_SECONDS = 8.0  # a task that says nothing for so long is taken to hang
-START_SECONDS = 60.0  # the same for a fresh process, which first imports numpy and soundfile
-MEMORY_BYTES = 400 << 20  # what a process may allocate, where the system can limit it (Linux)
+STALL_SECONDS = 8.0  # a task that yields nothing for this long is taken to hang
+START_SECONDS = 60.0  # the limit for a fresh process, which first imports numpy and soundfile
+MEMORY_BYTES = 400 << 20  # memory limit of a process, where the system has such limits (Linux)
 
 
 class Decoder:
-    """One process for tasks, started when first needed and again after it died."""
+    """One process for tasks, started when first needed and again after it has died."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
 
     def call(self, task: Task[T], path: Path, *args: Any) -> T:
-        """The result of `task(path, *args)`.
+        """Return the result of `task(path, *args)`.
 
         Raises:
-            AudioError: the task raised it, crashed, hung or needed too much memory.
+            AudioError: the task raised one, crashed, hung or needed too much memory.
             OSError: the task could not write.
         """
         limit = STALL_SECONDS if self._process else START_SECONDS
@@ -63,7 +63,7 @@ class Decoder:
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
-        # Not multiprocessing's spawn: it runs the caller's main script again, which not every script bears.
+        # multiprocessing's spawn would run the caller's main script again, which not every script allows.
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", f"from wavewright.corpus.isolate import serve; serve({theirs.fileno()})"],
             pass_fds=[theirs.fileno()],
@@ -86,7 +86,7 @@ class Decoder:
         self._process = self._pipe = None
         if process is None or pipe is None:
             return "never started"
-        process.kill()  # one that died by itself keeps its own status
+        process.kill()  # a process that is already dead keeps its own status
         status = process.wait()
         pipe.close()
         return signal.Signals(-status).name if status < 0 else f"exit status {status}"
@@ -108,9 +108,9 @@ def each(
     workers: int,
     done: Callable[[], None] = lambda: None,
 ) -> list[T | AudioError]:
-    """The results of `task(*job)` for every job, or the reason there is none, in the order of `jobs`.
+    """Return the result of `task(*job)`, or the error, for every job in the order of `jobs`.
 
-    Each job is `(path, *args)`; `workers` processes share them, and `done` is called after each.
+    Each job is `(path, *args)`. `workers` processes share the jobs, and `done` is called after each job.
     """
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
     decoders = [Decoder() for _ in range(max(1, min(workers, len(jobs))))]
@@ -132,9 +132,9 @@ def each(
         for result in threads.map(one, jobs):
             results.append(result)
             done()
-    finally:  # also on Ctrl-C: nothing goes on without us
+    finally:  # no process may outlive this call, not even after Ctrl-C
         threads.shutdown(wait=False, cancel_futures=True)
-        for _ in range(2):  # again after the last thread ended, which may just have started a process
+        for _ in range(2):  # the second time for a process that a thread started before it ended
             for decoder in decoders:
                 decoder.close()
             threads.shutdown()
@@ -142,8 +142,8 @@ def each(
 
 
 def serve(descriptor: int) -> None:
-    """The life of a decoder process: tasks in, results out, until the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which closes us
+    """Run a decoder process, which takes tasks and sends results until the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the parent closes this process
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
@@ -176,7 +176,7 @@ def _answer(pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...]
 
 
 def _end_with(parent: int) -> None:
-    """End this process, even amid a hanging decoder, soon after `parent` was killed."""
+    """End this process soon after `parent` was killed, even while a decoder hangs."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -1,6 +1,7 @@
-"""Audio files to a corpus, in two passes: decode, resample and measure each file apart; level and write all.
+"""Make a corpus of audio files in two passes.
 
-The passes meet in a temporary float32 file per recording, so memory does not grow with the length of a file.
+The first pass decodes, resamples and measures each file. The second pass levels and writes them all. In between, each
+recording lies in a temporary float32 file, so memory does not grow with the length of a file.
 """
 
 import contextlib
@@ -32,30 +33,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Decoded:
-    """One recording waiting in a temporary file of float32, of which every `step`-th sample will be in the corpus."""
+    """A recording in a temporary file of float32, of which the corpus takes every `step`-th sample."""
 
     file: Path
     source: Source
     step: int
-    start: int  # samples of the corpus that were trimmed before the first
-    frames: int  # samples for the corpus
-    meter: Meter  # of all samples between the first and the last, also those that `step` passes over
+    start: int  # trimmed before the first sample, in samples of the corpus
+    frames: int  # length, in samples of the corpus
+    meter: Meter  # over all samples between the first and the last, also those that `step` skips
 
     def blocks(self) -> Iterator[Samples]:
-        """What is for the corpus (n,)."""
+        """Return blocks (n,) of the samples for the corpus."""
         start, stop = self.start * self.step, (self.start + self.frames) * self.step
         return (block[:: self.step] for block in _read(self.file, start, stop, BLOCK // self.step * self.step))
 
 
 @dataclass(frozen=True)
 class Levelling:
-    """What makes an int16 signal of a decoded recording; `Corpus.levelling()` as an object."""
+    """The levelling of a decoded recording to int16, that is `Corpus.levelling()` as an object."""
 
     settings: PrepareSettings
     common_gain: float | None = None
 
     def factors(self, decoded: Decoded) -> tuple[Signal, Signal]:
-        """Gain and offset, one or one per section."""
+        """Return the gain and the offset, each one value or one per section."""
         levels = self.settings.levels
         offset = offsets(decoded.meter, levels, self.settings.remove_dc)
         if levels == "none":
@@ -65,7 +66,7 @@ class Levelling:
         return gains(peaks(decoded.meter, levels, offset)), offset
 
     def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
-        """Blocks of samples, and which of them were clipped."""
+        """Return blocks of samples, each with a mask of the clipped ones."""
         gain, offset = self.factors(decoded)
         signal = level(decoded.blocks(), gain, offset, self.settings.section)
         if self.settings.limiter is not None:
@@ -74,7 +75,7 @@ class Levelling:
 
 
 def _read(file: Path, start: int, stop: int, size: int = BLOCK) -> Iterator[Samples]:
-    """Samples `start` to `stop` of a file of float32, in blocks of `size`."""
+    """Yield samples `start` to `stop` of a file of float32, in blocks of `size`."""
     with file.open("rb") as source:
         source.seek(4 * start)
         while len(block := np.fromfile(source, np.float32, min(size, stop - start))):
@@ -83,10 +84,10 @@ def _read(file: Path, start: int, stop: int, size: int = BLOCK) -> Iterator[Samp
 
 
 def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, None, Decoded]:
-    """Task for `isolate`: write `path` at the corpus's rate to `to`, find where it sounds, and measure that.
+    """Write `path` at the corpus's rate to `to`, trim and measure it, as a task for `isolate`.
 
     Raises:
-        AudioError: it cannot be read whole, or its rate is no multiple of the corpus's where that is needed.
+        AudioError: the file cannot be read whole, or cannot be decimated since its rate is no multiple of the corpus's.
         OSError: `to` cannot be written.
     """
     digest = yield from _sha256(path)
@@ -115,7 +116,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
 
 
 def _sounding(file: Path, whole: Meter, trim: float) -> tuple[int, int]:
-    """Where the samples start and stop that are within `trim` dB of the greatest; silence is kept whole."""
+    """Return where the samples within `trim` dB of the peak start and stop. Silence is kept whole."""
     centre = float(whole.whole().means()[0])
     peak = max(whole.highs[0] - centre, centre - whole.lows[0])
     if peak <= SILENT:
@@ -142,7 +143,7 @@ def _step(recording: Recording, rate: int) -> int:
 def _sha256(path: Path) -> Generator[None, None, str]:
     digest = hashlib.sha256()
     try:
-        if not path.is_file():  # a pipe would block; `Recording` says more
+        if not path.is_file():  # a pipe would block, and `Recording` refuses it with a reason
             return ""
         with path.open("rb") as file:
             while chunk := file.read(1 << 22):
@@ -156,12 +157,12 @@ def _sha256(path: Path) -> Generator[None, None, str]:
 def prepare(
     paths: Sequence[Path], out: Path, settings: PrepareSettings, workers: int = 1, progress: Progress = silent
 ) -> Corpus:
-    """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes, over any older one.
+    """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes.
 
-    The same recordings and settings give the same bytes. Stopped anywhere, it leaves what was there before.
+    The same recordings and settings give the same bytes. An older corpus is replaced only once the new one is complete.
 
     Raises:
-        WavewrightError: nothing to make a corpus of, `out` holds something else, or it cannot be written.
+        WavewrightError: there is no readable audio, or `out` holds other files or cannot be written.
     """
     _check_out(out)
     candidates, _ = find(paths, exclude=out)
@@ -194,7 +195,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 def _decode_all(
     chosen: Sequence[Found], scratch: Path, settings: PrepareSettings, workers: int, progress: Progress
 ) -> tuple[dict[str, Decoded], tuple[Refused, ...]]:
-    """What could be decoded, by name, and what could not; files that only might be audio are passed over."""
+    """Return the decoded recordings by name, and the refused ones without files that only might be audio."""
     jobs = [(file.path, scratch / f"{i}.f32", settings) for i, file in enumerate(chosen)]
     with progress("decoding", len(jobs)) as advance:
         results = isolate.each(decode, jobs, workers, advance)
@@ -257,7 +258,7 @@ def _write_track(
     stretches: Sequence[splits.Stretch],
     levelling: Levelling,
 ) -> list[Track]:
-    """Append the recording's stretches to the files of their splits."""
+    """Append the stretches of a recording to the files of their splits."""
     starts = [outputs[stretch.split].tell() // 2 for stretch in stretches]
     position, clipped = 0, [0] * len(stretches)
     for block, over in levelling.apply(decoded):
@@ -284,7 +285,7 @@ def _write_track(
 def _factors(
     decoded: Decoded, stretch: splits.Stretch, levelling: Levelling
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Gain and offset of a stretch; where sections have their own, those of the sections that it touches."""
+    """Return the gain and offset of a stretch, or those of its sections where each section has its own."""
     gain, offset = levelling.factors(decoded)
     if len(gain) > 1:
         section = levelling.settings.section
@@ -294,12 +295,12 @@ def _factors(
 
 
 def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray[np.float32]]:
-    """Blocks (n,) of a recording, resampled and levelled as the corpus whose `levelling()` is given.
+    """Yield blocks (n,) of a recording, resampled and levelled like the corpus whose `levelling()` is given.
 
-    The amplitudes are those of 16-bit samples, so that they quantise as a corpus's do.
+    The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples.
 
     Raises:
-        AudioError: on the first block, where it cannot be read whole.
+        AudioError: on the first block, where the recording cannot be read whole.
     """
     settings, common_gain = parse_levelling(levelling)
     with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:

@@ -1,4 +1,4 @@
-"""What `prepare` can be told: one frozen, validated model and its presets."""
+"""The settings of `prepare`, one frozen and validated model, and its presets."""
 
 import math
 from typing import Any, Literal, Self
@@ -11,37 +11,37 @@ SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
 LEVELLING = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
-"""The settings by which another recording is made like those of a corpus."""
+"""The settings that make another recording like those of a corpus."""
 
 
 class PrepareSettings(BaseModel):
-    """How recordings become a corpus. The defaults are what a good engineer would do today."""
+    """How recordings become a corpus. The defaults follow good engineering practice."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rate: int = Field(14700, ge=1000, le=192000)
     """Sample rate of the corpus, in Hz."""
     section_seconds: float = Field(4.0, gt=0, le=86400)
-    """Length of a section: what is levelled by itself for `levels: section`, and what training shuffles."""
+    """Length of a section in seconds. Training shuffles sections. With `levels: section`, each has its own gain."""
     levels: Literal["section", "track", "corpus", "none"] = "track"
-    """What is brought just to full scale by a gain of its own; `none` leaves the amplitudes as they are."""
+    """Unit that gets its own gain to full scale. `none` leaves the amplitudes as they are."""
     resample: Literal["band-limited", "decimate"] = "band-limited"
-    """`decimate` keeps every k-th sample with no filter, as the thesis did: it aliases."""
+    """`decimate` keeps every k-th sample with no filter, as the thesis did, and aliases."""
     remove_dc: bool = True
-    """Subtract the mean: of each section for `levels: section`, else of each track."""
+    """Subtract the mean of each section for `levels: section`, else of each track."""
     limiter: float | None = Field(None, lt=0, ge=-60)
-    """Hold peaks down to so many dB below full scale, then raise all by as much."""
+    """Limit peaks to this many dB below full scale, then raise the whole by as much."""
     trim: float = Field(60.0, ge=0, le=120)
-    """Leave out what comes before the first sample and after the last that is less than so many dB below the
-    recording's peak, since a model that hears silence followed by more of it learns to stay silent; 0 keeps all."""
+    """Cut both ends where they are more than this many dB below the recording's peak. 0 keeps everything. A model
+    trained on long silence learns to stay silent."""
     channel: Literal["mix", "left", "right"] = "mix"
-    """What to take of a recording of several channels."""
+    """Channel to take of a recording with several."""
     split: tuple[float, float, float] = (0.88, 0.06, 0.06)
-    """Shares of the whole duration for train, valid and test."""
+    """Shares of the whole duration for train, valid and test, which add up to 1."""
     splits: dict[SplitName, tuple[str, ...]] | None = None
-    """The names of each split's tracks, instead of `split`."""
+    """Names of each split's tracks, instead of `split`."""
     seed: int = 0
-    """Deals the tracks to the splits."""
+    """Seed for dealing the tracks to the splits."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -67,7 +67,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def prepare_settings(preset: str = "default", **fields: Any) -> PrepareSettings:
-    """A preset with `fields` in place of its own; those that are None count as not given.
+    """Return a preset with `fields` in place of its own. Fields that are None count as not given.
 
     Raises:
         ConfigError: an unknown preset, or fields out of range or contradicting one another.
@@ -85,7 +85,7 @@ def prepare_settings(preset: str = "default", **fields: Any) -> PrepareSettings:
 
 
 def parse_levelling(levelling: dict[str, Any]) -> tuple[PrepareSettings, float | None]:
-    """The settings and the common gain in what `Corpus.levelling()` gave.
+    """Return the settings and the common gain in a value of `Corpus.levelling()`.
 
     Raises:
         ConfigError: a field is missing, unknown or out of range.

@@ -1,4 +1,4 @@
-"""Which recording goes to which split: whole, so that nothing heard in training is asked in the test."""
+"""Assign recordings to splits. A recording stays whole, so that no test material is in training."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from wavewright.errors import WavewrightError
 
 @dataclass(frozen=True)
 class Stretch:
-    """Part of a recording, from sample `start` up to `stop`, for one split."""
+    """A part of a recording for one split, from sample `start` up to `stop`."""
 
     split: SplitName
     start: int
@@ -24,7 +24,7 @@ class Stretch:
 def choose(
     found: Sequence[Found], listed: Mapping[SplitName, Sequence[str]] | None
 ) -> tuple[list[Found], tuple[str, ...]]:
-    """The files to decode, and the names of those that no split lists.
+    """Return the files to decode, and the names of files that no split lists.
 
     Raises:
         WavewrightError: a listed file that was not found.
@@ -39,9 +39,9 @@ def choose(
 
 
 def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, list[Stretch]]:
-    """The stretches of every recording; `lengths` are in samples.
+    """Return the stretches of every recording, by name, for `lengths` in samples.
 
-    Fewer recordings than splits are each cut into one stretch per split, in the order train, valid, test.
+    With fewer recordings than splits, each is cut into one stretch per split, in the order train, valid, test.
     """
     if settings.splits is not None:
         whole = {name: split for split, names in settings.splits.items() for name in names}
@@ -54,7 +54,7 @@ def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, l
 
 
 def _deal(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, SplitName]:
-    """Deal the recordings in a seeded order, each to the split that lacks most, and leave none without."""
+    """Deal the recordings in a seeded order, each to the split that lacks most, and leave no split empty."""
     total = sum(lengths.values())
     lacking = {s: share * total for s, share in zip(SPLITS, settings.split, strict=True) if share > 0}
     empty = set(lacking)
@@ -70,7 +70,7 @@ def _deal(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, Sp
 
 
 def _cut(length: int, settings: PrepareSettings) -> list[Stretch]:
-    """Cut a recording between sections where each split gets one, else at the sample."""
+    """Cut a recording between sections where each split then gets one, else between samples."""
     last = max(i for i, share in enumerate(settings.split) if share > 0)
     shares = [sum(settings.split[: i + 1]) if i < last else 1.0 for i in range(len(SPLITS))]
     for grain in (settings.section, 1):

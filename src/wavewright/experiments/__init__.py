@@ -1,4 +1,4 @@
-"""Chapter 4 of the thesis as commands: each experiment declares what to train on what, and what to measure.
+"""The experiments of the thesis's chapter 4. Each declares its trials, its data and its measures.
 
-Every trial is an ordinary run folder, so all of it resumes; its place is in one study (study.py).
+Every trial is an ordinary run folder, so it can be resumed. The trials of an experiment share one study (study.py).
 """

@@ -1,4 +1,4 @@
-"""`wavewright demo`: the thesis's overfitting experiment (4.2) on the bundled clip, small enough for any machine."""
+"""The command `wavewright demo`, the thesis's overfitting experiment (4.2) on the bundled clip, for any machine."""
 
 import json
 import logging
@@ -24,16 +24,17 @@ from wavewright.training.run import train
 
 log = logging.getLogger(__name__)
 
-CLIP = "bwv846_prelude.flac"  # Bach, Prelude in C, BWV 846: see data/README.md for its licence
+CLIP = "bwv846_prelude.flac"  # Bach, Prelude in C, BWV 846; data/README.md gives the licence
 START, SECONDS = 0.52, 1.5  # from the first note on
 STEPS = 260
 MODEL = {"blocks": 2, "layers": 9, "channels": 32, "skip_channels": 64}
 
 
 def run(out: Path, progress: Progress = silent) -> float:
-    """Train on the clip's first notes until they come back, and leave sounds and pictures in `out`.
+    """Train on the clip's first notes until the model plays them back, and write sounds and pictures to `out`.
 
-    Returns how alike the original and what is played at temperature 0 are, by correlation, in [-1, 1].
+    Returns:
+        The correlation of the original and the sound at temperature 0, in [-1, 1].
     """
     out.mkdir(parents=True, exist_ok=True)
     log.info(f"1/4 preparing {SECONDS} s of Bach's Prelude in C")
@@ -55,12 +56,12 @@ def run(out: Path, progress: Progress = silent) -> float:
     takes.record(opened, out / "variation.wav", seconds=SECONDS, controls=Controls(temperature=1), seed=1)
 
     log.info("4/4 drawing")
-    heard = to_amplitude(corpus.samples("train"))
+    original_sound = to_amplitude(corpus.samples("train"))
     made, _ = soundfile.read(out / "generated.wav", dtype="float32")
     losses = [json.loads(line) for line in (out / "run" / "metrics.jsonl").read_text().splitlines()]
-    draw_sounds(out / "original-and-generated.png", {"original": heard, "generated": made}, corpus.rate)
+    draw_sounds(out / "original-and-generated.png", {"original": original_sound, "generated": made}, corpus.rate)
     draw_loss(out / "loss.png", [record for record in losses if "loss" in record])
-    likeness, _ = cross_correlation(made, heard, round(0.05 * corpus.rate))
+    likeness, _ = cross_correlation(made, original_sound, round(0.05 * corpus.rate))
     return likeness
 
 
@@ -83,7 +84,7 @@ def _config(section: int) -> config.RunConfig:
 
 
 def draw_sounds(path: Path, sounds: dict[str, NDArray[np.floating]], rate: int) -> None:
-    """A PNG of each sound's waveform and spectrogram, one above the other."""
+    """Draw the waveform and the spectrogram of each sound, one above the other, as a PNG."""
     plt = _pyplot()
     figure, axes = plt.subplots(len(sounds), 2, figsize=(11, 3 * len(sounds)), sharex=True, layout="constrained")
     for (name, sound), (wave, spectrum) in zip(sounds.items(), axes, strict=True):
@@ -98,7 +99,7 @@ def draw_sounds(path: Path, sounds: dict[str, NDArray[np.floating]], rate: int) 
 
 
 def draw_loss(path: Path, records: list[dict[str, Any]]) -> None:
-    """A PNG of the training loss in bits per sample against steps."""
+    """Draw the training loss in bits per sample against steps as a PNG."""
     plt = _pyplot()
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     axis.semilogy([r["step"] for r in records], [r["loss"] / np.log(2) if r["loss"] else np.nan for r in records])

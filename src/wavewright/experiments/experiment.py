@@ -1,10 +1,10 @@
-"""Where an experiment happens: its folder, its data, its study; and what a trial leaves behind.
+"""An experiment's folder, data and study, and the results of its trials.
 
-OUT/experiment.json            what was asked for, of which data, by which versions, on what machine
+OUT/experiment.json            commands, data, versions and machine
 OUT/study.db                   the study, unless another database is named
 OUT/trials/NAME/run/           an ordinary run folder
-OUT/trials/NAME/takes/*.wav    what it plays; sounds.json says when it did
-OUT/trials/NAME/result.json    its figures, written when it is done
+OUT/trials/NAME/takes/*.wav    sounds of the trial, with their training time in sounds.json
+OUT/trials/NAME/result.json    the trial's figures, written when it is done
 """
 
 import importlib.metadata
@@ -46,11 +46,11 @@ class Trial:
     """A declared trial.
 
     Attributes:
-        title: what the report calls it.
-        model, preset, overrides: its configuration, as `wavewright train` takes it.
-        budget: when it ends.
-        thesis: the thesis's own steps, seconds and nats for it, with its place there; none where it has none.
-        note: what it is for, where the title does not say.
+        title: name in the report.
+        model, preset, overrides: configuration, as `wavewright train` takes it.
+        budget: when training ends.
+        thesis: the thesis's steps, seconds and nats for this trial, and their place there. None if it gives none.
+        note: purpose of the trial, where the title does not say.
     """
 
     title: str
@@ -62,13 +62,13 @@ class Trial:
     note: str | None = None
 
     def config(self) -> RunConfig:
-        """Its configuration."""
+        """Return the trial's configuration."""
         return resolve(self.model, self.preset, None, list(self.overrides))
 
 
 @dataclass(frozen=True)
 class Sound:
-    """A sound that a trial leaves: its file below the trial's folder; the step and minutes of training behind it."""
+    """A sound of a trial. `file` is below the trial's folder. `step` and `minutes` give the training until then."""
 
     file: str
     title: str
@@ -78,7 +78,7 @@ class Sound:
 
 @dataclass
 class Result:
-    """What a trial found; see result.json in the module's docstring."""
+    """The result of a trial, that is the contents of result.json."""
 
     name: str
     title: str
@@ -96,17 +96,17 @@ class Result:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment's place, from the command line.
+    """An experiment as the command line asks for it.
 
     Attributes:
-        name: which of the experiments it is.
-        out: its folder.
-        scale: `full` is the thesis's own size, `quick` tests the wiring in minutes.
-        data: recordings or a corpus; none means the clip in the package.
-        device: as `train` takes it.
-        only: the trials to do; none means all.
-        storage: URL of the study's database; none means SQLite in the folder.
-        progress: told of each training's progress.
+        name: name of the experiment.
+        out: folder of the experiment.
+        scale: `full` is the thesis's size. `quick` takes minutes and only tests that everything works.
+        data: recordings or a corpus. None given means the clip in the package.
+        device: device for torch, as `train` takes it.
+        only: names of the trials to do. None given means all.
+        storage: URL of the study's database. None means SQLite in the folder.
+        progress: called with the progress of each training.
     """
 
     name: str
@@ -119,13 +119,13 @@ class Experiment:
     progress: Progress = silent
 
     def open_study(self, **options: Any) -> Any:
-        """The experiment's study at this scale; `options` are Optuna's sampler and pruner."""
+        """Return the experiment's study at this scale, where `options` are Optuna's sampler and pruner."""
         self.out.mkdir(parents=True, exist_ok=True)
         storage = self.storage or f"sqlite:///{self.out.resolve()}/study.db"
         return study.open_study(storage, f"{self.name} {self.scale}", **options)
 
     def describe(self, corpus: Corpus | None, facts: str) -> None:
-        """Write experiment.json; a later command for the same folder is added to it.
+        """Write experiment.json. A later command for the same folder is added to the file.
 
         Raises:
             ConfigError: the folder holds another experiment, or one of another scale.
@@ -155,10 +155,10 @@ class Experiment:
         )
 
     def chosen(self, trials: Mapping[str, Trial]) -> list[str]:
-        """The names of the trials to do.
+        """Return the names of the trials to do.
 
         Raises:
-            ConfigError: `only` names one that there is not.
+            ConfigError: `only` names a trial that does not exist.
         """
         for name in self.only:
             if name not in trials:
@@ -166,9 +166,9 @@ class Experiment:
         return list(self.only or trials)
 
     def work(self, trials: Mapping[str, Trial], do: Callable[[str, Trial], Result]) -> None:
-        """Do the chosen trials, each once among all workers of the study, and write what each found.
+        """Do the chosen trials, each once among all workers of the study, and write each result.
 
-        `do` is given a trial's name and declaration; the study keeps the nats it found.
+        `do` takes a trial's name and declaration. The study keeps the nats of the result.
         """
         opened = self.open_study()
         study.declare(opened, self.chosen(trials))
@@ -183,18 +183,18 @@ class Experiment:
         study.work(opened, objective)
 
     def folder(self, name: str) -> Path:
-        """A trial's."""
+        """Return the folder of trial `name`."""
         return self.out / "trials" / name
 
     def finish(self, result: Result) -> None:
-        """Write result.json, after which the trial is done."""
+        """Write result.json, which marks the trial as done."""
         write_json(self.folder(result.name) / "result.json", asdict(result))
 
     def train(self, name: str, trial: Trial, corpus: Corpus, budget: Budget | None = None) -> Result:
-        """Train a trial, or go on with it, up to its budget (or another), and tell how it went.
+        """Train a trial, or resume it, up to its budget or the one given, and return its result.
 
         Raises:
-            KeyboardInterrupt: it was stopped; its run is saved.
+            KeyboardInterrupt: training was stopped. The run is saved.
         """
         config, run, note = trial.config(), self.folder(name) / "run", trial.note
         lost = False
@@ -225,7 +225,7 @@ class Experiment:
         )
 
     def keep(self, result: Result, file: str, title: str, amplitude: NDArray[np.floating], rate: int) -> None:
-        """Write a sound of a trial and add it to its result, and to what `kept` tells."""
+        """Write a sound of a trial and add it to the result and to sounds.json, which `kept` reads."""
         path = self.folder(result.name) / "takes" / file
         with atomic_file(path) as temporary, writing(path):
             soundfile.write(temporary, amplitude, rate, "PCM_16", format="WAV")
@@ -233,7 +233,7 @@ class Experiment:
         write_json(path.parent / "sounds.json", [asdict(sound) for sound in result.sounds])
 
     def kept(self, name: str) -> dict[str, Sound]:
-        """The sounds that a trial has left so far, in earlier sittings too, by the file given to `keep`."""
+        """Return all sounds of a trial so far, also from earlier sessions, by the file given to `keep`."""
         path = self.folder(name) / "takes" / "sounds.json"
         sounds = [Sound(**fields) for fields in read_json(path)] if path.is_file() else []
         return {sound.file.removeprefix("takes/"): sound for sound in sounds}

@@ -1,4 +1,4 @@
-"""One second of one piece, and what a model that has learned it makes of it (thesis 4.2)."""
+"""Prepare one second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
 
 from importlib import resources
 from pathlib import Path
@@ -23,21 +23,22 @@ from wavewright.playing.stream import stream
 from wavewright.quantize import to_amplitude
 from wavewright.sampling import Controls
 
-ONSET = 0.01  # of the peak: where the music begins
-SEARCHED = 30.0  # seconds of the piece that are looked through for it
-START_TOKEN = 8  # samples of real sound that a take goes on from (thesis 4.3.2)
-LAG_SECONDS = 0.05  # within which a take may lead or lag the original
+ONSET = 0.01  # share of the peak at which the music begins
+SEARCHED = 30.0  # seconds of the piece in which to look for the onset
+START_TOKEN = 8  # samples of real sound that a take continues (thesis 4.3.2)
+LAG_SECONDS = 0.05  # seconds that a take may lead or lag the original
 CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, sound font FluidR3 GM by Frank Wen, MIT"
 
 
 def one_second(experiment: Experiment, seconds: float = 1.0) -> Corpus:
-    """The first second of music of the first recording named, prepared as the thesis prepares it.
+    """Return a corpus of the first second of music of the first recording named, prepared as in the thesis.
 
-    OUT/source.wav is that second, OUT/corpus the corpus, OUT/original.wav what the models hear of it: scaled to full
-    range. The thesis keeps every third sample; recordings at a rate that is no multiple of 14.7 kHz are resampled.
+    OUT/source.wav is that second, OUT/corpus the corpus, and OUT/original.wav the second scaled to full range, as the
+    models read it. The thesis keeps every third sample. Recordings at a rate that is no multiple of 14.7 kHz are
+    resampled.
 
     Raises:
-        ConfigError: no recording, or none long enough.
+        ConfigError: there is no recording, or the recording is too short.
     """
     source, corpus, original = (experiment.out / name for name in ("source.wav", "corpus", "original.wav"))
     if not source.is_file():
@@ -74,11 +75,11 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
     step = soundfile.info(path).samplerate / rate
     settings = prepare_settings(levels="none", resample="decimate" if step == int(step) else "band-limited")
     levelling = {**settings.model_dump(mode="json", include=LEVELLING), "common_gain": None}
-    blocks, heard = [], 0
+    blocks, count = [], 0
     for block in audio_like_corpus(path, levelling):
         blocks.append(block)
-        heard += len(block)
-        if heard > (SEARCHED + seconds) * rate:
+        count += len(block)
+        if count > (SEARCHED + seconds) * rate:
             break
     sound = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     loud = np.flatnonzero(np.abs(sound) > ONSET * np.abs(sound).max(initial=0))
@@ -90,13 +91,13 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
 
 
 def compare(experiment: Experiment, result: Result, corpus: Corpus) -> None:
-    """Let a trained trial play the second, from silence and from a start token, and compare both with the original."""
+    """Generate the second from silence and from a start token, and compare both takes with the original."""
     played = open_model(experiment.folder(result.name) / "run", "last")
-    heard = corpus.samples("train")
-    codes = played.quantizer.encode_int16(heard)
+    original = corpus.samples("train")
+    codes = played.quantizer.encode_int16(original)
     for name, token in (("silence", codes[:0]), ("start-token", codes[:START_TOKEN])):
         made = play(played, token, len(codes) - len(token))
-        truth = to_amplitude(heard[len(token) :])
+        truth = to_amplitude(original[len(token) :])
         title = "from silence" if not len(token) else f"from a start token of {len(token)} samples"
         experiment.keep(result, f"{name}.wav", title, made, corpus.rate)
         suffix = "" if not len(token) else "_from_token"
@@ -107,7 +108,7 @@ def compare(experiment: Experiment, result: Result, corpus: Corpus) -> None:
         }
 
 
-def play(played: Playable, heard: NDArray[Any], samples: int, controls: Controls | None = None, seed: int = 0) -> Any:
-    """Amplitudes (samples,) that follow what was heard, (n,) codes; the likeliest ones unless `controls` are given."""
-    blocks = stream(played.player(1, seed), samples, controls or Controls(0), [heard] if len(heard) else None)
+def play(played: Playable, prime: NDArray[Any], samples: int, controls: Controls | None = None, seed: int = 0) -> Any:
+    """Return amplitudes (samples,) that follow the codes `prime` (n,), the likeliest unless `controls` are given."""
+    blocks = stream(played.player(1, seed), samples, controls or Controls(0), [prime] if len(prime) else None)
     return played.quantizer.decode(np.concatenate(list(blocks), 1)[0])

@@ -1,4 +1,4 @@
-"""Each model on one second (thesis 4.2): does it learn it, and does it play it?"""
+"""Train each model on one second of music (thesis 4.2) and test whether it plays the second."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,12 +7,13 @@ from wavewright.experiments.experiment import Experiment, Result, Trial
 from wavewright.experiments.one_second import compare, one_second
 from wavewright.training.loop import Budget
 
-LEARNED = 0.015  # nats, of steps that hear the whole second; what the thesis's NaiveRNN 2x512 reached (table 4.1)
-BY_HEART = 0.001  # nats, of steps that hear a stretch: ten of them are a tenth of the second, and may be an easy one
-CLIPPED = "training.clip=norm"  # ours: one bad step ends no run
+LEARNED = 0.015  # nats, for steps that read the whole second; the thesis's NaiveRNN 2x512 reached it (table 4.1)
+# Nats, for steps that read a stretch. Ten such steps cover a tenth of the second, which may be an easy tenth.
+BY_HEART = 0.001
+CLIPPED = "training.clip=norm"  # not in the thesis; keeps one bad step from ending a run
 WHOLE = ("training.batch_size=1", "training.sample_seconds=0")
-PAPER_FRAMES = "model.frame_scale=2"  # arXiv:1612.07837's; with the thesis's 1 it learns far more slowly
-GAIN = "model.gain=0.70710678"  # fast-wavenet's initial weights, which shrink a signal by half at each layer
+PAPER_FRAMES = "model.frame_scale=2"  # as in arXiv:1612.07837; SampleRNN learns far more slowly with the thesis's 1
+GAIN = "model.gain=0.70710678"  # fast-wavenet's initial weights, which halve a signal's power at each layer
 
 
 def _trial(title: str, model: str, steps: int, *overrides: str, **more: object) -> Trial:
@@ -79,7 +80,7 @@ SMALL = {
 
 
 def quick(trial: Trial, steps: int = 20) -> Trial:
-    """The same a good deal smaller."""
+    """Return a much smaller version of a trial, which trains in seconds."""
     every = f"training.checkpoint_every={steps}"
     return replace(
         trial, budget=Budget(steps=steps), overrides=(*trial.overrides, *SMALL[trial.model], every), thesis=None
@@ -87,12 +88,12 @@ def quick(trial: Trial, steps: int = 20) -> Trial:
 
 
 def run(experiment: Experiment) -> None:
-    """Do it."""
+    """Do the experiment."""
     learn(experiment, TRIALS)
 
 
 def learn(experiment: Experiment, declared: Mapping[str, Trial]) -> None:
-    """Train each trial on one second, let it play, and compare."""
+    """Train each trial on one second of music, generate from it and compare."""
     corpus = one_second(experiment)
 
     def do(name: str, trial: Trial) -> Result:

@@ -1,4 +1,4 @@
-"""The long comparison (thesis 4.3): the same data and time for each model; bits, and sound at the same moments."""
+"""Train each model for the same time on the same data, and compare bits and sounds at the same moments (thesis 4.3)."""
 
 import os
 from dataclasses import replace
@@ -21,15 +21,16 @@ from wavewright.sampling import Controls
 from wavewright.training.loop import Budget
 
 MINUTES = {"full": 48 * 60.0, "quick": 0.1}  # the thesis gave each model 48 hours of a GPU
-SHARES = (0.25, 0.5, 1.0)  # of the time: when each plays
-SECONDS = {"full": 10.0, "quick": 0.5}  # of each of these sounds
-STEADY = {"full": 60.0, "quick": 2.0}  # of the last, whose level and centre are measured
+SHARES = (0.25, 0.5, 1.0)  # of the training time, after which each model generates a sound
+SECONDS = {"full": 10.0, "quick": 0.5}  # length of each of these sounds
+STEADY = {"full": 60.0, "quick": 2.0}  # seconds of the last sound, whose loudness and DC are measured
 OWN = Controls(temperature=1.0)  # the model's own distribution
 NOTHING = np.zeros(0, np.int64)
 DEEP = ("model.blocks=4", "model.layers=10")
 
-SECTION_SECONDS = {"full": 30.0, "quick": 4.0}  # an LSTM whose state training resets every 4 s drones from then on
-SILENT = (  # time is for training; each plays when its share of it is over
+# After training with sections of 4 s, an LSTM gets stuck in a drone after 4 s of a take.
+SECTION_SECONDS = {"full": 30.0, "quick": 4.0}
+SILENT = (  # the time is for training; each model generates only at its SHARES
     "training.sample_seconds=0",
     "training.validation_seconds=60",
 )
@@ -47,7 +48,7 @@ OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # preset
 
 
 def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = None) -> None:
-    """Do it, at another preset than the thesis's and for another time where they are given."""
+    """Do the experiment with the models of `preset`, for `minutes` a model where they are given."""
     preset = "tiny" if experiment.scale == "quick" else preset
     whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
@@ -59,7 +60,7 @@ def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = 
             result = experiment.train(name, trial, corpus, budget=whole.part(share))
             result.sounds = sounds
             file = f"{share:.0%}.wav".replace("%", "-percent")
-            if file in before:  # made in an earlier sitting; the model has learned on since
+            if file in before:  # made in an earlier session; the model has been trained further since
                 sounds.append(before[file])
                 continue
             made = play(_opened(experiment, name), NOTHING, round(SECONDS[experiment.scale] * corpus.rate), OWN)
@@ -72,7 +73,7 @@ def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = 
 
 
 def corpus_of(experiment: Experiment) -> Corpus:
-    """The prepared corpus that was named, or the recordings named, prepared with the defaults.
+    """Return the corpus that was named, or prepare the recordings named with the defaults.
 
     Raises:
         ConfigError: nothing was named at full scale.
@@ -96,11 +97,10 @@ def _opened(experiment: Experiment, name: str) -> Playable:
 
 
 def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
-    """Go on from a start token and from a second of music, of the validation split where there is one."""
+    """Continue a start token and a second of music, from the validation split where there is one."""
     played = _opened(experiment, result.name)
     split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
-    heard = to_amplitude(corpus.samples(split)[: corpus.rate])
-    codes = played.quantizer.encode(heard)
+    codes = played.quantizer.encode(to_amplitude(corpus.samples(split)[: corpus.rate]))
     for token, title in (
         (codes[:START_TOKEN], f"a start token of {START_TOKEN} samples"),
         (codes, "a second of music"),
@@ -110,7 +110,7 @@ def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
 
 
 def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:
-    """A long sound from silence: does it keep its level and centre?"""
+    """Generate a long sound from silence, and measure whether it keeps its loudness and its DC."""
     made = play(_opened(experiment, result.name), NOTHING, round(STEADY[experiment.scale] * corpus.rate), OWN, seed=1)
     experiment.keep(result, "steady.wav", f"{STEADY[experiment.scale]:g} s from silence", made, corpus.rate)
     levels = [metrics.level(second) for second in np.array_split(made, max(2, round(STEADY[experiment.scale])))]

@@ -1,6 +1,6 @@
-"""What the thesis wished for (5.2.1): SampleRNN's frame sizes, tiers, units, length and rate, sought by Optuna.
+"""Search SampleRNN's frame sizes, tiers, units, length and learning rate with Optuna, as the thesis proposes (5.2.1).
 
-A trial is trained in stages; one whose validation is worse than the median of others at the same stage ends there.
+A trial is trained in stages. A trial whose validation is worse than the median at a stage is pruned there.
 """
 
 from typing import Any
@@ -20,18 +20,21 @@ FRAMES = ("4", "8", "16", "8/2", "16/4", "32/8", "8/4/2", "32/8/2", "64/16/4")
 UNITS = (128, 256, 512)
 LENGTHS = (256, 512, 1024)
 TRIALS = {"full": 40, "quick": 3}
-MINUTES = {"full": 20.0, "quick": 0.05}  # of a trial that is not pruned
+MINUTES = {"full": 20.0, "quick": 0.05}  # for a trial that is not pruned
 STAGES = 5
 CHECKPOINTS = {"full": 100, "quick": 2}
 
 
 def run(experiment: Experiment, trials: int | None = None, minutes: float | None = None) -> None:
-    """Do it, with another number or length of trials where they are given, and write search.json.
+    """Do the experiment and write search.json, with every trial, the importances and the best trial.
 
-    It tells every trial, the importances, the best.
+    Args:
+        experiment: where the experiment happens.
+        trials: number of trials, over all workers.
+        minutes: training time of a trial that is not pruned.
 
     Raises:
-        ConfigError: a number or length is not more than 0, or trials are chosen by name, which a search has none of.
+        ConfigError: `trials` or `minutes` is not more than 0, or trials are chosen by name, which a search cannot do.
     """
     if experiment.only:
         raise ConfigError(f"--only {experiment.only[0]}: a search draws its trials; say how many with --trials")
@@ -44,7 +47,7 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
 
     def objective(trial: optuna.Trial) -> float:
         name = f"trial-{study.origin(trial):04d}"
-        # by its number: of several workers, or sittings, with one seed each would draw the same trials
+        # With one seed, all workers and all sessions would draw the same trials.
         opened.sampler = optuna.samplers.TPESampler(seed=trial.number, multivariate=True)
         declared = _sample(trial, experiment.scale)
         bits: float | None = None
@@ -52,7 +55,7 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
             result = experiment.train(name, declared, corpus, budget=whole.part(stage / STAGES))
             bits = result.measures.get("validation_bits")
             if bits is None or result.lost:
-                raise optuna.TrialPruned("lost")
+                raise optuna.TrialPruned("given up")
             experiment.finish(result)
             trial.report(bits, stage)
             if trial.should_prune():

@@ -1,4 +1,4 @@
-"""Seconds of computing for a second of sound, both back ends, beside the thesis's 16, 25 and 28 (thesis 4.3)."""
+"""Measure the seconds of computing for a second of sound in both back ends. The thesis took 16, 25 and 28 s (4.3)."""
 
 import logging
 import os
@@ -15,13 +15,13 @@ from wavewright.measuring.speed import Row, bench, random_weights
 
 log = logging.getLogger(__name__)
 
-SECONDS = {"full": 2.0, "quick": 0.2}  # that each figure takes
+SECONDS = {"full": 2.0, "quick": 0.2}  # to play for each figure
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 MODELS = ("naive-rnn", "sample-rnn", "wavenet-2x12", "wavenet-4x10")
 
 
 def run(experiment: Experiment) -> None:
-    """Do it, and write rows.json: what `wavewright bench` tells of the thesis's models with one stream."""
+    """Do the experiment and write rows.json, the rows of `wavewright bench` for the thesis's models with one stream."""
     experiment.describe(None, "no recordings: speed does not depend on what the weights are")
     rows: list[dict[str, Any]] = []
     for name in experiment.chosen({name: TRIALS[name] for name in MODELS}):

@@ -1,4 +1,4 @@
-"""Trials in one database: each claimed once by any number of workers, a dead worker's taken up again (Optuna)."""
+"""Share trials among workers through one database (Optuna). Each trial is done once, also after a worker has died."""
 
 import time
 import warnings
@@ -13,23 +13,23 @@ from sqlalchemy.exc import IntegrityError
 from wavewright.errors import WavewrightError
 
 ATTEMPTS = 5  # to open a database that several workers make at once
-HEARTBEAT = 20  # seconds between a worker's signs of life; three without one and its trial is taken up
-NAME = "trial"  # the parameter that says which of an experiment's declared trials one is
-VOID = (TrialState.FAIL, TrialState.PRUNED)  # of declared trials: to be done again, or another's
+HEARTBEAT = 20  # seconds between a worker's heartbeats; after three missed ones its trial is queued again
+NAME = "trial"  # the parameter that holds the name of a declared trial
+VOID = (TrialState.FAIL, TrialState.PRUNED)  # states of declared trials that failed or that another worker has
 
 warnings.filterwarnings(
     "ignore", category=optuna.exceptions.ExperimentalWarning
-)  # the retrying of dead workers' trials
+)  # raised for retrying the trials of dead workers
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options: Any) -> optuna.Study:
-    """The study of that name, made where there is none.
+    """Open the study of that name, or make one.
 
     Args:
         storage: a database's URL, such as sqlite:///runs/study.db or postgresql+psycopg://host/name.
-        name: of the study.
-        heartbeat: see HEARTBEAT.
+        name: name of the study.
+        heartbeat: seconds between a worker's heartbeats.
         options: Optuna's sampler and pruner.
 
     Raises:
@@ -45,9 +45,9 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
                 heartbeat_stale_trial_callback=retry,
             )
             return optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **options)
-        except Exception as error:  # SQLAlchemy's, a driver's, a missing module
+        except Exception as error:  # from SQLAlchemy, a driver or a missing module
             beaten = isinstance(error, IntegrityError) or "already exists" in str(error)
-            if beaten and attempt < ATTEMPTS - 1:  # another worker makes the same tables at this moment
+            if beaten and attempt < ATTEMPTS - 1:  # another worker is making the same tables now
                 time.sleep(0.2 * 2**attempt)
                 continue
             reason = str(error).strip().splitlines()
@@ -56,7 +56,7 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
 
 
 def declare(study: optuna.Study, names: Sequence[str]) -> None:
-    """Queue each of the named trials that is not done, waiting or running; a failed one is thus tried again."""
+    """Queue each of the named trials that is not done, waiting or running. Failed trials are thus tried again."""
     there = {_name(trial) for trial in study.trials if trial.state not in VOID}
     for name in names:
         if name not in there:
@@ -64,9 +64,9 @@ def declare(study: optuna.Study, names: Sequence[str]) -> None:
 
 
 def work(study: optuna.Study, objective: Callable[[Trial], float], total: int = 0, poll: float = 1.0) -> None:
-    """Do what is queued, then new trials up to `total` in all, until nothing runs elsewhere that might come back.
+    """Do the queued trials, then new ones up to `total` in all, and wait for trials of other workers.
 
-    What the objective raises ends the work; its trial is queued again first, and its run folder resumed.
+    A trial whose worker dies is done here. An error in the objective ends the work, after its trial is queued again.
     """
     while True:
         optuna.storages.fail_stale_trials(study)
@@ -80,7 +80,7 @@ def work(study: optuna.Study, objective: Callable[[Trial], float], total: int = 
 
 
 def _one(study: optuna.Study, objective: Callable[[Trial], float]) -> None:
-    """Do one trial: a waiting one where there is one, else a new one."""
+    """Do one trial, a waiting one where there is one, else a new one."""
     taken: list[int] = []
 
     def noted(trial: Trial) -> float:
@@ -96,11 +96,11 @@ def _one(study: optuna.Study, objective: Callable[[Trial], float]) -> None:
 
 
 def declared(trial: Trial, names: Sequence[str]) -> str:
-    """The name of the declared trial that this one is.
+    """Return the name of the declared trial that Optuna's `trial` stands for.
 
     Raises:
-        TrialPruned: another worker has it. Two workers that start at once may both have queued it, and one that finds
-            the queue empty is given a name by chance: the trial of the lowest number is the one that counts.
+        TrialPruned: another worker has the declared trial. Two workers that start at once may both queue it, and a
+            worker with an empty queue draws a name by chance. The trial with the lowest number counts.
     """
     name = str(trial.suggest_categorical(NAME, list(names)))
     for other in trial.study.trials[: trial.number]:
@@ -110,7 +110,7 @@ def declared(trial: Trial, names: Sequence[str]) -> str:
 
 
 def origin(trial: Trial | FrozenTrial) -> int:
-    """The number under which a trial was first begun: a retried one goes on in the same folder."""
+    """Return the number under which a trial first began, since a retried trial goes on in the same folder."""
     frozen = trial if isinstance(trial, FrozenTrial) else trial.study.trials[trial.number]
     number = RetryHeartbeatStaleTrialCallback.retried_trial_number(frozen)
     return frozen.number if number is None else number

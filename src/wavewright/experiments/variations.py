@@ -1,4 +1,4 @@
-"""The six NaiveRNN configurations of the thesis's table 4.1 on one second."""
+"""Train the six NaiveRNN configurations of the thesis's table 4.1 on one second of music."""
 
 from wavewright.experiments.experiment import Experiment, Trial
 from wavewright.experiments.overfit import BY_HEART, CLIPPED, WHOLE, learn
@@ -32,5 +32,5 @@ TRIALS = {
 
 
 def run(experiment: Experiment) -> None:
-    """Do it."""
+    """Do the experiment."""
     learn(experiment, TRIALS)

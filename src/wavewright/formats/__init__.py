@@ -1,1 +1,1 @@
-"""What lies on disk: configuration, checkpoint, model file, tensors and precisions."""
+"""The formats on disk: configuration, checkpoint, model file, tensors and precisions."""

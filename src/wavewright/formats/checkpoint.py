@@ -1,8 +1,8 @@
-"""Checkpoints: `checkpoints/step-00000120/{model.safetensors, training.safetensors, training.json}` in a run folder.
+"""Save and load checkpoints, the folders `checkpoints/step-00000120/` of a run.
 
-model.safetensors holds the weights to play, training.safetensors what else training needs (moments, lanes), and
-training.json the numbers, with the SHA-256 of the two. A checkpoint is written beside its place and renamed; older ones
-are removed only after it has been read back.
+model.safetensors holds the weights to play, and training.safetensors the other tensors of training (moments, lanes).
+training.json holds the numbers and the SHA-256 of both files. A checkpoint is written beside its place and renamed.
+Older ones are removed only after it has been read back.
 """
 
 import re
@@ -26,7 +26,7 @@ UNHARMED = "the checkpoints before it are whole: make room, then go on with --re
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What one holds; tensors are on the CPU. `facts` are the contents of training.json."""
+    """The contents of a checkpoint, with tensors on the CPU. `facts` are the contents of training.json."""
 
     folder: Path
     model: dict[str, Tensor]
@@ -38,13 +38,13 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint to its folder, and read it back to be sure.
 
     Raises:
-        WavewrightError: it cannot be written; those before it are as they were.
+        WavewrightError: the checkpoint cannot be written. Earlier checkpoints stay as they were.
     """
     with atomic_folder(checkpoint.folder) as folder:
         for name, tensors in zip(FILES, (checkpoint.model, checkpoint.training), strict=True):
             try:
                 save_file(tensors, folder / name)
-            except SafetensorError as error:  # what it makes of the system's refusal, such as a full disk
+            except SafetensorError as error:  # safetensors hides the system's error, such as a full disk, in this one
                 raise WavewrightError(f"{checkpoint.folder / name}: cannot write: {error}; {UNHARMED}") from None
         hashes = {name: sha256(folder / name) for name in FILES}
         write_json(folder / "training.json", {**checkpoint.facts, "sha256": hashes})
@@ -55,7 +55,7 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        WavewrightError: it is incomplete or damaged; the line names the file.
+        WavewrightError: the checkpoint is incomplete or damaged. The line names the file.
     """
     facts = read_facts(folder)
     tensors = []
@@ -71,10 +71,10 @@ def load(folder: Path) -> Checkpoint:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """The contents of a checkpoint's training.json.
+    """Return the contents of a checkpoint's training.json.
 
     Raises:
-        WavewrightError: it is damaged.
+        WavewrightError: the file is damaged.
     """
     facts = read_json(folder / "training.json")
     if not isinstance(facts, dict) or not isinstance(facts.get("sha256"), dict):
@@ -83,12 +83,12 @@ def read_facts(folder: Path) -> dict[str, Any]:
 
 
 def path(run: Path, step: int) -> Path:
-    """The folder of a step's checkpoint."""
+    """Return the folder of a step's checkpoint."""
     return run / "checkpoints" / f"step-{step:08d}"
 
 
 def steps(run: Path) -> list[int]:
-    """The steps that have a checkpoint, oldest first."""
+    """Return the steps that have a checkpoint, oldest first."""
     found = (re.fullmatch(r"step-(\d{8,})", folder.name) for folder in (run / "checkpoints").glob("step-*"))
     return sorted(int(match[1]) for match in found if match)
 
@@ -102,7 +102,7 @@ def scheduled_steps(run: Path) -> list[int]:
 
 
 def find(run: Path, which: str) -> Path:
-    """The folder of `best`, `last` or a step number; best is last where nothing was validated.
+    """Return the folder of checkpoint `best`, `last` or a step number. Without a validation, `best` is the last.
 
     Raises:
         WavewrightError: there is no such checkpoint.
@@ -126,7 +126,7 @@ def find(run: Path, which: str) -> Path:
 
 
 def prune(run: Path, keep: set[int]) -> None:
-    """Remove the checkpoints of all steps but `keep`, and what a killed run left behind."""
+    """Remove the checkpoints of all steps but `keep`, and the leftovers of a killed run."""
     for step in steps(run):
         if step not in keep:
             shutil.rmtree(path(run, step))

@@ -1,4 +1,4 @@
-"""One validated configuration of a run: a preset, then a YAML file, then single overrides, in this order.
+"""Build the validated configuration of a run from a preset, then a YAML file, then single overrides.
 
 {"model": {"name": "sample-rnn", "units": 512, ...}, "encoding": "mu-law", "training": {"length": 512, ...}}
 """
@@ -25,21 +25,22 @@ class TrainingConfig:
     Attributes:
         batch_size: lanes, that is sections side by side, over all processes.
         length: samples of a lane in one step, through which gradients flow (truncated BPTT).
-        learning_rate: Adam's; 1e-3 in the thesis.
-        beta1, beta2, epsilon: Adam's constants; the thesis's are TensorFlow's defaults.
-        schedule: `constant`; `cosine`, down to minimum_rate over schedule_steps; or `plateau`, times plateau_factor
-            whenever plateau_patience validations bring no better one.
+        learning_rate: Adam's learning rate, 1e-3 in the thesis.
+        beta1, beta2, epsilon: Adam's constants. The thesis has TensorFlow's defaults.
+        schedule: `constant`, `cosine` (down to minimum_rate over schedule_steps), or `plateau` (times plateau_factor
+            after plateau_patience validations without a better one).
         warmup_steps: steps over which the rate first rises from 0, for any schedule.
-        schedule_steps: where the cosine ends; it needs this, so that a run's length does not change its course.
-        minimum_rate: share of learning_rate that no schedule goes below.
+        schedule_steps: steps until the cosine ends. Required for `cosine`, so that a run's length cannot change its
+            course.
+        minimum_rate: least rate of any schedule, as a share of learning_rate.
         clip: limit gradients by `value` (each element, as the thesis's SampleRNN), by `norm` (all together) or `none`.
-        clip_limit: that limit.
-        ema: decay of a running average of the weights, which is then what is validated and played; 0 for none.
+        clip_limit: limit for `clip`.
+        ema: decay of a running average of the weights, 0 for none. The average is validated and played.
         checkpoint_every: steps between checkpoints, each with a validation and a listening sample.
-        validation_seconds: of audio, spread over the validation split, that a validation reads.
-        sample_seconds: length of a listening sample.
+        validation_seconds: seconds of audio that a validation reads, spread over the validation split.
+        sample_seconds: length of a listening sample in seconds.
         precision: `fp32`, or `bf16` for matrix products (autocast) with fp32 weights, where the processor has it.
-        seed: of the weights, the order of sections and the listening samples.
+        seed: seed of the weights, the order of sections and the listening samples.
     """
 
     batch_size: int = Field(default=16, ge=1)
@@ -70,7 +71,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run, its corpus and its length apart."""
+    """All choices that decide a run, except its corpus and its length."""
 
     model: ModelConfig
     encoding: Encoding
@@ -78,11 +79,11 @@ class RunConfig:
 
     @property
     def quantizer(self) -> Quantizer:
-        """What turns amplitudes into the model's codes."""
+        """The quantiser between amplitudes and the model's codes."""
         return Quantizer(self.model.q_levels, self.encoding)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; `from_dict` takes it back."""
+        """Return the configuration as JSON values, which `from_dict` takes back."""
         return {
             "model": self.model.as_dict(),
             "encoding": self.encoding,
@@ -91,7 +92,7 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RunConfig":
-        """Validate.
+        """Return the validated configuration of JSON values.
 
         Raises:
             ConfigError: a field that is unknown or out of range, or fields that contradict one another.
@@ -113,17 +114,17 @@ def resolve(
     overrides: list[str] | None = None,
     **flags: Any,
 ) -> RunConfig:
-    """The configuration that a command line asks for.
+    """Return the configuration that a command line asks for.
 
     Args:
         model: a model's name.
-        preset: see models/presets.py.
-        file: a YAML file of the same fields.
-        overrides: such as `model.units=256`; values are YAML.
-        flags: training fields that have a flag of their own; None where it was not given.
+        preset: a preset's name (models/presets.py).
+        file: a YAML file of fields that replace the preset's.
+        overrides: single fields, such as `model.units=256`, with values in YAML.
+        flags: training fields that have a flag of their own. None means not given.
 
     Raises:
-        ConfigError: the first thing wrong with it.
+        ConfigError: the first mistake in the configuration.
     """
     if model not in CONFIGS:
         raise ConfigError(f"model: {model!r} is not one of {', '.join(CONFIGS)}")
@@ -143,7 +144,7 @@ def resolve(
 
 
 def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "") -> list[str]:
-    """Each field in which two configurations differ, as `training.length: 512 before, 256 now`."""
+    """Return each field in which two configurations differ, as `training.length: 512 before, 256 now`."""
     found = []
     for key in [*before, *(key for key in after if key not in before)]:
         old, new = before.get(key), after.get(key)
@@ -163,7 +164,7 @@ def _validate(kind: Any, value: Any, field: str) -> Any:
 
 def _merge(into: dict[str, Any], values: dict[str, Any], source: str) -> None:
     for name, value in values.items():
-        key = str(name)  # YAML takes a number too
+        key = str(name)  # in YAML, a number can be a key too
         if isinstance(into.get(key), dict):
             if not isinstance(value, dict):
                 raise ConfigError(f"{source}: {key} holds fields; give them as {key}.FIELD")

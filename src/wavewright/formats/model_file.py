@@ -1,6 +1,6 @@
-"""One model in one file that tells all it takes to play it: docs/model-file.md is its specification.
+"""Save and load one model as one file that holds all that playing needs. docs/model-file.md specifies the format.
 
-No torch here: numpy reads it, and whatever reads safetensors and JSON.
+No torch here. Any program that reads safetensors and JSON can read the file.
 """
 
 import json
@@ -37,13 +37,14 @@ Weights = dict[str, NDArray[np.float32]]
 
 @validated(frozen=True, config=STRICT)
 class Training:
-    """Where a model comes from; nothing that plays it depends on these.
+    """The origin of a model. Playing does not depend on any of these fields.
 
     Attributes:
         run: name of the run's folder.
-        step, samples: of the checkpoint: updates made, training samples heard.
-        best_bits: the best validation until then, in bits per sample; none where there was none.
-        wavewright, torch: the versions that trained it.
+        step: updates made until the checkpoint.
+        samples: training samples read until the checkpoint.
+        best_bits: the best validation until then, in bits per sample, or None without a validation.
+        wavewright, torch: versions that trained the model.
     """
 
     run: str
@@ -56,13 +57,14 @@ class Training:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What is known of a trained model, its weights apart.
+    """All facts of a trained model but its weights.
 
     Attributes:
-        config: its fields.
-        encoding: of its codes.
-        rate: of its sound, in Hz.
+        config: fields of the model.
+        encoding: encoding of the codes.
+        rate: sample rate, in Hz.
         levelling: see Corpus.levelling.
+        training: origin of the model.
     """
 
     config: ModelConfig
@@ -73,11 +75,11 @@ class ModelFacts:
 
     @property
     def quantizer(self) -> Quantizer:
-        """What turns amplitudes into the model's codes."""
+        """The quantiser between amplitudes and the model's codes."""
         return Quantizer(self.config.q_levels, self.encoding)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the facts as JSON values."""
         return {
             "model": self.config.as_dict(),
             "encoding": self.encoding,
@@ -89,7 +91,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Parity:
-    """By which another program knows that it computes the same: logits (T, Q) after each of codes (T,), T = 64."""
+    """Logits (T, Q) after each of codes (T,), T = 64, by which another program checks that it computes the same."""
 
     codes: NDArray[np.int32]
     logits: NDArray[np.float32]
@@ -97,12 +99,13 @@ class Parity:
 
 @dataclass(frozen=True)
 class ModelFile(ModelFacts):
-    """What a model file holds.
+    """The contents of a model file.
 
     Attributes:
-        precision: of the weights in the file.
-        weights: float32, whatever the precision, by their names in the torch model's `state_dict`.
-        parity: of the model with these weights.
+        path: where the file is.
+        precision: precision of the weights in the file.
+        weights: float32 in any precision, by their names in the torch model's `state_dict`.
+        parity: codes and logits of the model with these weights.
     """
 
     path: Path
@@ -126,14 +129,14 @@ class _Metadata:
 
 
 def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, parity: Parity) -> None:
-    """Write a model file; the same model is the same bytes.
+    """Write a model file. The same model gives the same bytes.
 
     Args:
-        path: see `files.atomic_file` for a write that is whole or not at all.
-        facts: of the model.
-        precision: to which the weights are rounded.
-        weights: those of `facts.config.shapes()`.
-        parity: of the model with the weights as `precision.rounded` gives them.
+        path: where to write. For an atomic write, use `files.atomic_file`.
+        facts: all facts of the model but its weights.
+        precision: precision to which the weights are rounded.
+        weights: weights by the names of `facts.config.shapes()`.
+        parity: codes and logits of the model with its weights rounded by `precision.rounded`.
     """
     tensors: dict[str, tensor_file.Array] = {}
     for name, _ in facts.config.shapes():
@@ -144,10 +147,10 @@ def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, 
 
 
 def load(path: Path) -> ModelFile:
-    """Read a model file. Nothing is allocated that the size of the file does not bound.
+    """Read a model file. The size of the file bounds all memory allocated.
 
     Raises:
-        ModelFileError: it is not one, damaged, contradicts itself, or was made by a later version.
+        ModelFileError: the file is no model file, is damaged, contradicts itself, or is of a later version.
     """
     if not path.is_file():
         raise ModelFileError(path, "not a file; name a .safetensors file" if path.exists() else "no such file")
@@ -157,7 +160,7 @@ def load(path: Path) -> ModelFile:
             facts, precision, sha256 = _facts(path, header.metadata)
             tensor_file.check(header, _expected(facts.config, precision))
             tensors = tensor_file.read(file, header, sha256)
-        with np.errstate(over="ignore"):  # of a hostile scale: what is not finite is refused below
+        with np.errstate(over="ignore"):  # a hostile scale overflows here and is refused below
             weights = {name: unpack(name, tensors, precision) for name, _ in facts.config.shapes()}
         parity = Parity(tensors["parity.codes"].astype(np.int32), tensors["parity.logits"].astype(np.float32))
         _check_values({**weights, "parity.logits": parity.logits}, tensors)
@@ -173,7 +176,7 @@ def load(path: Path) -> ModelFile:
 
 
 def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, str, Shape]]:
-    """Name, dtype and shape of every tensor of the file."""
+    """Yield the name, dtype and shape of every tensor of the file."""
     yield "parity.codes", "I32", (PARITY,)
     yield "parity.logits", "F32", (PARITY, config.q_levels)
     for name, shape in config.shapes():
@@ -185,11 +188,11 @@ def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, 
 
 
 def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
-    """What the metadata says, with the SHA-256 of the tensors.
+    """Return the facts and the precision in the metadata, and the SHA-256 of the tensors.
 
     Raises:
-        WavewrightError: what is wrong with it, without the path.
-        ModelFileError: where another copy would not help.
+        WavewrightError: the metadata is wrong. The message has no path.
+        ModelFileError: the metadata is wrong, and another copy would not help.
     """
     if not isinstance(metadata, dict) or list(metadata) != [KEY] or not isinstance(metadata[KEY], str):
         raise ModelFileError(path, "not a model file (no wavewright metadata)", "make one with `wavewright export`")

@@ -1,16 +1,16 @@
-"""Weights as a model file holds them: float32, or the matrices rounded to bfloat16 or to 8-bit integers.
+"""Pack weights for a model file as float32, or with the matrices rounded to bfloat16 or to 8-bit integers.
 
-Reduced is what multiplies a vector of 16 numbers or more. Biases, embedding tables, start states and narrow matrices
-stay float32 in every precision: they are small beside the rest, or read a row at a time.
+Only matrices that multiply a vector of 16 numbers or more are reduced. Biases, embedding tables, start states and
+narrow matrices stay float32 in every precision, since they are small or read one row at a time.
 
-int8 has a scale per row, and one per row and tap for a convolution's kernel (out, in, width), of which each tap is a
-matrix of its own. All arithmetic is float32, rounding is to nearest, ties to even:
+int8 has a scale per row. A convolution's kernel (out, in, width) has a scale per row and tap, since each tap is a
+matrix of its own. All arithmetic is float32, and rounding is to nearest, ties to even:
 
     scale = max |w| of the row / 127, or 0 where that is below the smallest normal number, 2^-126
     q     = round(w / scale), or 0 where the scale is 0
     w     = q * scale
 
-Rounding what was rounded gives the same q and the same scale, which the tests hold.
+Rounding twice gives the same q and the same scale as rounding once, which the tests check.
 """
 
 from typing import Literal
@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from wavewright.formats.tensor_file import Array, Shape
 
 Precision = Literal["float32", "bfloat16", "int8"]
-WIDE = 16  # columns from which a matrix is reduced
+WIDE = 16  # columns; a narrower matrix is not reduced
 TINY = np.finfo(np.float32).tiny
 
 
 def stored(name: str, shape: Shape, precision: Precision) -> list[tuple[str, str, Shape]]:
-    """The tensors (name, dtype, shape) that a file holds for a weight."""
+    """Return the tensors (name, dtype, shape) that a file holds for a weight."""
     if precision == "float32" or not _reduced(name, shape):
         return [(name, "F32", shape)]
     if precision == "bfloat16":
@@ -35,13 +35,13 @@ def stored(name: str, shape: Shape, precision: Precision) -> list[tuple[str, str
 
 
 def _reduced(name: str, shape: Shape) -> bool:
-    """Whether a weight is a wide matrix that multiplies a vector; `input.weight` and `embedding.weight` are tables."""
+    """Tell whether a weight is a wide matrix that multiplies a vector. `input.weight` and `embedding.weight` do not."""
     table = name in ("input.weight", "embedding.weight") or name.endswith(".start")
     return len(shape) > 1 and shape[1] >= WIDE and not table
 
 
 def pack(name: str, weight: NDArray[np.float32], precision: Precision) -> dict[str, Array]:
-    """A weight as the tensors that `stored` names."""
+    """Return a weight as the tensors that `stored` names."""
     if precision == "float32" or not _reduced(name, weight.shape):
         return {name: weight}
     if precision == "bfloat16":
@@ -54,7 +54,7 @@ def pack(name: str, weight: NDArray[np.float32], precision: Precision) -> dict[s
 
 
 def unpack(name: str, tensors: dict[str, Array], precision: Precision) -> NDArray[np.float32]:
-    """The weight that `pack` made these tensors of, as they give it back."""
+    """Return the rounded weight that `pack` put into these tensors."""
     tensor = tensors[name]
     if precision == "float32" or not _reduced(name, tensor.shape):
         return tensor.astype(np.float32)
@@ -64,5 +64,5 @@ def unpack(name: str, tensors: dict[str, Array], precision: Precision) -> NDArra
 
 
 def rounded(weights: dict[str, NDArray[np.float32]], precision: Precision) -> dict[str, NDArray[np.float32]]:
-    """Weights as a file of that precision gives them back."""
+    """Return weights as a file of that precision gives them back."""
     return {name: unpack(name, pack(name, weight, precision), precision) for name, weight in weights.items()}

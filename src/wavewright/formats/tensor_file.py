@@ -1,10 +1,10 @@
-"""The safetensors layout, read without trust and written by numpy alone.
+"""Read safetensors files without trusting them, and write them with numpy alone.
 
-8 bytes of header length (little-endian), a JSON header of that length, then the tensors' bytes, end to end:
+A file is 8 bytes of header length (little-endian), a JSON header of that length, then the tensors' bytes, end to end:
 
     {"__metadata__": {"key": "text"}, "name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...}
 
-The safetensors package cannot say that a key is there twice, and numpy has no type for BF16.
+The safetensors package does not report a repeated key, and numpy has no type for BF16.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ from wavewright.files import parse_json
 DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "I32": np.dtype("<i4"),
-    "BF16": np.dtype("<u2"),  # its bits
+    "BF16": np.dtype("<u2"),  # the bits of the number
     "I8": np.dtype("i1"),
 }
-HEADER_LIMIT = 100_000_000  # bytes, as the safetensors package has it
+HEADER_LIMIT = 100_000_000  # bytes, as in the safetensors package
 
 Shape = tuple[int, ...]
 Array = NDArray[Any]
@@ -36,7 +36,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """What the header says of a tensor; its bytes are [start, stop) of those after the header."""
+    """A tensor's entry in the header. The tensor's bytes are [start, stop), counted after the header."""
 
     dtype: str
     shape: Shape
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """All before the tensors' bytes; `size` is how many of these there are."""
+    """The part before the tensors' bytes. `size` is the number of those bytes."""
 
     metadata: Any
     entries: dict[str, Entry]
@@ -54,10 +54,10 @@ class Header:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """The header of an open file, which then stands at the tensors' first byte.
+    """Read the header of an open file, which then stands at the tensors' first byte.
 
     Raises:
-        WavewrightError: there is none; the line is a reason that names no path.
+        WavewrightError: there is no header. The line is a reason that names no path.
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
@@ -83,10 +83,10 @@ def _entry(name: str, value: Any) -> Entry:
 
 
 def check(header: Header, expected: Iterable[tuple[str, str, Shape]]) -> None:
-    """That the file holds the tensors `expected` (name, dtype, shape), no other, and every byte of them.
+    """Check that the file holds the tensors `expected` (name, dtype, shape), no other, and every byte of them.
 
     Raises:
-        WavewrightError: it does not; the line is a reason that names the tensor.
+        WavewrightError: the file does not. The line is a reason that names the tensor.
     """
     names = set()
     for name, dtype, shape in expected:
@@ -110,10 +110,10 @@ def check(header: Header, expected: Iterable[tuple[str, str, Shape]]) -> None:
 
 
 def read(file: BinaryIO, header: Header, sha256: str) -> dict[str, Array]:
-    """Every tensor of a file that `check` passed, read-only; BF16 as its bits.
+    """Return every tensor of a file that `check` passed, read-only, and BF16 as bits.
 
     Raises:
-        WavewrightError: their bytes do not have this SHA-256.
+        WavewrightError: the tensors' bytes do not have this SHA-256.
     """
     body = file.read(header.size)
     if hashlib.sha256(body).hexdigest() != sha256:
@@ -125,7 +125,7 @@ def read(file: BinaryIO, header: Header, sha256: str) -> dict[str, Array]:
 
 
 def digest(tensors: dict[str, Array]) -> str:
-    """The SHA-256 of the bytes of `tensors` as `write` puts them, in hexadecimal."""
+    """Return the SHA-256 of the bytes of `tensors`, in the order of `write`, in hexadecimal."""
     sha256 = hashlib.sha256()
     for _, tensor in _ordered(tensors):
         sha256.update(tensor.tobytes())
@@ -133,7 +133,7 @@ def digest(tensors: dict[str, Array]) -> str:
 
 
 def write(path: Path, tensors: dict[str, Array], metadata: dict[str, str]) -> None:
-    """Write float32, int32, int8, and uint16 as BF16; the same tensors and metadata are the same bytes."""
+    """Write float32, int32, int8, and uint16 as BF16. The same tensors and metadata give the same bytes."""
     names = {dtype: name for name, dtype in DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": metadata}
     place = 0
@@ -150,6 +150,6 @@ def write(path: Path, tensors: dict[str, Array], metadata: dict[str, str]) -> No
 
 
 def _ordered(tensors: dict[str, Array]) -> list[tuple[str, Array]]:
-    """Little-endian, those of the widest numbers first, so that each is aligned to its own."""
+    """Return little-endian tensors, the widest numbers first, so that each tensor is aligned."""
     items = [(name, tensor.astype(tensor.dtype.newbyteorder("<"))) for name, tensor in tensors.items()]
     return sorted(items, key=lambda item: (-item[1].itemsize, item[0]))

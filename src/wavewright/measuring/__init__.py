@@ -1,1 +1,1 @@
-"""Scores, distances and speed."""
+"""Measure models: scores, distances and speed."""

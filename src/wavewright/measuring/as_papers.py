@@ -1,4 +1,4 @@
-"""Bits per sample to put beside those of SampleRNN (arXiv:1612.07837) and SaShiMi (arXiv:2202.09729)."""
+"""Compute bits per sample to compare with SampleRNN's (arXiv:1612.07837) and SaShiMi's (arXiv:2202.09729)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,25 +21,26 @@ LEVELS = 256
 
 
 def evaluate_as_papers(run: Playable, path: Path, split: SplitName = "test") -> Evaluation:
-    """Bits per sample as the papers report them.
+    """Return bits per sample as the papers report them.
 
-    Mono at 16 kHz, every recording cut from its start into examples of 8 s, the shorter rest dropped; each example
-    min-max scaled, its least sample to -1 and its greatest to 1; 256 levels, linear or mu-law as the model has them;
-    state zero and silence heard before each example; the mean over all samples.
+    Recordings are mono at 16 kHz. Each is cut from its start into examples of 8 s, and the shorter rest is dropped.
+    Each example is min-max scaled, its least sample to -1 and its greatest to 1. There are 256 quantisation levels,
+    linear or mu-law as in the model. Each example starts from the initial state. The result is the mean over all
+    samples.
 
-    Different from the papers: the recordings, unless they are theirs; samples are rounded to 16 bits before they are
-    quantised; SampleRNN's mu-law has 255 steps, ours and SaShiMi's 256 bins; silence becomes the silence code, where
-    theirs divides by zero or gives code 0. A corpus keeps what `prepare` did: its trimming, limiter, and the rounding
-    of quiet stretches, so recordings are the truer input.
+    Besides the recordings, some details differ from the papers. Samples are rounded to 16 bits first. SampleRNN's
+    mu-law has 255 steps, ours and SaShiMi's 256 bins. Silence becomes the silence code, where the papers' code divides
+    by zero or gives code 0. A corpus keeps the trimming, limiting and rounding of `prepare`, so recordings are the
+    better input.
 
     Args:
-        run: a model of 16 kHz and 256 levels; it ought to have been trained on examples levelled likewise.
-        path: a corpus of 16 kHz; or audio, or a folder of it, all of which is scored.
-        split: of the corpus.
+        run: a model of 16 kHz and 256 levels, best trained on examples that are scaled in the same way.
+        path: a corpus of 16 kHz, or audio or a folder of audio, all of which is scored.
+        split: split of the corpus.
 
     Raises:
-        ConfigError: a model or corpus of another rate or number of levels, or nothing as long as 8 s.
-        AudioError: a recording that cannot be read whole.
+        ConfigError: the model or corpus has another rate or number of levels, or no recording is as long as 8 s.
+        AudioError: a recording cannot be read whole.
     """
     if (run.rate, run.config.q_levels) != (PAPER.rate, LEVELS):
         has = f"{run.path} has {run.rate} Hz and {run.config.q_levels}"
@@ -59,7 +60,7 @@ def evaluate_as_papers(run: Playable, path: Path, split: SplitName = "test") -> 
 
 
 def _recordings(path: Path, split: SplitName) -> Iterator[tuple[str, NDArray[np.int16]]]:
-    """Name and samples (N,) at 16 kHz of a split's tracks, or of the audio at and below `path`."""
+    """Yield name and samples (N,) at 16 kHz of a split's tracks, or of the audio at and below `path`."""
     if (path / INDEX).is_file():
         corpus = Corpus.open(path)
         if corpus.rate != PAPER.rate:
@@ -75,7 +76,7 @@ def _recordings(path: Path, split: SplitName) -> Iterator[tuple[str, NDArray[np.
 
 
 def min_max(sound: NDArray[np.int16]) -> NDArray[np.int16]:
-    """A sound (N,) moved and scaled so that its least sample is -32767 and its greatest 32767; silence becomes 0."""
+    """Scale a sound (N,) so that its least sample is -32767 and its greatest 32767. Silence becomes 0."""
     low, high = float(sound.min()), float(sound.max())
     scale = 2 * FULL_SCALE / (high - low) if high > low else 0.0
     return np.rint((sound - (low + high) / 2) * scale).astype(np.int16)

@@ -1,6 +1,6 @@
-"""A model against a corpus: bits per sample over a split, continuations against the truth, free sound against all.
+"""Evaluate a model on a corpus: bits per sample over a split, continuations, and sound generated from silence.
 
-What each figure means, and when to trust it: docs/evaluation.md.
+docs/evaluation.md says what each figure means, and when to trust it.
 """
 
 from dataclasses import dataclass, replace
@@ -18,23 +18,23 @@ from wavewright.playing.stream import stream
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
 
-LAG_SECONDS = 0.05  # within which the cross-correlation is sought
-SEED = 0  # of the sound that is generated freely
-LEAST_SECONDS = 0.25  # of real sound: a few frames
-REAL_STRETCHES = 12  # of the split, to compare it with: two minutes for 10 s of it
+LAG_SECONDS = 0.05  # greatest lag of a cross-correlation
+SEED = 0  # of the sound generated from silence
+LEAST_SECONDS = 0.25  # of real sound, that is a few frames
+REAL_STRETCHES = 12  # of real sound to compare with, two minutes for 10 s of generated sound
 ENTROPY_SECONDS = 0.1
-NEAREST_SECONDS = 0.25  # of the stretches sought in the training split
-NEAREST_STRETCHES = 16  # of them, and as many held out: ten seconds' search of 40 minutes
+NEAREST_SECONDS = 0.25  # length of the stretches sought in the training split
+NEAREST_STRETCHES = 16  # generated, and as many held out; the search takes ten seconds for 40 minutes of training sound
 
-Tracks = dict[str, tuple[int, int]]  # their starts and stops
+Tracks = dict[str, tuple[int, int]]  # start and stop by the track's name
 
 
 @dataclass(frozen=True)
 class Continuations:
-    """Means over primed continuations: |difference|, and greatest normalised cross-correlation within 50 ms.
+    """Means over primed continuations of |difference| and the greatest normalised cross-correlation within 50 ms.
 
-    The two of perceptual.spectral_distances are None where the continuations are shorter than their longest window,
-    or their packages are not installed.
+    The two spectral distances are None where the continuations are shorter than the longest window, or where packages
+    are not installed.
     """
 
     count: int
@@ -48,10 +48,10 @@ class Continuations:
 
 @dataclass(frozen=True)
 class Nearest:
-    """The greatest normalised cross-correlation of 0.25 s of sound with any of the training split; 1 is a copy.
+    """The greatest normalised cross-correlation of 0.25 s of sound with any of the training split, where 1 is a copy.
 
-    `mean` and `greatest` are over evenly spread stretches of the generated sound, `held_out_` over as many of audio
-    that was not trained on, where there is any. Silent stretches are left out; None where all are.
+    `mean` and `greatest` are over evenly spread stretches of the generated sound. `held_out_` is over as many
+    stretches of audio that was not trained on. Silent stretches are left out. A figure is None if no stretch is left.
     """
 
     mean: float | None
@@ -62,10 +62,11 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Generated:
-    """Sound made from silence at temperature 1, and real sound of the split, through the same quantisation.
+    """Measures of sound generated from silence at temperature 1, compared with equally quantised sound of the split.
 
-    RMS in dB below full scale and mean amplitude, each second; entropy in bits of the model's distribution, each
-    0.1 s. A baseline is the median of the same figure for stretches of the split, each against the others.
+    `rms_dbfs` and `dc` (mean amplitude) have a value for each second. `entropy` of the model's distribution, in bits,
+    has a value for each 0.1 s. A baseline is the median of a figure over stretches of the split, each against the
+    others.
     """
 
     seconds: float
@@ -83,7 +84,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Bits and nats per sample over every sample of a split, and of each of its tracks."""
+    """Bits and nats per sample over every sample of a split, and bits of each track."""
 
     run: str
     step: int
@@ -108,19 +109,19 @@ def evaluate(
     generate: float = 0.0,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Score every sample of a split, with true state carried through each section; compare what the model makes.
+    """Score every sample of a split, with the true state carried through each section, and measure generated sound.
 
     Args:
-        run: what to score.
-        corpus: of the run's sample rate.
-        split: of the corpus.
-        continuations: how many sections to continue from their middle, spread over the split; 0 for none.
-        seconds: how long each continuation is.
-        generate: seconds of free sound to make and measure, 1 or more; 0 for none.
-        progress: told of the free sound's samples.
+        run: model to score.
+        corpus: corpus at the model's sample rate.
+        split: split of the corpus.
+        continuations: number of sections, spread over the split, to continue from their middle. 0 turns this off.
+        seconds: length of each continuation.
+        generate: seconds of sound to generate from silence and measure, 1 or more. 0 turns this off.
+        progress: called with the samples generated from silence.
 
     Raises:
-        ConfigError: the corpus has another rate than the run's, the split is empty, or a number is out of range.
+        ConfigError: the corpus has another rate than the run, the split is empty, or a number is out of range.
         WavewrightError: `generate` needs packages that are not installed.
     """
     if corpus.rate != run.rate:
@@ -145,7 +146,7 @@ def evaluate(
 def score(
     run: Playable, samples: NDArray[np.int16], sections: NDArray[np.int64], tracks: Tracks, split: str
 ) -> Evaluation:
-    """Bits per sample of it all and of each track that holds a section."""
+    """Return bits per sample of all sections, and of each track that holds one."""
     nats = run.score(samples, sections)
     per_sample = float(nats.sum() / len(samples))
     bits = {}
@@ -166,7 +167,7 @@ def score(
 
 
 def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, length: int) -> Continuations | None:
-    """Continue sections from their middle, all in one pass."""
+    """Continue sections from their middle in one pass, and compare the continuations with the recordings."""
     sections = corpus.sections(split)
     half = corpus.section // 2
     length = min(length, corpus.section - half)
@@ -175,9 +176,9 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
         return None
     chosen = metrics.evenly(whole, count)[:, 0]
     samples = corpus.samples(split)
-    heard = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
+    primes = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
     truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
-    codes = np.concatenate(list(stream(run.player(len(chosen)), length, prime=[heard])), 1)
+    codes = np.concatenate(list(stream(run.player(len(chosen)), length, prime=[primes])), 1)
     made = run.quantizer.decode(codes)
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
@@ -196,7 +197,7 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
 
 
 def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
-    """Make `length` samples from silence, and measure them."""
+    """Generate `length` samples from silence and measure them."""
     samples = corpus.samples(split)
     if len(samples) < LEAST_SECONDS * run.rate:
         raise ConfigError(f"--split {split}: {len(samples)} samples, too few to compare with; give --generate 0")
@@ -207,7 +208,7 @@ def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, prog
             advance(block.shape[1])
     codes = np.concatenate(blocks, 1)
     made = run.quantizer.decode(codes[0])
-    real = _as_heard(run, similarity.spread(samples, min(length, len(samples)), REAL_STRETCHES))
+    real = _requantised(run, similarity.spread(samples, min(length, len(samples)), REAL_STRETCHES))
     levels = [metrics.level(second) for second in similarity.pieces(made, run.rate)]
     entropy = similarity.pieces(run.entropy(codes)[0], round(ENTROPY_SECONDS * run.rate))
     frechet, frechet_baseline = perceptual.log_mel_frechet(made, real, run.rate)
@@ -226,22 +227,22 @@ def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, prog
     )
 
 
-def _as_heard(run: Playable, samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    """Amplitudes of 16-bit samples through the model's levels, so that their hiss is not laid at its door."""
+def _requantised(run: Playable, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Quantise 16-bit samples like the model's output, so that quantisation noise is the same on both sides."""
     return run.quantizer.decode(run.quantizer.encode_int16(samples))
 
 
 def _nearest(run: Playable, corpus: Corpus, split: SplitName, made: NDArray[np.float32]) -> Nearest:
-    """Whether the model plays its training split by heart, beside what audio that it never heard has by chance."""
+    """Measure whether the model copies its training split, compared with the chance level of held-out audio."""
     size = round(NEAREST_SECONDS * run.rate)
     others: tuple[SplitName, ...] = (split, "valid", "test")
     held_out = next((name for name in others if name != "train" and len(corpus.samples(name))), None)
-    unheard = corpus.samples(held_out) if held_out else np.empty(0, np.int16)
+    held_out_samples = corpus.samples(held_out) if held_out else np.empty(0, np.int16)
     sounding = [
         stretches[stretches.std(1) > similarity.SILENT]
         for stretches in (
             similarity.spread(made, size, NEAREST_STRETCHES),
-            _as_heard(run, similarity.spread(unheard, size, NEAREST_STRETCHES)),
+            _requantised(run, similarity.spread(held_out_samples, size, NEAREST_STRETCHES)),
         )
     ]
     likeness = similarity.nearest(np.concatenate(sounding), corpus.samples("train"))

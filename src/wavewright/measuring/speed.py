@@ -1,4 +1,4 @@
-"""How fast models play: beside torch's own stepping, and beside what the machine could do at best, in one run."""
+"""Measure how fast models play, compared with torch's own stepping and with the machine's limits, in one run."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,15 +19,15 @@ ROUNDS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """Speed of one way of playing a model; see docs/engine.md.
+    """The speed of one way of playing a model (docs/engine.md).
 
     Attributes:
         samples_per_second: of all streams together, the best of a few rounds.
-        times_real_time: the same over the sample rate.
-        times_torch: over torch stepping as many streams on one thread; none where torch is not installed.
-        of_limit: over the tighter of two bounds, measured in the same run: how often this machine's threads can read
-            that many bytes of weights from their caches, and their float32 multiply-add peak. int8 adds in integers,
-            of which there can be more a second than of floats.
+        times_real_time: samples_per_second over the sample rate.
+        times_torch: samples_per_second over torch's, for as many streams on one thread. None without torch.
+        of_limit: samples_per_second over the tighter of two limits, measured in the same run. One is how often this
+            machine's threads can read the weights from their caches, the other their float32 multiply-add peak. int8
+            can exceed 1, since integers are added faster than floats.
     """
 
     model: str
@@ -43,7 +43,7 @@ class Row:
 
 
 def random_weights(config: ModelConfig) -> dict[str, NDArray[np.float32]]:
-    """Return weights for what depends on their number only."""
+    """Return random weights, for measures that do not depend on the weights' values."""
     rng = np.random.default_rng(0)
     weights = {}
     for name, shape in config.shapes():
@@ -67,13 +67,13 @@ def bench(
 
     Args:
         config: the model's name and fields.
-        weights: by their names in a model file.
-        preset: what to call it.
-        rate: of real time, in Hz.
-        threads: numbers of them to try.
-        streams: numbers of them to try.
-        precisions: to try.
-        seconds: how long to play for each figure.
+        weights: weights by their names in a model file.
+        preset: name of the model in the rows.
+        rate: sample rate of real time, in Hz.
+        threads: numbers of threads to try.
+        streams: numbers of streams to try.
+        precisions: precisions to try.
+        seconds: seconds to play for each figure.
     """
     torch_speed = {count: _torch(config, weights, count, seconds) for count in streams}
     for count, speed in torch_speed.items():
@@ -102,7 +102,7 @@ def bench(
 
 
 def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> float:
-    """Samples per second of all streams: the best of a few rounds that together last about `seconds`."""
+    """Return samples per second of all streams, the best of a few rounds that together last about `seconds`."""
     block = 1
     while True:  # until a round is long enough to be measured
         start = time.perf_counter()

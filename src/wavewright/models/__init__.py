@@ -1,4 +1,4 @@
-"""The registry of models: a folder each, named here once. No torch until a model is built."""
+"""The registry of models. Each has a folder of its own and is named here once. Only building a model imports torch."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def configure(name: str, **fields: Any) -> ModelConfig:
 
 
 def build(name: str, **fields: Any) -> "Model[Any]":
-    """Return a model with fresh weights, such as `build("wavenet", blocks=4, layers=10)`; torch's seed decides them.
+    """Return a model with fresh weights, such as `build("wavenet", blocks=4, layers=10)`. Torch's seed decides them.
 
     Raises:
         ConfigError: an unknown name or field, or values that contradict one another.

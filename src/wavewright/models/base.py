@@ -1,14 +1,14 @@
-"""The contract that every model keeps. `B` streams, `T` samples, `Q` levels; codes are integers in [0, Q).
+"""The contract of every model, with `B` streams, `T` samples and `Q` levels. Codes are integers in [0, Q).
 
     state = model.initial_state(B)
     logits, state = model(codes, state)       # codes (B, T) -> logits (B, T, Q); position t predicts sample t + 1
     logits, state = model.step(code, state)   # code (B,)    -> logits (B, Q)
 
-Any T from 1 up: forward over a whole sequence equals forward over any chunking of it equals `step` repeated, state
-and all. Everything that a stream remembers is in its state; a module holds nothing mutable but parameters.
+T is 1 or more. Forward over a whole sequence gives the same logits and state as forward over any chunks of it, and as
+`step` repeated. The whole memory of a stream is in its state. A module holds nothing mutable but parameters.
 
-The first code of a stream is the silence code, which predicts its first sample; so a section of S samples is S inputs
-(silence, then all but its last sample) and S targets, and every sample of it is predicted exactly once.
+The first code of a stream is the silence code, which predicts the first sample. A section of S samples is thus S inputs
+(silence, then all samples but the last) and S targets, and every sample is predicted exactly once.
 """
 
 import dataclasses
@@ -25,10 +25,10 @@ from wavewright.errors import ConfigError
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A plain dataclass of tensors (or tuples of them). The batch is dimension 0; a clock has no dimensions."""
+    """A dataclass of tensors or tuples of tensors. The batch is dimension 0, and a clock has no dimensions."""
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """The state with `function` applied to every tensor that has a batch; clocks stay as they are."""
+        """Apply `function` to every tensor that has a batch. Clocks stay as they are."""
 
         def apply(value: Any) -> Any:
             if isinstance(value, tuple):
@@ -38,17 +38,19 @@ class State:
         return type(self)(*(apply(getattr(self, field.name)) for field in dataclasses.fields(self)))
 
     def detach(self) -> Self:
-        """The same values, cut off from the graph, where truncated BPTT truncates, and from the memory of a window's
-        activations, of which a state is a few views: a view would keep them all until the next step.
+        """Return a copy of the values, detached from the graph, where truncated BPTT truncates.
+
+        The copy shares no memory. A state consists of views of a window's activations, and a view would keep all of
+        them until the next step.
         """
         return self.map(lambda tensor: tensor.detach().clone(memory_format=torch.contiguous_format))
 
     def clone(self) -> Self:
-        """A copy that shares no memory: to fork a stream."""
+        """Return a copy that shares no memory, with which to fork a stream."""
         return self.map(Tensor.clone)
 
     def flat(self) -> dict[str, Tensor]:
-        """Every tensor under its name, such as `hidden.0`: to save."""
+        """Return every tensor under its name, such as `hidden.0`, for saving."""
         named: dict[str, Tensor] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -57,7 +59,7 @@ class State:
         return named
 
     def unflatten(self, named: dict[str, Tensor]) -> Self:
-        """The state of this one's structure with the tensors of `named`, as `flat` gave them."""
+        """Return a state of the same structure with the tensors of `named`, as from `flat`."""
         values: list[Tensor | tuple[Tensor, ...]] = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -78,29 +80,29 @@ class Model(nn.Module, Generic[S]):
 
     @property
     def name(self) -> str:
-        """What users call the model."""
+        """Name of the model for users."""
         name: str = self.config.name
         return name
 
     @property
     def receptive_field(self) -> float:
-        """How many past samples can reach a prediction; infinite for recurrent models."""
+        """Number of past samples that can reach a prediction, infinite for recurrent models."""
         return math.inf
 
     @abstractmethod
     def initial_state(self, batch: int) -> S:
-        """The state of `batch` streams that have heard nothing but silence."""
+        """Return the state of `batch` streams after endless silence."""
 
     @abstractmethod
     def predict(self, codes: Tensor, state: S) -> tuple[Tensor, S]:
-        """What `forward` does, for codes that have been checked: (B, T) -> (B, T, Q) and the state after them."""
+        """Do what `forward` does, for codes that have been checked: (B, T) -> (B, T, Q) and the next state."""
 
     def forward(self, codes: Tensor, state: S | None = None, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Logits for the sample after each of `codes`, and the state after the last.
+        """Return logits for the sample after each of `codes`, and the state after the last.
 
         Args:
             codes: (B, T) integers in [0, Q), T >= 1.
-            state: where the streams stand; none means their beginning.
+            state: state of the streams. None means the initial state.
             condition: none of today's models takes one.
 
         Returns:
@@ -113,15 +115,15 @@ class Model(nn.Module, Generic[S]):
 
     @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Return logits (B, Q) for the sample after `codes` (B,), and the next state; arguments as in `forward`.
+        """Return logits (B, Q) for the sample after `codes` (B,), and the next state. Arguments are as in `forward`.
 
-        The state given is consumed: its memory may serve the next one. `clone()` it first to fork a stream.
+        The state given is consumed, since its memory may serve the next state. To fork a stream, `clone()` it first.
         """
         self._check(condition)
         return self.predict_one(codes, state)
 
     def predict_one(self, codes: Tensor, state: S) -> tuple[Tensor, S]:
-        """Do what `step` does, for arguments that have been checked; models override this where it can be faster."""
+        """Do what `step` does, for arguments that have been checked. Models override this to be faster."""
         logits, state = self.predict(codes[:, None], state)
         return logits[:, 0], state
 
@@ -130,20 +132,20 @@ class Model(nn.Module, Generic[S]):
             raise ConfigError(f"condition: {self.name} takes none; leave it out")
 
     def scalars(self, codes: Tensor) -> Tensor:
-        """Codes of any shape as numbers in (-1, 1), the centres of Q equal bins."""
+        """Return codes of any shape as numbers in (-1, 1), the centres of Q equal bins."""
         levels: int = self.config.q_levels
         return (2 * codes + 1).to(self.dtype) / levels - 1
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of the parameters."""
+        """Type of the parameters."""
         return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters are."""
+        """Device of the parameters."""
         return next(self.parameters()).device
 
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """Return the number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())

@@ -1,7 +1,7 @@
-"""What the configurations of all models share: the types of their fields, and the names and shapes of weights.
+"""The base of all models' configurations, the types of their fields, and the names and shapes of weights.
 
-A field is bounded by what no sensible model reaches. The bound keeps a slip of the keyboard, or a hostile file, from
-asking for more memory than there is. No torch here.
+Every field has a bound that no sensible model reaches. The bound keeps a typing mistake or a hostile file from asking
+for too much memory. No torch here.
 """
 
 from abc import ABC, abstractmethod
@@ -26,11 +26,11 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(ABC):
-    """The fields of a model; each model has a frozen, validated dataclass of its own, made with `STRICT`.
+    """The fields of a model. Each model has a frozen, validated dataclass of its own, made with `STRICT`.
 
     Attributes:
-        name: what users call the model.
-        presets: by their names, fields of a run configuration: `model`, `encoding` and `training`.
+        name: name of the model for users.
+        presets: fields of a run configuration (`model`, `encoding`, `training`) by the preset's name.
         q_levels: Q, the number of codes.
     """
 
@@ -39,7 +39,7 @@ class ModelConfig(ABC):
     q_levels: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the name and the fields, for JSON; `configure` takes them back."""
+        """Return the name and the fields as JSON values, which `configure` takes back."""
         return {"name": self.name, **vars(self)}
 
     @abstractmethod
@@ -48,19 +48,19 @@ class ModelConfig(ABC):
 
     @abstractmethod
     def shapes(self) -> Shapes:
-        """Yield the name and shape of every weight, as `state_dict` has them once weight norm is multiplied out.
+        """Yield the name and shape of every weight, as in `state_dict` with weight norm multiplied out.
 
-        They come one at a time: a configuration may ask for more weights than anyone has, which a reader sees at the
-        first that is missing.
+        A generator needs little memory, even for a hostile configuration with far too many weights. A reader stops at
+        the first missing weight.
         """
 
     @property
     def output(self) -> Softmax:
-        """How the model's last vector becomes a distribution over codes."""
+        """The distribution over codes that the model's last vector stands for."""
         return Softmax(self.q_levels)
 
     def multiplied_out(self) -> Self:
-        """Return the fields of the same model with every weight one plain tensor, as in files and the engine."""
+        """Return the fields of the same model with every weight one plain tensor, as in model files and the engine."""
         return self
 
 

@@ -1,4 +1,4 @@
-"""What the models are built from: a linear layer as TensorFlow starts it, and a recurrent layer with explicit state."""
+"""The layers that models share: a linear layer with TensorFlow's initial weights, and a recurrent layer."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from wavewright.models.config import Cell
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
-    """A linear layer with Glorot's uniform weights (the thesis's `xavier_initializer`) and a bias of zero."""
+    """Return a linear layer with Glorot's uniform weights (the thesis's `xavier_initializer`) and a bias of zero."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     nn.init.xavier_uniform_(layer.weight, gain)
     if bias:
@@ -18,10 +18,10 @@ def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -
 
 
 class Recurrent(nn.Module):
-    """One LSTM or GRU layer on torch's fused kernels, its state an argument.
+    """An LSTM or GRU layer on torch's fused kernels, with its state as an argument.
 
-    State: (B, S, H), where S is 2 for an LSTM (hidden, cell) and 1 for a GRU. An LSTM has one bias, as TensorFlow's;
-    a GRU needs two, since its reset gate acts on the second (Cho et al., arXiv:1406.1078, as cuDNN computes it).
+    The state is (B, S, H), where S is 2 for an LSTM (hidden, cell) and 1 for a GRU. An LSTM has one bias, as in
+    TensorFlow. A GRU needs two, since its reset gate acts on the second (Cho et al., arXiv:1406.1078, as in cuDNN).
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Recurrent(nn.Module):
             self.register_buffer("start", torch.zeros(shape), persistent=False)
 
     def initial_state(self, batch: int) -> Tensor:
-        """(B, S, H): zeros, or what was learned."""
+        """Return the initial state (B, S, H), zeros or learned."""
         return self.start.expand(batch, *self.start.shape)
 
     def forward(self, x: Tensor, state: Tensor, through: nn.Linear | None = None) -> tuple[Tensor, Tensor]:
-        """Outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` where it is given.
+        """Return outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` if given.
 
-        A whole sequence folds `through` into the input matrix: W (P x + p) + b = (W P) x + (W p + b), which for a
-        narrow x saves the widest product.
+        Over a sequence, `through` is folded into the input matrix, W (P x + p) + b = (W P) x + (W p + b). For a narrow
+        x, this saves the widest product.
         """
         if x.shape[1] == 1:
             return self._step(x if through is None else through(x), state)
@@ -77,7 +77,7 @@ class Recurrent(nn.Module):
         return y, torch.stack((h[0], c[0]), 1)
 
     def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One sample by plain matrix-vector products: the sequence kernels repack their weights at every call."""
+        """Compute one sample by matrix-vector products, since sequence kernels repack their weights at every call."""
         weights = (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias)
         if self.cell == "gru":
             h = torch.gru_cell(x[:, 0], state[:, 0], *weights)
@@ -87,7 +87,7 @@ class Recurrent(nn.Module):
 
 
 def normalise_weights(module: nn.Module) -> None:
-    """Split every matrix below `module`, embeddings apart, into length and direction, by rows (arXiv:1602.07868)."""
+    """Split every matrix below `module` but embeddings into length and direction, by rows (arXiv:1602.07868)."""
     for layer in list(module.modules()):
         if isinstance(layer, nn.Linear):
             weight_norm(layer, "weight")
@@ -97,7 +97,7 @@ def normalise_weights(module: nn.Module) -> None:
 
 
 def multiply_out(module: nn.Module) -> None:
-    """Undo `normalise_weights`: every matrix below `module` is a plain parameter again, of the same value."""
+    """Undo `normalise_weights`, so that every matrix below `module` is a plain parameter of the same value."""
     for layer in list(module.modules()):
         for weight in ("weight", "input_weight", "hidden_weight"):
             if is_parametrized(layer, weight):

@@ -1,4 +1,4 @@
-"""How a model's last vector becomes a distribution over codes: its size, loss, entropy and draw are here alone."""
+"""Turn a model's last vector into a distribution over codes, with its size, loss, entropy and draw."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from wavewright.sampling import Controls
 if TYPE_CHECKING:
     from torch import Tensor
 
-IGNORED = -1  # the target of a place where there is no sample
+IGNORED = -1  # the target where there is no sample
 
 
 @dataclass(frozen=True)
@@ -20,20 +20,20 @@ class Softmax:
     """One logit for each of Q codes.
 
     Attributes:
-        q_levels: Q.
+        q_levels: Q, the number of codes.
     """
 
     q_levels: int
 
     @property
     def size(self) -> int:
-        """How many numbers a model gives for each sample."""
+        """Number of values that a model gives for each sample."""
         return self.q_levels
 
     def loss(self, logits: "Tensor", targets: "Tensor", reduction: Literal["none", "sum"] = "none") -> "Tensor":
-        """Return the cross-entropy in nats of logits (B, T, Q) against codes (B, T): (B, T), or () for their sum.
+        """Return the cross-entropy in nats of logits (B, T, Q) against codes (B, T), as (B, T) or as a sum ().
 
-        Places whose target is IGNORED have 0.
+        Where the target is IGNORED, the cross-entropy is 0.
         """
         from torch.nn import functional
 
@@ -76,14 +76,14 @@ class Softmax:
             weights = _keep_likeliest(weights, controls.top_k, controls.top_p)
         cumulative = np.cumsum(weights, 1)
         code = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(1)
-        last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, 1)  # where rounding would step past the end
+        last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, 1)  # rounding must not go past the last code
         return np.minimum(code, last)
 
 
 def _keep_likeliest(weights: NDArray[np.float64], top_k: Any, top_p: Any) -> NDArray[np.float64]:
     order = np.argsort(-weights, 1, kind="stable")
     ranked = np.take_along_axis(weights, order, 1)
-    together = np.cumsum(ranked, 1)  # in order, as the engine sums
+    together = np.cumsum(ranked, 1)  # summed in the engine's order
     count = min(top_k or weights.shape[1], weights.shape[1])
     keep = np.broadcast_to(np.arange(weights.shape[1]) < count, weights.shape)
     if top_p is not None and top_p < 1:

@@ -1,1 +1,1 @@
-"""Both back ends, streams, takes and live sound."""
+"""Play trained models: both back ends, streams, takes and live sound."""

@@ -1,4 +1,4 @@
-"""A trained model to one file, with a pair of codes and logits by which every player of it can be checked."""
+"""Export a trained model to one file, with codes and logits by which any program that plays it can be checked."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,20 +17,20 @@ from wavewright.models.base import Model
 from wavewright.playing.torch_model import TorchModel, from_file
 from wavewright.playing.torch_player import one_thread
 
-TOLERANCE = 1e-4  # of a logit
+TOLERANCE = 1e-4  # greatest difference of a logit
 
 
 def export(run: TorchModel, out: Path, precision: Precision = "float32") -> ModelFile:
-    """Write a run as a model file, read it back and see that it plays the same.
+    """Write a run as a model file, read the file back and check that it gives the same logits.
 
     Args:
         run: a run or, to export it in another precision, a model file.
         out: a .safetensors file.
-        precision: of its matrices; see precision.py.
+        precision: precision of the weights (formats/precision.py).
 
     Raises:
         ConfigError: `out` is not a .safetensors file.
-        WavewrightError: it cannot be written, or what was written is not the model; `out` is then as it was.
+        WavewrightError: the file cannot be written, or does not hold the model. `out` then stays as it was.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out}: name a .safetensors file")
@@ -54,13 +54,13 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
 
 
 def parity_error(file: ModelFile) -> float:
-    """The greatest |difference| between the logits in a file and those of the torch model made from it."""
+    """Return the greatest |difference| between the logits in a file and those of the torch model made from it."""
     return float(np.abs(_logits(from_file(file).model, file.parity.codes) - file.parity.logits).max())
 
 
 @torch.inference_mode()
 def _logits(model: Model[Any], codes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Logits (T, Q) after each of codes (T,) of a stream that begins with them."""
+    """Return logits (T, Q) after each of the codes (T,) that begin a stream."""
     with one_thread():
         logits, _ = model(torch.from_numpy(codes).long()[None])
     return logits[0].numpy()

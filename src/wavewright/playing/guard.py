@@ -1,7 +1,7 @@
-"""Watches a stream while it is made: has it fallen silent, does it stick, has it turned to noise?
+"""Watch a stream while it is generated, and find where it falls silent, sticks or turns to noise.
 
-A model file does not say how its corpus sounds, so a block is compared with the stream's own healthy past, and only a
-long unbroken run of odd blocks is trouble: docs/generation.md has the measurements behind the numbers here.
+A model file does not say how its corpus sounds, so a block is compared with the stream's own healthy past. Only a long
+unbroken run of odd blocks is trouble. The numbers here were measured (docs/log/2026-11-26-guard-false-alarms.md).
 """
 
 from collections import deque
@@ -17,16 +17,16 @@ from wavewright.quantize import Quantizer
 BLOCK = 2048  # samples that are judged together
 
 PAST = 30.0  # seconds of healthy blocks to compare with
-WARM = 2.0  # seconds of them from which comparing means something
-PATIENCE = {"silent": 10.0, "stuck": 2.0, "noise": 2.0}  # seconds of one fault that are trouble
-STILL = 0.3  # standard deviation of codes: nearly all are the same one
+WARM = 2.0  # least seconds of healthy blocks for a comparison
+PATIENCE = {"silent": 10.0, "stuck": 2.0, "noise": 2.0}  # seconds of one fault before the guard acts
+STILL = 0.3  # standard deviation of codes; below it nearly all codes are equal
 STILL_SHARE = 1 / 16  # of the past's median deviation
-QUIET = -55.0  # dBFS: quieter than any ten seconds of music at a common level
-FALL = 30.0  # dB below the past's median level
-MEAN = 0.1  # amplitude: no recording's silence has such an offset
+QUIET = -55.0  # dBFS; quieter than any ten seconds of music at a common loudness
+FALL = 30.0  # dB below the past's median loudness
+MEAN = 0.1  # amplitude; no recording's silence has such an offset
 FLAT = -6.0  # dB of spectral flatness; white noise has 0
-JUMP = 10.0  # dB that a noise's surprise is above the past's median
-COARSE = 2.0  # standard deviation of codes below which the quantiser's own noise is most of what there is
+JUMP = 10.0  # dB by which the surprise of noise is above the past's median
+COARSE = 2.0  # standard deviation of codes; below it the quantiser's own noise dominates
 FRAME = 256  # samples of a spectrum
 
 Fault = Literal["silent", "stuck", "noise"]
@@ -34,7 +34,7 @@ Fault = Literal["silent", "stuck", "noise"]
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is wrong, in words; for how many blocks; whether there is a healthy past to go back to."""
+    """A fault in words, its length in blocks, and whether there is a healthy past to roll back to."""
 
     what: str
     blocks: int
@@ -42,10 +42,17 @@ class Trouble:
 
 
 class Measures(NamedTuple):
-    """Of a block: standard deviation of its codes; level in dBFS and mean amplitude; surprise and flatness in dB.
+    """The measures of a block.
 
-    Spectral flatness is the geometric over the arithmetic mean of the power spectrum. By Kolmogorov's formula it is the
-    error of the best linear prediction of the next sample, as a share of the power; the surprise is that error itself.
+    Spectral flatness is the geometric over the arithmetic mean of the power spectrum. By Kolmogorov's formula, this is
+    the error of the best linear prediction of the next sample, as a share of the power. The surprise is that error.
+
+    Attributes:
+        spread: standard deviation of the codes.
+        level: loudness without the mean, in dBFS.
+        mean: mean amplitude.
+        surprise: error of the best linear prediction, in dB.
+        flatness: spectral flatness, in dB.
     """
 
     spread: float
@@ -57,16 +64,16 @@ class Measures(NamedTuple):
 
 NO_PAST = Measures(
     spread=0.0, level=-np.inf, mean=0.0, surprise=-np.inf, flatness=0.0
-)  # a block is then judged by itself
+)  # with these, a block is judged by itself
 
 
 def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
-    """Return the measures of codes (n,); n is FRAME or more."""
+    """Return the measures of codes (n,), where n is FRAME or more."""
     amplitude = quantizer.decode(codes).astype(np.float64)
     mean = amplitude.mean()
     centred = amplitude - mean
     frames = np.lib.stride_tricks.sliding_window_view(centred, FRAME)[:: FRAME // 2]
-    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))[:, 2:-1]  # without what is left of the mean
+    spectrum = np.abs(np.fft.rfft(frames * np.hanning(FRAME)))[:, 2:-1]  # without the lowest bins, which leak the mean
     power = np.square(spectrum).mean(0) + 1e-9
     surprise = np.log10(power).mean()
     flatness = surprise - np.log10(power.mean())
@@ -74,25 +81,25 @@ def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
 
 
 class GenerationGuard:
-    """Judges the blocks of one stream, in their order.
+    """A judge of the blocks of one stream, in their order.
 
     Args:
-        quantizer: of the codes.
-        rate: in Hz.
-        heard: codes (n,) of a recording that the stream goes on from: they are healthy.
+        quantizer: quantiser of the codes.
+        rate: sample rate, in Hz.
+        primed: codes (n,) of a recording that the stream continues, which count as healthy.
     """
 
-    def __init__(self, quantizer: Quantizer, rate: int, heard: NDArray[np.integer]) -> None:
+    def __init__(self, quantizer: Quantizer, rate: int, primed: NDArray[np.integer]) -> None:
         self._quantizer = quantizer
         self._rate = rate / BLOCK  # blocks a second
         self._past: deque[Measures] = deque(maxlen=round(PAST * self._rate) + 1)
         self._fault: Fault | None = None
         self._run = 0
-        for start in range(len(heard) % BLOCK, len(heard), BLOCK):
-            self._past.append(measure(heard[start : start + BLOCK], quantizer))
+        for start in range(len(primed) % BLOCK, len(primed), BLOCK):
+            self._past.append(measure(primed[start : start + BLOCK], quantizer))
 
     def judge(self, codes: NDArray[np.integer]) -> Trouble | None:
-        """The trouble that a block (BLOCK,) completes; with the next block another run begins."""
+        """Return the trouble that a block (BLOCK,) completes, or None. A new run begins after trouble."""
         block = measure(codes, self._quantizer)
         warm = len(self._past) >= WARM * self._rate
         fault = self._fault_of(block, warm)

@@ -1,6 +1,7 @@
-"""Sound as it is made: a WAV stream for a pipe, or the sound card.
+"""Play sound while it is generated, as a WAV stream for a pipe or through the sound card.
 
-Under guard, a stream that falls silent, sticks or turns to noise goes on in the present as from before (generate.play).
+Sound that was played cannot be taken back. After a fault, the generation guard therefore goes on from an earlier state
+without going back in time (stream.play).
 """
 
 import math
@@ -20,7 +21,7 @@ from wavewright.quantize import to_int16
 from wavewright.sampling import Controls
 
 ENDLESS = 1 << 62  # samples
-UNKNOWN = 0xFFFFFFFF  # the size that a WAV header gives where nobody knows it yet
+UNKNOWN = 0xFFFFFFFF  # the size in a WAV header that means "not known"
 
 
 def stream_wav(
@@ -33,7 +34,7 @@ def stream_wav(
     seed: int = 0,
     guard: bool = True,
 ) -> None:
-    """Write a 16-bit WAV to `out` as it is made; it ends early, and quietly, when nobody reads it any more.
+    """Write a 16-bit WAV to `out` while it is generated. If the reader closes the pipe, the stream ends without error.
 
     Raises:
         ConfigError: seconds or seed out of range.
@@ -48,7 +49,7 @@ def stream_wav(
             out.write(to_int16(block).tobytes())
             out.flush()
     except BrokenPipeError:
-        out.close = lambda: None  # type: ignore[method-assign]  # or Python complains of the pipe when it exits
+        out.close = lambda: None  # type: ignore[method-assign]  # else Python reports the closed pipe at exit
 
 
 def play_aloud(
@@ -60,7 +61,7 @@ def play_aloud(
     seed: int = 0,
     guard: bool = True,
 ) -> None:
-    """Play through the sound card.
+    """Play a model through the sound card.
 
     Raises:
         WavewrightError: sounddevice is not installed, or there is no sound card.
@@ -70,7 +71,7 @@ def play_aloud(
     samples = _samples(seconds, model.rate, seed)
     try:
         import sounddevice
-    except (ImportError, OSError) as error:  # OSError: it finds no PortAudio
+    except (ImportError, OSError) as error:  # OSError: sounddevice finds no PortAudio
         raise WavewrightError(
             f"playing needs sounddevice and PortAudio ({error}): pip install 'wavewright[play]',"
             " or pipe `wavewright generate MODEL --out -` into a player"
@@ -90,6 +91,6 @@ def _samples(seconds: float, rate: int, seed: int) -> int:
 
 
 def _amplitudes(model: Playable, samples: int, prime: Path | None, **options: Any) -> Iterator[NDArray[np.float32]]:
-    heard = prime_codes(model, prime) if prime else None
-    for codes in play(model, samples, prime=heard, live=True, **options):
+    primed = prime_codes(model, prime) if prime else None
+    for codes in play(model, samples, prime=primed, live=True, **options):
         yield model.quantizer.decode(codes[0])

@@ -1,4 +1,4 @@
-"""A model for the native engine: to play, to stream, to score. No torch."""
+"""Play, stream and score a model with the native engine. No torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class NativeModel(Playable):
 
     Attributes:
         weights: see ModelFile.
-        precision: in which they are played.
+        precision: precision in which the engine plays.
         threads: see Engine.
     """
 
@@ -45,16 +45,16 @@ class NativeModel(Playable):
         )
 
     def stream(self, block: int = 512, *, seed: int = 0, **settings: Any) -> Iterator[NDArray[np.float32]]:
-        """Sound without end: blocks (block,) of amplitudes in (-1, 1), at `rate`.
+        """Yield sound without end in blocks (block,) of amplitudes in (-1, 1), at `rate`.
 
-        `settings` are the fields of Controls, each one value.
+        `settings` are the fields of Controls, each a single value.
         """
         player, controls = self.player(seed=seed), Controls(**settings)
         while True:
             yield self.quantizer.decode(player.generate(block, controls)[0])
 
     def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
-        """See Playable; as `scoring.score`, with the engine's logits."""
+        """See Playable. Does the same as `scoring.score`, with the engine's logits."""
         batches = Batches(
             samples,
             sections,

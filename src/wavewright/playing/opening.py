@@ -1,4 +1,4 @@
-"""Opens trained models, runs and model files alike. Only this module knows both back ends."""
+"""Open trained models from run folders and model files. Only this module knows both back ends."""
 
 import logging
 from pathlib import Path
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 def shipped(path: Path) -> Path:
-    """The file of the model in the package (`piano`, see data/README.md), where `path` is just its name.
+    """Return the file of the model in the package (`piano`, see data/README.md) if `path` is just its name.
 
-    A run or file of that name here goes before; a folder of recordings, or an experiment's, does not.
+    A run or a file of that name in the current folder takes precedence, but no other folder does.
     """
     own = Path(__file__).parents[1] / "data" / f"{path}.safetensors"
     theirs = path.is_file() or (path / "config.json").exists()
@@ -31,15 +31,15 @@ def shipped(path: Path) -> Path:
 
 
 def load(path: Path | str, *, precision: Precision | None = None, threads: int | None = None) -> NativeModel:
-    """A model file, ready to be played.
+    """Load a model file for the engine.
 
     Args:
-        path: a .safetensors file that `wavewright export` made; `piano` comes with the package.
-        precision: in which to play it; none means the file's own.
+        path: a .safetensors file that `wavewright export` made. `piano` comes with the package.
+        precision: precision to play in. None means the file's own.
         threads: see Engine.
 
     Raises:
-        ModelFileError: it is not one, or damaged.
+        ModelFileError: the file is no model file, or is damaged.
     """
     file = model_file.load(shipped(Path(path)))
     facts = {name: getattr(file, name) for name in ModelFacts.__dataclass_fields__}
@@ -51,16 +51,16 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
 def open_model(
     path: Path, which: str = "best", *, engine: Literal["auto", "native", "torch"] = "auto", device: str = "auto"
 ) -> Playable:
-    """Open a run folder or a model file with the back end asked for; `auto` is the engine where it can be had.
+    """Open a run folder or a model file with the back end asked for.
 
     Args:
-        path: of the run or the file; `piano` comes with the package.
-        which: checkpoint of a run: `best`, `last` or a step.
-        engine: `native` needs torch only to read a run folder.
-        device: torch's; the engine plays on the CPU.
+        path: a run folder or a model file. `piano` comes with the package.
+        which: checkpoint of a run: `best`, `last` or a step number.
+        engine: back end. `auto` is the engine where it is built. `native` needs torch only to read a run folder.
+        device: device for torch. The engine plays on the CPU.
 
     Raises:
-        WavewrightError: no such model, a damaged one, or a back end that cannot be had.
+        WavewrightError: there is no such model, the model is damaged, or the back end is not available.
     """
     path = shipped(path)
     on_cpu = device in ("auto", "cpu")
@@ -80,17 +80,17 @@ def open_model(
 
 
 def to_native(run: "TorchModel") -> NativeModel:
-    """The same model for the engine."""
+    """Return the model of `run` for the engine."""
     config, model = run.plain_model()
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
     return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
 
 
 def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":
-    """Open a run with its `best` or `last` checkpoint or that of a step, or a model file (.safetensors), which has one.
+    """Open a model for torch, from a model file or from the checkpoint `which` of a run (`best`, `last` or a step).
 
     Raises:
-        WavewrightError: no run, no such checkpoint, or a damaged one; a model file that cannot be used.
+        WavewrightError: there is no such run or checkpoint, or the checkpoint or model file is damaged.
     """
     need_torch()
     from wavewright.devices import choose_device

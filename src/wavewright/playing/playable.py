@@ -1,4 +1,4 @@
-"""What can be played (`Playable`) and what plays it (`Player`): the two back ends keep these contracts."""
+"""The contracts of both back ends: `Playable`, a model that can be played, and `Player`, which plays it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ DEFAULT = Controls()  # the model's own distribution
 
 
 class Player(Protocol):
-    """Streams of one model that begin in silence: torch's (torch_player.py), or the native engine's (engine.py)."""
+    """Streams of one model that begin in silence, in torch (torch_player.py) or in the engine (engine.py)."""
 
     def prime(self, codes: NDArray[np.integer]) -> None:
-        """Hear codes (streams, n), or (n,) for all streams."""
+        """Read codes (streams, n), or (n,) for all streams."""
 
     def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.integer]:
-        """Return new codes (streams, samples); a curve in `controls` has a value for each of them.
+        """Return new codes (streams, samples). A curve in `controls` has a value for each sample.
 
         Raises:
             ConfigError: a curve is too short.
@@ -30,27 +30,27 @@ class Player(Protocol):
 
 @dataclass(frozen=True)
 class Playable(ModelFacts, ABC):
-    """A trained model with a back end to play it: `TorchModel` with torch, `NativeModel` with the engine.
+    """A trained model with a back end, torch (`TorchModel`) or the engine (`NativeModel`).
 
     Attributes:
-        path: of the run's folder or the model file.
+        path: the run's folder or the model file.
     """
 
     path: Path
 
     @property
     def step(self) -> int:
-        """That of its checkpoint."""
+        """Step of the checkpoint."""
         return self.training.step
 
     @abstractmethod
     def player(self, streams: int = 1, seed: int = 0) -> Player:
-        """Streams that begin in silence; stream k is the same whatever their number."""
+        """Return a player of streams that begin in silence. Stream k does not depend on their number."""
 
     @abstractmethod
     def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The nats of each section (S, 2) of samples, (S,), with true state carried through it."""
+        """Return the nats (S,) of each section (S, 2) of samples, with the true state carried through the section."""
 
     @abstractmethod
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """The bits (B, T) of the distributions from which codes (B, T), heard from silence on, would be drawn."""
+        """Return the entropy in bits (B, T) of each code's distribution, for codes (B, T) that begin after silence."""

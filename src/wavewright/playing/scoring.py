@@ -1,4 +1,4 @@
-"""What a torch model thinks of given samples: nats, over all processes, and entropy."""
+"""Score given samples with a torch model, in nats over all processes, and measure its entropy."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from wavewright.models.base import Model
 from wavewright.quantize import Quantizer, silence
 
 SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
-EXCERPTS = 8  # places that a validation hears at least, where there are as many sections
+EXCERPTS = 8  # least number of places that a validation reads, where there are as many sections
 SCORE_LANES = 16
 
 
 def excerpts(sections: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-    """Stretches (n, 2) of about so many samples in all: the beginnings of EXCERPTS or more of the sections (S, 2).
+    """Return stretches (n, 2) of about `samples` samples in all, from the start of EXCERPTS or more sections (S, 2).
 
-    All of the sections where they hold no more than that. A few long ones would tell of a few places only.
+    Sections with no more samples than that are returned whole. A few long stretches would cover only a few places.
     """
     total = (sections[:, 1] - sections[:, 0]).sum()
     if samples >= total:
@@ -40,9 +40,9 @@ def score(
     rank: int = 0,
     world: int = 1,
 ) -> NDArray[np.float64]:
-    """The nats of each section, (S,), summed over its samples, with true state carried through it.
+    """Return the nats (S,) of each section, summed over its samples, with the true state carried through the section.
 
-    With several processes each scores its lanes, and all return the whole.
+    With several processes, each scores its own lanes, and all return the whole.
     """
     batches = Batches(
         samples,
@@ -68,11 +68,11 @@ def score(
 
 @torch.no_grad()
 def entropy(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The bits (B, T) of the distributions from which codes (B, T), heard from silence on, would be drawn."""
-    heard = np.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=silence(model.config.q_levels))
+    """Return the entropy in bits (B, T) of each code's distribution, for codes (B, T) that begin after silence."""
+    inputs = np.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=silence(model.config.q_levels))
     bits, state = [], None
-    for start in range(0, heard.shape[1], SCORE_LENGTH):
-        block = torch.from_numpy(heard[:, start : start + SCORE_LENGTH]).long().to(model.device)
+    for start in range(0, inputs.shape[1], SCORE_LENGTH):
+        block = torch.from_numpy(inputs[:, start : start + SCORE_LENGTH]).long().to(model.device)
         logits, state = model(block, state)
         bits.append(model.config.output.entropy(logits.float().cpu().numpy()))
     return np.concatenate(bits, 1)

@@ -1,4 +1,4 @@
-"""Codes of a model, a block at a time, guarded or raw: memory does not grow with length."""
+"""Generate codes a block at a time, with or without the generation guard. Memory does not grow with length."""
 
 import logging
 from collections import deque
@@ -15,10 +15,10 @@ from wavewright.sampling import Controls
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 3  # redraws of one trouble, each going back a second further
-RECOVERED = 10.0  # healthy seconds after a redraw that make the next trouble another one
-HEARD = 3.0  # seconds that a redraw's player hears first
-HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds that redraws can go back in all, and one
+ATTEMPTS = 3  # redraws of one fault, each rolling back a second further
+RECOVERED = 10.0  # healthy seconds after a redraw, after which the next fault is a new one
+CONTEXT = 3.0  # seconds of earlier sound with which a redraw's player is primed
+HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds that redraws can roll back, plus one
 
 
 def stream(
@@ -30,10 +30,10 @@ def stream(
     """Yield blocks of new codes (streams, up to BLOCK), `samples` in all.
 
     Args:
-        player: streams to go on with.
-        samples: how many to make.
-        controls: how codes are drawn; its curves have a value for each of `samples`.
-        prime: blocks of codes to hear first, (n,) for all streams or (streams, n).
+        player: player of the streams.
+        samples: number of samples to generate in each stream.
+        controls: how codes are drawn. A curve has a value for each of `samples`.
+        prime: blocks of codes to read first, (n,) for all streams or (streams, n).
     """
     for block in prime or ():
         player.prime(block)
@@ -54,29 +54,29 @@ def play(
     live: bool = False,
     advance: Advance = ignore,
 ) -> Iterator[NDArray[np.integer]]:
-    """`stream`, of whose streams one that falls silent, sticks or turns to noise is rolled back and drawn again.
+    """Yield blocks of new codes like `stream`, and roll back and redraw a stream that goes wrong.
 
-    A stream that never does has the codes of `stream`. After a Ctrl-C while a block is made comes what was held back,
-    then KeyboardInterrupt.
+    A stream goes wrong when it falls silent, sticks or turns to noise. Healthy streams are identical to those of
+    `stream`. After Ctrl-C, the blocks held back are yielded before KeyboardInterrupt is raised.
 
     Args:
-        model: whose streams.
-        samples: how many to make.
-        count: streams; stream k is the same whatever their number.
-        seed: decides every stream, and what is drawn in place of trouble.
+        model: model to play.
+        samples: number of samples to generate in each stream.
+        count: number of streams. Stream k does not depend on it.
+        seed: decides every stream and every redraw.
         controls: see `stream`.
-        prime: blocks of codes (n,) that all streams hear first.
-        guard: off is `stream` itself.
-        live: yield blocks as soon as they are made, so that what was heard stays and a redraw goes on in the present.
-            Else they are held back for HELD seconds, as far as redraws can go back.
-        advance: told of the samples of every block when it is made.
+        prime: blocks of codes (n,) that all streams read first.
+        guard: False gives the same as `stream`.
+        live: yield blocks as soon as they are made. A redraw then replaces only what follows. Otherwise, blocks are
+            held back for HELD seconds, as far as redraws can roll back.
+        advance: called with the samples of every block when it is made.
     """
     player = model.player(count, seed)
-    heard = np.zeros(0, np.int64)
+    primed = np.zeros(0, np.int64)
     for block in prime or ():
         player.prime(block)
-        heard = np.concatenate((heard, block))[-round(PAST * model.rate) :]
-    takes = [_Take(model, k, seed, controls, live, guard, heard) for k in range(count)]
+        primed = np.concatenate((primed, block))[-round(PAST * model.rate) :]
+    takes = [_Take(model, k, seed, controls, live, guard, primed) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
     try:
         for start in range(0, samples, BLOCK):
@@ -95,7 +95,7 @@ def play(
 
 @dataclass
 class _Take:
-    """A stream under guard: what it played last, what of that is held back, and who plays it once it was redrawn."""
+    """A stream under guard, with its last blocks, the blocks held back, and its own player after a redraw."""
 
     model: Playable
     number: int
@@ -103,20 +103,20 @@ class _Take:
     controls: Controls
     live: bool
     guard: bool
-    heard: InitVar[NDArray[np.integer]]
+    primed: InitVar[NDArray[np.integer]]
 
-    def __post_init__(self, heard: NDArray[np.integer]) -> None:
+    def __post_init__(self, primed: NDArray[np.integer]) -> None:
         model = self.model
         self.own: Player | None = None
         self.held: deque[NDArray[np.integer]] = deque()
-        self._guard = GenerationGuard(model.quantizer, model.rate, heard) if self.guard else None
-        self._played = deque([heard], maxlen=round((HELD + HEARD) * model.rate / BLOCK) + 1)
+        self._guard = GenerationGuard(model.quantizer, model.rate, primed) if self.guard else None
+        self._played = deque([primed], maxlen=round((HELD + CONTEXT) * model.rate / BLOCK) + 1)
         self._made = 0  # blocks, without those rolled back
         self._redraws = 0
-        self._attempts, self._cut = 0, 0  # redraws of this trouble; where the last one began
+        self._attempts, self._cut = 0, 0  # redraws of this fault, and the block where the last redraw began
 
     def go_on(self, size: int, common: NDArray[np.integer]) -> None:
-        """One block more, from `common` (streams, size) or its own player, and again what a redraw rolled back."""
+        """Add a block from `common` (streams, size) or the own player, and replace the blocks that are rolled back."""
         wanted = len(self.held) + 1
         if self.own is None:
             self._add(common[self.number])
@@ -149,7 +149,7 @@ class _Take:
         return f"{ATTEMPTS} redraws did not help" if self._attempts > ATTEMPTS else ""
 
     def _redraw(self, back: int) -> str:
-        """Leave the last blocks to a new player, which has heard what was before them; what was done, in words."""
+        """Roll back the last blocks, prime a new player with the sound before them, and return a description."""
         place = self._made - back
         for _ in range(back):
             self._played.pop()
@@ -160,9 +160,9 @@ class _Take:
         self._redraws += 1
         seed = np.random.SeedSequence([self.seed, self.number, self._redraws]).generate_state(1, np.uint64)
         self.own = self.model.player(1, int(seed[0]))
-        heard = np.concatenate(self._played)[-round(HEARD * self.model.rate) :]
-        if len(heard):
-            self.own.prime(heard)
+        context = np.concatenate(self._played)[-round(CONTEXT * self.model.rate) :]
+        if len(context):
+            self.own.prime(context)
         return f"{'goes on as from' if self.live else 'back to'} {self._time(place)} and drawn again"
 
     def _time(self, blocks: int) -> str:
@@ -170,6 +170,6 @@ class _Take:
 
 
 def _given(takes: list[_Take], most: int) -> Iterator[NDArray[np.integer]]:
-    """The oldest blocks of which the takes hold back more than `most`, which are fewer from then on."""
+    """Yield the oldest blocks until each take holds back at most `most`."""
     while all(len(take.held) > most for take in takes):
         yield np.stack([take.held.popleft() for take in takes])

@@ -1,4 +1,4 @@
-"""Takes: generated sound written to WAV files, a block at a time, with what made it in their metadata."""
+"""Write takes, generated sounds in WAV files with their origin in the metadata, a block at a time."""
 
 import contextlib
 import importlib.metadata
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Take:
-    """A file of generated sound: RMS in dB below full scale, and mean amplitude."""
+    """A file of generated sound, with its RMS in dBFS and its mean amplitude."""
 
     path: Path
     seconds: float
@@ -36,10 +36,10 @@ class Take:
 
 
 def prime_codes(run: Playable, audio: Path) -> Iterator[NDArray[np.int64]]:
-    """Blocks (n,) of a recording's codes, resampled and levelled as the run's corpus was.
+    """Yield blocks (n,) of a recording's codes, resampled and levelled like the run's corpus.
 
     Raises:
-        AudioError: it cannot be read whole.
+        AudioError: the recording cannot be read whole.
     """
     for amplitude in audio_like_corpus(audio, run.levelling):
         yield run.quantizer.encode(amplitude)
@@ -59,12 +59,12 @@ def record(
 ) -> list[Take]:
     """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
 
-    A take primed with a recording holds what comes after it. `guard`: see generate.play.
+    A take primed with a recording holds only what follows the recording. For `guard`, see stream.play.
 
     Raises:
-        ConfigError: seconds, count or seed out of range; `out` is not a .wav file.
+        ConfigError: seconds, count or seed is out of range, or `out` is not a .wav file.
         AudioError: `prime` cannot be read whole.
-        KeyboardInterrupt: Ctrl-C was pressed; the files hold what there was until then.
+        KeyboardInterrupt: Ctrl-C was pressed. The files hold the sound generated until then.
     """
     samples = _checked(run, out, seconds, count, seed)
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
@@ -86,7 +86,7 @@ def record(
             file.software = f"wavewright {importlib.metadata.version('wavewright')}"
             file.comment = json.dumps({**facts, "take": i + 1})
             files.append(stack.enter_context(file))
-        heard = prime_codes(run, prime) if prime else None
+        primed = prime_codes(run, prime) if prime else None
         try:
             with progress("generating", samples) as advance:
                 blocks = play(
@@ -95,7 +95,7 @@ def record(
                     count=count,
                     seed=seed,
                     controls=controls,
-                    prime=heard,
+                    prime=primed,
                     guard=guard,
                     advance=advance,
                 )
@@ -113,10 +113,10 @@ def record(
 
 
 def samples_of(seconds: float, rate: int, seed: int) -> int:
-    """The samples of a take of finite length.
+    """Return the number of samples of a take of finite length.
 
     Raises:
-        ConfigError: seconds or seed out of range.
+        ConfigError: seconds or seed is out of range.
     """
     samples = round(seconds * rate) if 0 < seconds < math.inf else 0
     if samples < 1:
@@ -127,7 +127,7 @@ def samples_of(seconds: float, rate: int, seed: int) -> int:
 
 
 def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) -> int:
-    """The samples of a take, once all that `record` was asked for is found to be in range."""
+    """Return the number of samples of a take, after checking the arguments of `record`."""
     samples = samples_of(seconds, run.rate, seed)
     if count < 1:
         raise ConfigError(f"--count {count}: give 1 or more")
@@ -137,7 +137,7 @@ def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) ->
 
 
 class _Meter:
-    """Length, level and mean of what has gone by."""
+    """Length, RMS and mean of the samples so far."""
 
     def __init__(self) -> None:
         self.count, self.total, self.squares = 0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The torch back end: a trained model that torch plays, on any device."""
+"""The torch back end, in which torch plays a trained model on any device."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -26,7 +26,7 @@ class TorchModel(Playable):
     """A model that torch plays.
 
     Attributes:
-        model: in evaluation mode, on the device asked for.
+        model: torch module in evaluation mode, on the device asked for.
     """
 
     model: Model[Any]
@@ -44,7 +44,7 @@ class TorchModel(Playable):
         return scoring.entropy(self.model, codes)
 
     def plain_model(self) -> tuple[ModelConfig, Model[Any]]:
-        """A copy in float32 on the CPU with weight norm multiplied out, as files and the engine have it."""
+        """Return a copy in float32 on the CPU with weight norm multiplied out, as in model files and the engine."""
         model = deepcopy(self.model).float().cpu()
         multiply_out(model)
         return self.config.multiplied_out(), model
@@ -60,10 +60,10 @@ def from_file(file: ModelFile, device: torch.device | None = None) -> TorchModel
 def with_weights(
     config: ModelConfig, weights: Mapping[str, Tensor], where: Path, device: torch.device | None
 ) -> Model[Any]:
-    """Return the model of `config` with these weights, to play.
+    """Return the model of `config` with these weights, in evaluation mode.
 
     Raises:
-        WavewrightError: they are not the model's; the line names `where` they are from.
+        WavewrightError: the weights do not fit the model. The line names `where` they come from.
     """
     model = config.build()
     try:

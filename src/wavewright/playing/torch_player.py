@@ -1,4 +1,4 @@
-"""Streams of a torch model, stepped by torch: the plain way to play, on any device, and what the engine must equal."""
+"""Play streams of a torch model by stepping it in torch, on any device. The engine must draw the same codes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +14,12 @@ from wavewright.playing.playable import DEFAULT
 from wavewright.quantize import silence
 from wavewright.sampling import Controls, Uniforms
 
-PRIME_BLOCK = 8192  # samples at once, at most
+PRIME_BLOCK = 8192  # most samples at once
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: a step is too small to share, above all with other programs on the machine."""
+    """Let torch compute on one thread, since a step is too small to share, above all on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -29,12 +29,12 @@ def one_thread() -> Iterator[None]:
 
 
 class TorchPlayer:
-    """A `Player`.
+    """A `Player` of a torch model.
 
     Args:
-        model: on any device.
-        streams: how many takes to make side by side; each equals the same take made alone.
-        seed: decides every take.
+        model: torch module on any device.
+        streams: number of streams side by side. Each equals the same stream alone.
+        seed: decides every stream.
     """
 
     def __init__(self, model: Model[Any], streams: int = 1, seed: int = 0) -> None:
@@ -48,13 +48,13 @@ class TorchPlayer:
     @one_thread()
     @torch.inference_mode()
     def prime(self, codes: NDArray[np.integer]) -> None:
-        """Hear codes (streams, n), or (n,) for all streams."""
+        """Read codes (streams, n), or (n,) for all streams."""
         block = np.broadcast_to(codes, (self.streams, codes.shape[-1]))
-        heard = np.concatenate((self._code[:, None], block), 1)
-        with parametrize.cached():  # weight norm: once, not at every step
-            for part in np.array_split(heard[:, :-1], -(-block.shape[1] // PRIME_BLOCK), 1):
+        inputs = np.concatenate((self._code[:, None], block), 1)
+        with parametrize.cached():  # compute weight norm once, not at every step
+            for part in np.array_split(inputs[:, :-1], -(-block.shape[1] // PRIME_BLOCK), 1):
                 _, self._state = self.model(torch.from_numpy(part).to(self.model.device), self._state)
-        self._code = heard[:, -1]
+        self._code = inputs[:, -1]
 
     @one_thread()
     @torch.inference_mode()

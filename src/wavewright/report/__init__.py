@@ -1,7 +1,7 @@
-"""`wavewright report`: experiments' folders as one page that needs nothing else, with the thesis beside ours.
+"""Turn experiments' folders into one page that needs no other file, with the thesis's results beside ours.
 
-`reading` checks the folders, `sections` and `learning` decide what is shown, `figures` and `drawing` draw it,
-`separate` writes it to files of their own as well.
+`reading` checks the folders, `sections` and `learning` decide what is shown, and `figures` and `drawing` draw it.
+`export` also writes the page's figures, sounds and numbers to files of their own.
 """
 
 import base64
@@ -16,20 +16,20 @@ from wavewright.errors import WavewrightError
 from wavewright.files import atomic_file
 
 ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
-NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that bring them
+NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that install each library
 
 
 def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dict[str, Any]:
-    """Write the page of some experiments to `out`, and say what is on it; the same folders give the same bytes.
+    """Write the page of some experiments to `out` and return a summary. The same folders give the same bytes.
 
-    Into `files`, where it is given, go the figures, sounds and numbers one by one: see `separate`.
+    Where the folder `files` is given, the figures, sounds and numbers are also written there one by one.
 
     Raises:
-        WavewrightError: a folder is no experiment or is damaged; a library is missing.
+        WavewrightError: a folder is no experiment or is damaged, or a library is missing.
     """
     _check_libraries()
     from wavewright.report import figures
-    from wavewright.report.export import separate
+    from wavewright.report.export import export
     from wavewright.report.reading import read
     from wavewright.report.sections import section
 
@@ -43,13 +43,13 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
     with atomic_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     if files:
-        separate(files, sampling, sections)
+        export(files, sampling, sections)
     return {
         "page": str(out),
         "bytes": len(page.encode()),
         "experiments": [experiment.header.experiment for experiment in experiments],
         "figures": len(sampling) + sum(len(group) for section in sections for group in section.figures),
-        "players": sum(len(sounds.players) for section in sections for sounds in section.sounds),
+        "players": sum(len(sounds.cards) for section in sections for sounds in section.sounds),
         "unfinished": [str(e.folder / "trials" / name) for e in experiments for name in e.unfinished],
     }
 
@@ -76,7 +76,7 @@ def _render(**parts: Any) -> str:
     template = environment.from_string(files.joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         **parts,
-        # Ours and the vendored player, which hold no "</script"; all that comes from a folder is escaped.
+        # Only our script and the vendored player are left as they are. Neither holds "</script".
         style=Markup(files.joinpath("style.css").read_text(encoding="utf-8")),
         scripts=[Markup(script) for script in scripts],
         hashes=[base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts],

@@ -1,6 +1,6 @@
-"""The kinds of picture: curves, waveforms, close-ups, bars, slices. Each is an SVG as a data URI, the same every time.
+"""Draw curves, waveforms, close-ups, bars and slices. Each picture is an SVG as a data URI, with the same bytes always.
 
-They are drawn for the width of a phone, on which they must be readable, and shown a little larger elsewhere.
+Pictures are drawn for the width of a phone, where they must be readable, and shown a little larger elsewhere.
 """
 
 import base64
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 WIDTH, HEIGHT = 4.6, 3.1  # inches
 COLUMNS = 600  # of a whole waveform
-# Okabe and Ito's colours, which those who confuse red and green can tell apart; yellow is too pale for lines.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. Their yellow is too pale for lines.
 BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK = (
     "#0072B2",
     "#D55E00",
@@ -56,7 +56,10 @@ class Line:
 
 
 def curves(lines: Sequence[Line], x: str, y: str, *, log_y: bool = False, marks: bool = False) -> str:
-    """Curves over one axis, `log_y` where they span enough for it; `marks` shows the points of short ones."""
+    """Draw curves over one axis.
+
+    `log_y` allows a logarithmic scale where the values span enough for one. `marks` shows the points.
+    """
 
     from matplotlib.ticker import LogLocator
 
@@ -78,7 +81,7 @@ def curves(lines: Sequence[Line], x: str, y: str, *, log_y: bool = False, marks:
 
 
 def waveforms(sounds: Sequence[tuple[str, Array]], rate: int) -> str:
-    """Whole sounds, one above the other, as the lowest and highest sample of each column."""
+    """Draw whole sounds, one above the other, as the lowest and highest sample of each column."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(len(sounds), 1, sharex=True, squeeze=False)[:, 0]
@@ -94,7 +97,7 @@ def waveforms(sounds: Sequence[tuple[str, Array]], rate: int) -> str:
 
 
 def close_up(sounds: Sequence[tuple[str, Array]], start: int) -> str:
-    """A few samples of each sound in one pair of axes; `start` is the number of the first."""
+    """Draw a few samples of each sound in one pair of axes, where `start` is the number of the first."""
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
@@ -109,7 +112,10 @@ def close_up(sounds: Sequence[tuple[str, Array]], start: int) -> str:
 
 
 def sampled(panels: Sequence[tuple[str, Array, Array, bool]], truth: tuple[Array, Array]) -> str:
-    """A sound (milliseconds, amplitudes) and what each panel keeps of it: points, or stairs if its last item is set."""
+    """Draw a sound (milliseconds, amplitudes), and in each panel the samples kept.
+
+    A panel is a name, times, amplitudes, and whether to draw stairs instead of points.
+    """
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(len(panels), 1, sharex=True)
@@ -130,7 +136,7 @@ def sampled(panels: Sequence[tuple[str, Array, Array, bool]], truth: tuple[Array
 
 
 def bars(values: Sequence[tuple[str, float]], x: str, theirs: Sequence[str] = ()) -> str:
-    """Horizontal bars, each with its value; those named in `theirs` in grey."""
+    """Draw horizontal bars, each with its value. The bars named in `theirs` are grey."""
 
     def draw(figure: Any) -> None:
         axis = figure.subplots()
@@ -148,7 +154,7 @@ def bars(values: Sequence[tuple[str, float]], x: str, theirs: Sequence[str] = ()
 
 
 def slices(parameters: Mapping[str, Sequence[Any]], values: Sequence[float], y: str) -> str:
-    """What each trial of a search came to, against each of its parameters; the least in another colour."""
+    """Draw the result of each trial of a search against each of its parameters, the lowest in another colour."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(len(parameters), 1, sharey=True, squeeze=False)[:, 0]
@@ -175,7 +181,7 @@ def slices(parameters: Mapping[str, Sequence[Any]], values: Sequence[float], y: 
 
 
 def envelope(samples: Array, columns: int) -> tuple[Array, Array]:
-    """The lowest and highest sample of each of `columns` stretches, or of each sample where there are fewer."""
+    """Return the lowest and the highest sample of each of `columns` stretches, or each sample where there are fewer."""
     parts = np.array_split(samples, min(columns, len(samples)))
     return np.array([part.min() for part in parts]), np.array([part.max() for part in parts])
 
@@ -193,12 +199,12 @@ def _svg(draw: Callable[[Any], None], height: float = HEIGHT) -> str:
 
 
 def data_uri(kind: str, content: bytes) -> str:
-    """Content inside its own address."""
+    """Return a URI that holds the content itself."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _span(values: Array) -> float:
-    """The largest over the smallest, gaps apart."""
+    """Return the largest value over the smallest, without gaps."""
     known = values[np.isfinite(values)]
     return float(known.max() / max(known.min(), 1e-9)) if len(known) else 1.0
 
@@ -210,7 +216,7 @@ def _ticks() -> Any:
 
 
 def _short(value: float) -> str:
-    """12000 as 12k, 3.5e6 as 3.5M."""
+    """Write 12000 as 12k and 3.5e6 as 3.5M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{letter}"

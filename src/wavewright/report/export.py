@@ -1,8 +1,8 @@
-"""What is on the page as files of their own: for a paper, a slide, another program.
+"""Write the page's contents as files of their own, for a paper, a slide or another program.
 
 FOLDER/figures/*.svg
 FOLDER/sounds/*.flac
-FOLDER/results.json     every table, caption, curve and result, and which file each picture and sound is
+FOLDER/results.json     every table, caption, curve and result, and the file of each picture and sound
 """
 
 import base64
@@ -19,11 +19,11 @@ from wavewright.report.page import Figure, Section, Table
 from wavewright.report.reading import Experiment, Trial
 
 FORMAT = 1
-NAME = 72  # characters of a file's name, without what tells equal ones apart
+NAME = 72  # characters of a file's name, without the number that makes equal names differ
 
 
-def separate(folder: Path, sampling: Sequence[Figure], sections: Sequence[Section]) -> None:
-    """Write them; files of an earlier page that this one replaces are overwritten, others stay."""
+def export(folder: Path, sampling: Sequence[Figure], sections: Sequence[Section]) -> None:
+    """Write the page's figures, sounds and numbers below `folder`. Other files there stay."""
     kept = _Kept(folder)
     write_json(
         folder / "results.json",
@@ -43,7 +43,7 @@ class _Kept:
     files: dict[str, str] = field(default_factory=dict)
 
     def file(self, kind: str, title: str, uri: str) -> str:
-        """Write what a data URI holds below `kind`, and tell its path from the folder; the same twice is one file."""
+        """Write a data URI's content below `kind` and return its path in the folder. Equal contents share a file."""
         suffix = {"figures": ".svg", "sounds": ".flac"}[kind]
         name = f"{kind}/{re.sub('[^a-z0-9.]+', '-', title.lower()).strip('-.')[:NAME]}"
         names = (f"{name}{tail}{suffix}" for tail in chain([""], (f"-{n}" for n in count(2))))
@@ -64,12 +64,12 @@ def _section(kept: _Kept, section: Section) -> dict[str, Any]:
         "figures": [_figure(kept, name, figure) for group in section.figures for figure in group],
         "sounds": [
             {
-                "title": f"{sounds.title}: {player.title}",
-                "file": kept.file("sounds", f"{name} {sounds.title} {player.title}", player.audio),
-                "facts": player.facts,
+                "title": f"{sounds.title}: {card.title}",
+                "file": kept.file("sounds", f"{name} {sounds.title} {card.title}", card.audio),
+                "facts": card.facts,
             }
             for sounds in section.sounds
-            for player in sounds.players
+            for card in sounds.cards
         ],
         "trials": [_trial(trial) for trial in section.trials],
         **_measured(section.experiment),
@@ -108,7 +108,7 @@ def _trial(trial: Trial) -> dict[str, Any]:
 
 
 def _measured(experiment: Experiment) -> dict[str, Any]:
-    """What an experiment that trains nothing of its own measured."""
+    """Return the measurements of an experiment that trains no trials of its own."""
     rows = {"rows": [asdict(row) for row in experiment.rows]} if experiment.rows else {}
     search = {"search": experiment.search.model_dump()} if experiment.search else {}
     return rows | search

@@ -1,4 +1,4 @@
-"""The thesis's figures from our sounds and runs. What it says of its own is from the section of the same name."""
+"""Draw the thesis's figures from our sounds and runs, each with what the thesis says about its own figure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,13 +17,13 @@ from wavewright.report.reading import Curve, Sound, Trial
 LOW_RATE, HIGH_RATE = 1764, 8820  # Hz, figure 1.4
 LOW_BITS, HIGH_BITS = 2, 5  # figure 1.5
 CLOSE = 100  # samples of a close-up, figure 4.8
-LAG = 0.05  # seconds by which a generated sound may be late or early and still be compared
+LAG = 0.05  # seconds that a generated sound may be late or early
 
 LOSS = "loss (nats), mean of 10 steps"
 
 
 def rates(original: Sound) -> Figure:
-    """1.4: a few milliseconds at a low and at a high rate."""
+    """Draw figure 1.4, a few milliseconds at a low and at a high sample rate."""
     truth, extract = _milliseconds(original)
     steps = [max(1, round(original.rate / rate)) for rate in (LOW_RATE, HIGH_RATE)]
     panels = [(f"{original.rate / step:,.0f} Hz", truth[0][::step], extract[::step], False) for step in steps]
@@ -44,7 +44,7 @@ def rates(original: Sound) -> Figure:
 
 
 def resolutions(original: Sound) -> Figure:
-    """1.5: the same with few and with more bits a sample."""
+    """Draw figure 1.5, a few milliseconds with few and with more bits a sample."""
     truth, extract = _milliseconds(original)
     quantizers = [Quantizer(2**bits, "linear") for bits in (LOW_BITS, HIGH_BITS)]
     kept = [quantizer.decode(quantizer.encode(extract)) for quantizer in quantizers]
@@ -61,14 +61,14 @@ def resolutions(original: Sound) -> Figure:
 
 
 def loss(number_: str, title: str, trials: Sequence[Trial], thesis: str, *, log: bool = True) -> Figure:
-    """The training loss of trials against steps."""
+    """Draw the training loss of trials against steps."""
     lines = [Line(trial.result.title, *trial.curve.thinned()) for trial in trials]
     said = [_ends(trial) for trial in trials] if log else [_course(trial) for trial in trials]
     return Figure(number_, title, drawing.curves(lines, "training step", LOSS, log_y=log), sentence(said), thesis)
 
 
 def race(number_: str, title: str, base: Trial, other: Trial, thesis: str) -> Figure:
-    """Two trials' loss, and what each needed to get as far as the one that got less far."""
+    """Draw the loss of two trials, and say what each needed to reach the lowest loss that both reached."""
     figure = loss(number_, title, [base, other], thesis)
     if not (base.curve.learned and other.curve.learned):
         return figure
@@ -80,12 +80,12 @@ def race(number_: str, title: str, base: Trial, other: Trial, thesis: str) -> Fi
 def _needed(trial: Trial, goal: float) -> str:
     curve = trial.curve
     place = curve.reaches(goal)
-    assert place is not None, "the goal is a loss that it reached"
+    assert place is not None, "both trials reach the goal"
     return f"{trial.result.title} took {number(curve.steps[place])} steps and {clock(60 * curve.minutes[place])}"
 
 
 def _ends(trial: Trial) -> str:
-    """Where a trial's training loss ends."""
+    """Say where a trial's training loss ends."""
     curve, title = trial.curve, trial.result.title
     return f"{title} ends at {number(float(curve.nats[-1]))} nats after {number(curve.steps[-1])} steps"
 
@@ -103,7 +103,7 @@ def _course(trial: Trial) -> str:
 
 
 def validation(trials: Sequence[Trial]) -> list[Figure]:
-    """Validation bits against steps, samples and minutes; nothing where none was validated."""
+    """Draw validation bits against steps, samples and minutes, or nothing where no trial was validated."""
     measured = [trial for trial in trials if trial.curve.validations]
     if not measured:
         return []
@@ -124,7 +124,7 @@ def validation(trials: Sequence[Trial]) -> list[Figure]:
         )
         for of, name, axis in (
             ("steps", "steps", "training step"),
-            ("samples", "samples heard", "samples heard"),
+            ("samples", "samples read", "samples read"),
             ("minutes", "time", "minutes of training"),
         )
     ]
@@ -135,7 +135,7 @@ def _at_validations(curve: Curve, of: str) -> Any:
 
 
 def whole(original: Sound, trial: Trial, thesis: str) -> Figure:
-    """4.7: the original and what a trial generated."""
+    """Draw figure 4.7, the original and a trial's generated sound."""
     made = trial.sounds[0]
     n = min(len(original.samples), len(made.samples))
     alike, lag = cross_correlation(made.samples[:n], original.samples[:n], round(LAG * original.rate))
@@ -150,7 +150,7 @@ def whole(original: Sound, trial: Trial, thesis: str) -> Figure:
 
 
 def close_up(original: Sound, trial: Trial, thesis: str) -> Figure:
-    """4.8: a hundred samples of both, where the original is loudest."""
+    """Draw figure 4.8, a hundred samples of the original and the generated sound, where the original is loudest."""
     made = trial.sounds[0]
     within = min(len(original.samples), len(made.samples))
     start = _loudest(original, CLOSE, within)
@@ -166,7 +166,7 @@ def close_up(original: Sound, trial: Trial, thesis: str) -> Figure:
 
 
 def generated(number_: str, trial: Trial, sound: Sound, thesis: str) -> Figure:
-    """4.13, 4.16: a whole generated sound, and what becomes of it towards its end."""
+    """Draw figure 4.13 or 4.16, a whole generated sound, and describe its last fifth."""
     last = sound.samples[-max(1, len(sound.samples) // 5) :]
     (rms, mean), (rms_last, mean_last) = level(sound.samples), level(last)
     return Figure(
@@ -180,13 +180,13 @@ def generated(number_: str, trial: Trial, sound: Sound, thesis: str) -> Figure:
 
 
 def _loudest(sound: Sound, length: int, within: int) -> int:
-    """Where the loudest `length` samples begin."""
+    """Return where the loudest `length` samples begin."""
     energy = np.cumsum(np.square(sound.samples[:within], dtype=np.float64))
     return int(np.argmax(energy[length:] - energy[:-length])) if within > length else 0
 
 
 def _milliseconds(sound: Sound) -> tuple[tuple[Any, Any], Any]:
-    """Ten loud milliseconds, scaled to their peak: (time in ms, amplitude) to draw, and the amplitudes."""
+    """Return ten loud milliseconds scaled to their peak, as (time in ms, amplitude) and as amplitudes alone."""
     length = round(0.01 * sound.rate)
     start = _loudest(sound, length, len(sound.samples))
     extract = sound.samples[start : start + length] / max(1e-6, np.abs(sound.samples[start : start + length]).max())

@@ -1,4 +1,4 @@
-"""How numbers and times are written on the page."""
+"""Format numbers and times for the page."""
 
 import math
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ NONE = "\N{EN DASH}"
 
 
 def clock(seconds: float | None) -> str:
-    """Time as the thesis writes it: 1:43:13, and 2:10 where there are no hours."""
+    """Format a time as the thesis does: 1:43:13, or 2:10 without hours."""
     if seconds is None:
         return NONE
     minutes, rest = divmod(round(seconds), 60)
@@ -16,7 +16,7 @@ def clock(seconds: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A few digits, thousands apart, a true minus sign."""
+    """Format a number with a few digits, commas between thousands and a true minus sign."""
     if value is None or not math.isfinite(value):
         return NONE
     whole = value == int(value) or abs(value) >= 10 ** (digits - 1)
@@ -24,20 +24,20 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def signed(value: float) -> str:
-    """A small amplitude with its sign."""
+    """Format a small amplitude with its sign."""
     return minus(f"{round(value, 3) + 0.0:+.3f}")
 
 
 def words(field: str) -> str:
-    """A field's name as one reads it."""
+    """Return a field's name with spaces for underscores."""
     return field.replace("_", " ")
 
 
 def sentence(parts: Iterable[str]) -> str:
-    """Parts as one sentence."""
+    """Join parts to one sentence."""
     return "; ".join(parts) + "."
 
 
 def minus(text: str) -> str:
-    """Numbers with a true minus sign, which is as wide as a plus."""
+    """Replace hyphens by the true minus sign, which is as wide as a plus."""
     return text.replace("-", "\N{MINUS SIGN}")

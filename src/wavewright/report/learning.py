@@ -1,4 +1,4 @@
-"""Experiments that train: variations, overfit and piano, each with the thesis's figures and numbers beside ours."""
+"""Make the sections of the experiments that train: variations, overfit and piano."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from wavewright.report import figures
 from wavewright.report.format import NONE, clock, number, signed, words
 from wavewright.report.page import Figure, Section, Sounds, Table
 from wavewright.report.reading import Experiment, Trial
-from wavewright.report.sound_card import player
+from wavewright.report.sound_card import sound_card
 
 BASE = "2x256-256"
 VARIATIONS = {  # figure: trial, what it is, what the thesis saw (4.2.1)
@@ -35,7 +35,7 @@ PIANO_LOSS = {  # figure: what it is, what the thesis saw (4.3)
     "4.14": ("WaveNet", "of 2x12, it falls throughout, yet the sound is noise."),
     "4.15": ("WaveNet with more blocks", "of 4x10, less smooth than 2x12, with a bad update at the end."),
 }
-PIANO_SOUND = {  # figure of the loss: figure of the sound, what the thesis heard (4.3)
+PIANO_SOUND = {  # figure of the loss: figure of the sound, the thesis's words on the sound (4.3)
     "4.11": ("", "class 0 for ever: no sound at all, and no figure."),
     "4.12": ("4.13", "it dies after about 2,500 samples, its centre near 0.6."),
     "4.14": ("", "nothing but noise, and no figure."),
@@ -87,9 +87,9 @@ def overfit(experiment: Experiment) -> Section:
     if best := _best_of_each_model(trials):
         drawn.append(figures.loss("4.10", "All three models learn one second", best, ALL_THREE))
     groups = [drawn]
-    heard = [trial for trial in trials if trial.result.sounds]
-    if experiment.original and heard:
-        for trial in heard:
+    with_sounds = [trial for trial in trials if trial.result.sounds]
+    if experiment.original and with_sounds:
+        for trial in with_sounds:
             groups.append(
                 [
                     figures.whole(experiment.original, trial, ALIKE),
@@ -116,7 +116,7 @@ def overfit(experiment: Experiment) -> Section:
 
 
 def _best_of_each_model(trials: Sequence[Trial]) -> list[Trial]:
-    """Of each model the trial that ends lowest."""
+    """Return the trial with the lowest final loss of each model."""
     best: dict[str, Trial] = {}
     for trial in sorted(trials, key=lambda trial: math.inf if trial.result.nats is None else trial.result.nats):
         best.setdefault(trial.result.model, trial)
@@ -136,22 +136,22 @@ def piano(experiment: Experiment) -> Section:
         "What do the models make of music that they cannot learn by heart, and what do they play when left alone?",
         [_piano_table(groups), *_measures(experiment.trials)],
         drawn,
-        [Sounds(t.result.title, [player(s) for s in t.sounds]) for t in experiment.trials if t.sounds],
+        [Sounds(t.result.title, [sound_card(s) for s in t.sounds]) for t in experiment.trials if t.sounds],
         [figure for figure in (*PIANO_LOSS, "4.13", "4.16") if figure not in there],
         experiment.trials,
     )
 
 
 def _piano_figures(figure: str, trials: Sequence[Trial]) -> list[Figure]:
-    """The loss of some trials, and what each generated last."""
+    """Draw the loss of some trials and the last sound of each."""
     title, thesis = PIANO_LOSS[figure]
-    of_sound, heard = PIANO_SOUND[figure]
+    of_sound, in_words = PIANO_SOUND[figure]
     loss = figures.loss(figure, f"{title} learns from many recordings", trials, thesis, log=False)
-    return [loss, *(figures.generated(of_sound, t, t.sounds[-1], heard) for t in trials if t.sounds)]
+    return [loss, *(figures.generated(of_sound, t, t.sounds[-1], in_words) for t in trials if t.sounds)]
 
 
 def _place(trial: Trial) -> str:
-    """The figure that shows a trial's loss: WaveNets of four blocks or more stand where the thesis has 4x10."""
+    """Return the figure that shows a trial's loss. WaveNets of four blocks or more stand for the thesis's 4x10."""
     if trial.result.model != "wavenet":
         return {"naive-rnn": "4.11"}.get(trial.result.model, "4.12")
     return "4.15" if (trial.field("model", "blocks") or 0) >= 4 else "4.14"
@@ -181,7 +181,7 @@ def _piano_table(groups: dict[str, list[Trial]]) -> Table:
 
 
 def _pairs(trial: Trial) -> list[str]:
-    """Steps, time and loss, the thesis's beside each."""
+    """Return steps, time and loss, each followed by the thesis's."""
     own, theirs = trial.result, trial.result.thesis
     return [
         number(own.steps),
@@ -198,7 +198,7 @@ def _where(trial: Trial) -> str:
 
 
 def _measures(trials: Sequence[Trial]) -> list[Table]:
-    """Everything else that was measured, a column for each measure."""
+    """Return a table of all other measures, a column for each."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.result.measures))
     if not names:
         return []
@@ -208,6 +208,6 @@ def _measures(trials: Sequence[Trial]) -> list[Table]:
 
 
 def _beside(experiment: Experiment, trials: Sequence[Trial]) -> list[Sounds]:
-    """Each trial's sounds, the original before them."""
-    first = [player(experiment.original)] if experiment.original else []
-    return [Sounds(t.result.title, [*first, *map(player, t.sounds)]) for t in trials if t.sounds]
+    """Return the sounds of each trial, the original before them."""
+    first = [sound_card(experiment.original)] if experiment.original else []
+    return [Sounds(t.result.title, [*first, *map(sound_card, t.sounds)]) for t in trials if t.sounds]

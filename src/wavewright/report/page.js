@@ -1,5 +1,5 @@
 "use strict";
-// Without this script each sound has the browser's own controls; with it, a waveform that can be played and searched.
+// Give each sound a waveform to play and seek in. Without this script, a sound has the browser's own controls.
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const surfers = [];

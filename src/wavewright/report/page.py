@@ -1,18 +1,21 @@
-"""What a page is made of."""
+"""The parts of a page, as the template takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from wavewright.report.reading import Experiment, Trial
-from wavewright.report.sound_card import Player
+from wavewright.report.sound_card import SoundCard
 
-NAMES = 8  # of recordings; more are counted
-WORDS = 16  # characters of a cell that no number has
+NAMES = 8  # recordings that are named; the rest are counted
+WORDS = 16  # characters; a longer cell holds words, not a number
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture; `number` is the thesis's, empty where it has none; what the thesis saw, and what ours shows."""
+    """A picture with a sentence on the thesis's figure and one on ours.
+
+    `number` is the thesis's, or empty where the thesis has no such figure.
+    """
 
     number: str
     title: str
@@ -23,7 +26,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are texts; columns whose header begins with "thesis" are the thesis's."""
+    """A table of texts. Columns whose header begins with "thesis" hold the thesis's values."""
 
     title: str
     header: Sequence[str]
@@ -32,7 +35,7 @@ class Table:
     folded: bool = False
 
     def look(self, column: int) -> str:
-        """The style of a column's cells."""
+        """Return the style of a column's cells."""
         thesis = self.header[column].startswith("thesis")
         words = any(len(row[column]) > WORDS for row in self.rows)
         return " ".join(["thesis"] * thesis + ["words"] * words)
@@ -40,17 +43,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Sounds:
-    """Players side by side, original first."""
+    """Sound cards side by side, the original first."""
 
     title: str
-    players: Sequence[Player]
+    cards: Sequence[SoundCard]
 
 
 @dataclass(frozen=True)
 class Section:
-    """An experiment on the page; figures in groups.
+    """An experiment on the page, its figures in groups.
 
-    `missing` are the figures that there are no trials for; `trials` those whose notes and fields are shown.
+    `missing` names the figures that have no trials. `trials` are those whose notes and fields are shown.
     """
 
     experiment: Experiment
@@ -64,17 +67,17 @@ class Section:
 
     @property
     def notes(self) -> list[str]:
-        """A line for each trial that has something to say."""
+        """A line for each trial that has a note."""
         return [f"{trial.result.title}: {trial.result.note}" for trial in self.trials if trial.result.note]
 
     @property
     def configurations(self) -> list[tuple[str, str]]:
-        """Each trial's title and fields."""
+        """Title and fields of each trial."""
         return [(trial.result.title, flat(trial.config)) for trial in self.trials]
 
     @property
-    def heard(self) -> str:
-        """The recordings, in a sentence or two."""
+    def recordings(self) -> str:
+        """The recordings in a sentence or two."""
         data = self.experiment.header.data
         names = ", ".join(data.files[:NAMES]) + (f" and {len(data.files) - NAMES} more" if data.files[NAMES:] else "")
         if data.seconds is None or data.rate is None:
@@ -84,7 +87,7 @@ class Section:
 
 
 def flat(fields: dict[str, object], prefix: str = "") -> str:
-    """Nested fields as `model.units = 256, ...`."""
+    """Write nested fields as `model.units = 256, ...`."""
     parts = []
     for key, value in fields.items():
         name = f"{prefix}{key}"

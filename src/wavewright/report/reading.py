@@ -1,4 +1,4 @@
-"""Experiments' folders, read and checked: what ran, how each trial learned, what it sounds like."""
+"""Read and check experiments' folders: what ran, how each trial learned, and its sounds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from wavewright.measuring.speed import Row
 
 Floats = NDArray[np.float64]
 REMEDY = "make the folder again with `wavewright experiment`, or leave it out"
-WINDOW = 10  # steps of the rolling mean, the thesis's
+WINDOW = 10  # steps of the rolling mean, as in the thesis
 BUCKETS = 400  # of a drawn curve, each with its lowest and highest point
 
 
 class Data(BaseModel):
-    """What an experiment heard."""
+    """The recordings of an experiment."""
 
     files: list[str]
     rate: int | None
@@ -31,7 +31,7 @@ class Data(BaseModel):
 
 
 class Header(BaseModel):
-    """experiment.json."""
+    """The contents of experiment.json."""
 
     format: Literal[1]
     experiment: Literal["overfit", "variations", "search", "piano", "speed"]
@@ -42,7 +42,7 @@ class Header(BaseModel):
 
 
 class Thesis(BaseModel):
-    """What the thesis gives for the same trial, and where."""
+    """The thesis's figures for a trial, and their place in the thesis."""
 
     steps: float | None = None
     seconds: float | None = None
@@ -51,7 +51,7 @@ class Thesis(BaseModel):
 
 
 class SoundFile(BaseModel):
-    """A generated sound; `file` is relative to its trial's folder."""
+    """A generated sound. `file` is relative to the trial's folder."""
 
     file: str
     title: str
@@ -60,7 +60,7 @@ class SoundFile(BaseModel):
 
 
 class Result(BaseModel):
-    """result.json, which a finished trial has."""
+    """The contents of result.json, which every finished trial has."""
 
     name: str
     title: str
@@ -76,7 +76,7 @@ class Result(BaseModel):
 
 
 class SearchTrial(BaseModel):
-    """A trial of search.json; `value` is its validation bits."""
+    """A trial in search.json. `value` is its validation bits."""
 
     number: int
     state: str
@@ -86,7 +86,7 @@ class SearchTrial(BaseModel):
 
 
 class Search(BaseModel):
-    """search.json."""
+    """The contents of search.json."""
 
     trials: list[SearchTrial]
     importances: dict[str, float]
@@ -94,7 +94,7 @@ class Search(BaseModel):
 
 @dataclass(frozen=True)
 class Sound:
-    """Samples (n,) in [-1, 1], and what is known of them."""
+    """Samples (n,) in [-1, 1] with their origin."""
 
     title: str
     rate: int
@@ -105,7 +105,16 @@ class Sound:
 
 @dataclass(frozen=True)
 class Curve:
-    """A run's steps: rolling mean of the loss in nats (NaN where a step had none), samples heard, minutes spent."""
+    """The course of a run.
+
+    Attributes:
+        steps: step numbers (n,).
+        nats: rolling mean of the loss (n,), NaN where a step had none.
+        samples: samples read (n,).
+        minutes: time spent (n,).
+        validations: steps with a validation.
+        validation_bits: bits per sample of each validation.
+    """
 
     steps: Floats
     nats: Floats
@@ -115,7 +124,7 @@ class Curve:
     validation_bits: list[float]
 
     def thinned(self) -> tuple[Floats, Floats]:
-        """Steps and nats for drawing: each bucket's lowest and highest point, so that spikes stay."""
+        """Return steps and nats for drawing, the lowest and highest point of each bucket, so that spikes stay."""
         if len(self.nats) <= 2 * BUCKETS:
             return self.steps, self.nats
         kept: list[int] = []
@@ -126,15 +135,15 @@ class Curve:
 
     @property
     def learned(self) -> bool:
-        """Whether it has any loss to show."""
+        """Whether the run has any loss to show."""
         return bool(np.isfinite(self.nats).any())
 
     def at(self, step: int) -> int:
-        """The place of a step."""
+        """Return the place of a step."""
         return min(int(np.searchsorted(self.steps, step)), len(self.steps) - 1)
 
     def reaches(self, nats: float) -> int | None:
-        """The first place where the mean is at most `nats`."""
+        """Return the first place where the mean is at most `nats`."""
         below = np.flatnonzero(self.nats <= nats)
         return int(below[0]) if len(below) else None
 
@@ -149,12 +158,12 @@ class Trial:
 
     @cached_property
     def curve(self) -> Curve:
-        """How it learned."""
+        """The course of the trial's run."""
         return _read_curve(self.folder / "run" / "metrics.jsonl")
 
     @cached_property
     def sounds(self) -> list[Sound]:
-        """What it generated."""
+        """Sounds that the trial generated."""
         return [self._sound(file) for file in self.result.sounds]
 
     def _sound(self, file: SoundFile) -> Sound:
@@ -165,14 +174,14 @@ class Trial:
         return Sound(file.title, rate, samples, file.step, file.minutes)
 
     def field(self, group: str, name: str) -> Any:
-        """A field of its configuration, such as ("model", "units"), or None."""
+        """Return a field of the trial's configuration, such as ("model", "units"), or None."""
         fields = self.config.get(group)
         return fields.get(name) if isinstance(fields, dict) else None
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A folder, whole; `unfinished` are the names of trials without a result."""
+    """An experiment's folder. `unfinished` names the trials without a result."""
 
     folder: Path
     header: Header
@@ -187,7 +196,7 @@ def read(folder: Path) -> Experiment:
     """Read an experiment's folder.
 
     Raises:
-        WavewrightError: it is none, of another format, or damaged.
+        WavewrightError: the folder is no experiment, of another format, or damaged.
     """
     if not (folder / "experiment.json").is_file():
         raise WavewrightError(f"{printable(folder)}: not an experiment (no experiment.json); {REMEDY}")
@@ -207,7 +216,7 @@ def read(folder: Path) -> Experiment:
 
 
 def read_sound(path: Path) -> tuple[int, NDArray[np.float32]]:
-    """Rate and samples of a sound file, mixed to one channel."""
+    """Return the rate and the samples of a sound file, mixed to one channel."""
     with Recording(path) as recording:
         return recording.rate, np.concatenate([mono(block, "mix") for block in recording.blocks()])
 
@@ -218,7 +227,7 @@ def _trial(folder: Path) -> Trial:
 
 
 def _checked(kind: Any, path: Path) -> Any:
-    """A JSON file as `kind`, or one line."""
+    """Return a JSON file as `kind`, or raise an error of one line."""
     try:
         return TypeAdapter(kind).validate_python(read_json(path))
     except ValidationError as error:
@@ -232,14 +241,14 @@ def _read_curve(path: Path) -> Curve:
     for record in _records(path):
         if "event" not in record:
             steps.append(record)
-        elif record["event"] == "validation":  # others tell of roll-backs
+        elif record["event"] == "validation":  # other events are rollbacks
             validations.append(record)
     try:
         if not steps:
             raise ValueError("no steps")
         loss = np.array([np.nan if record["loss"] is None else record["loss"] for record in steps], float)
         window = min(WINDOW, len(steps))
-        whole = steps[window - 1 :]  # where the mean has all of its steps
+        whole = steps[window - 1 :]  # the steps whose rolling mean is complete
         return Curve(
             steps=np.array([record["step"] for record in whole], float),
             nats=np.convolve(loss, np.full(window, 1 / window), "valid"),

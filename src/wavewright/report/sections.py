@@ -1,4 +1,4 @@
-"""Each kind of experiment as a section of the page; speed and search are here, those that train in `learning`."""
+"""Make a section of the page from an experiment. Speed and search are here, experiments that train in `learning`."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,12 +9,12 @@ from wavewright.report.format import NONE, clock, number, words
 from wavewright.report.page import Figure, Section, Table
 from wavewright.report.reading import Experiment, SearchTrial
 
-PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU time per generated second: 4.3.1
-BEST = 10  # trials of a search in its table
+PLAYING = {"naive-rnn": 16.0, "sample-rnn": 25.0, "wavenet": 28.0}  # seconds of GPU per generated second (4.3.1)
+BEST = 10  # trials in the table of a search
 
 
 def section(experiment: Experiment) -> Section:
-    """The section of an experiment."""
+    """Return the section of an experiment."""
     kinds: dict[str, Callable[[Experiment], Section]] = {
         "variations": learning.variations,
         "overfit": learning.overfit,

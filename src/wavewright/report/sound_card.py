@@ -1,4 +1,4 @@
-"""A sound as a card of the page: its audio, waveform, spectrogram and a line of facts."""
+"""Make a card of the page from a sound, with audio, waveform, spectrogram and a line of facts."""
 
 import io
 import json
@@ -13,15 +13,18 @@ from wavewright.report.drawing import data_uri, envelope
 from wavewright.report.format import minus, signed
 from wavewright.report.reading import Sound
 
-COLUMNS = 320  # of a player's waveform
-LONGEST = 15.0  # seconds of a sound that are kept, so that the page stays light
-FRAME = 256  # samples of a spectrogram's column
-QUIET, LOUD = -90.0, -15.0  # dB below full scale: a spectrogram's darkest and brightest, the same for all
+COLUMNS = 320  # of a waveform
+LONGEST = 15.0  # seconds; longer sounds are cut, so that the page stays small
+FRAME = 256  # samples in a column of a spectrogram
+QUIET, LOUD = -90.0, -15.0  # dBFS of a spectrogram's darkest and brightest colour
 
 
 @dataclass(frozen=True)
-class Player:
-    """What the template needs; `peaks` is for wavesurfer, `outline` an SVG path in a box of COLUMNS by 200."""
+class SoundCard:
+    """A card as the template takes it.
+
+    `peaks` is for wavesurfer, and `outline` is an SVG path in a box of COLUMNS by 200.
+    """
 
     title: str
     facts: str
@@ -33,12 +36,12 @@ class Player:
     spectrogram: str
 
 
-def player(sound: Sound) -> Player:
-    """The card of a sound, or of its first LONGEST seconds."""
+def sound_card(sound: Sound) -> SoundCard:
+    """Return the card of a sound, or of its first LONGEST seconds."""
     whole = len(sound.samples) / sound.rate
     sound = replace(sound, samples=sound.samples[: round(LONGEST * sound.rate)])
     low, high = envelope(sound.samples, COLUMNS)
-    return Player(
+    return SoundCard(
         title=sound.title,
         facts=_facts(sound, whole),
         seconds=len(sound.samples) / sound.rate,
@@ -65,14 +68,14 @@ def _flac(sound: Sound) -> bytes:
 
 
 def _outline(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
-    """Along the top from left to right, and back along the bottom."""
+    """Return a path along the top from left to right, and back along the bottom."""
     scale = COLUMNS / max(1, len(low) - 1)
     points = [*enumerate(high), *reversed(list(enumerate(low)))]
     return "M" + "L".join(f"{i * scale:.0f} {100 - 100 * float(np.clip(v, -1, 1)):.0f}" for i, v in points) + "Z"
 
 
 def _spectrogram(samples: NDArray[np.float32]) -> bytes:
-    """A raster of FRAME / 2 + 1 frequencies, the lowest at the bottom, of about 500 columns."""
+    """Return a WebP image with FRAME / 2 + 1 rows, the lowest frequency at the bottom, and about 500 columns."""
     from matplotlib.image import imsave
     from scipy.signal import ShortTimeFFT
 

@@ -33,9 +33,9 @@ class NaiveRNNConfig(ModelConfig):
 
     Attributes:
         layers: LSTM layers, each with its input added to its output.
-        units: hidden units of each.
+        units: hidden units of each layer.
         input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
-        forget_bias: where the forget gates' biases start; TensorFlow's LSTM cell has 1.
+        forget_bias: initial bias of the forget gates, 1 in TensorFlow's LSTM cell.
         q_levels: Q, the number of codes.
     """
 

@@ -1,4 +1,4 @@
-"""NaiveRNN: one sample in, one distribution out, through a stack of residual LSTM layers (thesis, section 3.1)."""
+"""NaiveRNN, a stack of residual LSTM layers from one sample to one distribution (thesis, section 3.1)."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,17 @@ from wavewright.models.naive_rnn.config import NaiveRNNConfig
 
 @dataclass(frozen=True)
 class NaiveRNNState(State):
-    """hidden: for each layer (B, 2, units), hidden and cell."""
+    """The state of the LSTM layers.
+
+    Attributes:
+        hidden: for each layer (B, 2, units), hidden and cell.
+    """
 
     hidden: tuple[Tensor, ...]
 
 
 class NaiveRNN(Model[NaiveRNNState]):
-    """x -> linear to `units` -> `layers` residual LSTM layers -> linear to Q."""
+    """A model x -> linear to `units` -> `layers` residual LSTM layers -> linear to Q."""
 
     def __init__(self, config: NaiveRNNConfig) -> None:
         super().__init__()
@@ -32,7 +36,7 @@ class NaiveRNN(Model[NaiveRNNState]):
         self.output = linear(config.units, config.output.size)
 
     def initial_state(self, batch: int) -> NaiveRNNState:
-        """Zeros."""
+        """Return zeros."""
         return NaiveRNNState(tuple(layer.initial_state(batch) for layer in self.layers))  # type: ignore[operator]
 
     def predict(self, codes: Tensor, state: NaiveRNNState) -> tuple[Tensor, NaiveRNNState]:

@@ -53,19 +53,19 @@ class SampleRNNConfig(ModelConfig):
     """The fields of a SampleRNN.
 
     Attributes:
-        frame_sizes: samples in a frame of each recurrent tier, the slowest first; each divides the one before it.
-            (8, 2) is the thesis's and the paper's 3-tier model, (16,) the paper's 2-tier model.
-        window: how many past samples the sample tier sees; none means the smallest frame size.
+        frame_sizes: samples in a frame of each recurrent tier, the slowest first. Each size divides the one before.
+            (8, 2) is the 3-tier model of the thesis and the paper, (16,) the paper's 2-tier model.
+        window: number of past samples at the sample tier. None means the smallest frame size.
         units: width of every tier.
         n_rnn: recurrent layers in each tier.
         cell: `lstm` or `gru`.
-        input: `scalar`, the thesis's numbers, or `embedded`, a learned vector for each code, at the sample tier (the
-            paper's; worth 0.17 bits, see ANCHORS.md).
-        embedding: length of those vectors.
-        frame_scale: frames are real numbers in [-frame_scale, frame_scale]; 1 in the thesis, 2 in the paper's code.
-        learned_state: learn where the recurrent layers start, instead of zeros.
-        weight_norm: learn each matrix row's length and direction apart.
-        forget_bias: where an LSTM's forget gates start; 1 in the thesis, 3 in the paper's code.
+        input: input of the sample tier. `scalar` is the thesis's number. `embedded` is the paper's learned vector for
+            each code, worth 0.17 bits on speech (docs/models.md).
+        embedding: length of the learned vectors.
+        frame_scale: range of the frames, [-frame_scale, frame_scale], with 1 in the thesis and 2 in the paper's code.
+        learned_state: learn the initial state of the recurrent layers, instead of zeros.
+        weight_norm: learn the length and the direction of each matrix row apart.
+        forget_bias: initial bias of an LSTM's forget gates, 1 in the thesis and 3 in the paper's code.
         q_levels: Q, the number of codes.
     """
 
@@ -101,12 +101,12 @@ class SampleRNNConfig(ModelConfig):
 
     @property
     def ratios(self) -> tuple[int, ...]:
-        """How many steps of the next faster tier each tier conditions; for the last, the sample tier's."""
+        """Number of steps of the next faster tier that each tier conditions. The fastest conditions the sample tier."""
         return tuple(slow // fast for slow, fast in pairwise((*self.frame_sizes, 1)))
 
     @property
     def reach(self) -> int:
-        """How many past samples the sample tier sees."""
+        """Number of past samples at the sample tier."""
         return self.window or self.frame_sizes[-1]
 
     def build(self) -> "SampleRNN":

@@ -1,8 +1,8 @@
-"""SampleRNN: tiers of recurrent layers on one clock, each conditioning the next (thesis 3.2; arXiv:1612.07837).
+"""SampleRNN, tiers of recurrent layers on one clock, each conditioning the next (thesis 3.2; arXiv:1612.07837).
 
-The clock. Samples are counted from the section's first; the frame of a tier of frame size f is the f samples before a
-multiple of f. The input at position t is sample t - 1, and a tier steps at the positions that f divides: its frame is
-then complete, and its output conditions the f predictions from there on. At position 0 the frames hold silence.
+The clock counts samples from the start of the section. A frame of a tier with frame size f is the f samples before a
+multiple of f. The input at position t is sample t - 1. A tier steps at the positions that f divides, where its frame is
+complete, and its output conditions the next f predictions. At position 0 the frames hold silence.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ from wavewright.quantize import silence
 
 @dataclass(frozen=True)
 class SampleRNNState(State):
-    """Where the streams stand; all have the same clock.
+    """The state of the tiers. All streams have the same clock.
 
-    history: (B, max(slowest frame, window)) codes, the last ones heard.
-    hidden: for each tier (B, n_rnn * S, units).
-    held: for each tier (B, ratio, units), what it conditions the tier below with during the frame in progress.
-    clock: () int64, samples heard, modulo the slowest frame.
+    Attributes:
+        history: (B, max(slowest frame, window)), the last codes read.
+        hidden: for each tier (B, n_rnn * S, units).
+        held: for each tier (B, ratio, units), the conditioning of the tier below during the current frame.
+        clock: () int64, samples read, modulo the slowest frame.
     """
 
     history: Tensor
@@ -34,12 +35,12 @@ class SampleRNNState(State):
 
 
 class Tier(nn.Module):
-    """A recurrent tier: frame and conditioning in, `ratio` conditioning vectors for the tier below out."""
+    """A recurrent tier that turns frames and conditioning into `ratio` conditioning vectors a frame."""
 
     def __init__(self, config: SampleRNNConfig, frame: int, ratio: int, *, slowest: bool) -> None:
         super().__init__()
         self.n_rnn = config.n_rnn
-        self.frame_input = None if slowest else linear(frame, config.units)  # the slowest feeds its frames as they are
+        self.frame_input = None if slowest else linear(frame, config.units)  # the slowest tier takes frames directly
         self.layers = nn.ModuleList(
             Recurrent(
                 config.cell,
@@ -53,11 +54,11 @@ class Tier(nn.Module):
         self.upsample = linear(config.units, ratio * config.units)
 
     def initial_state(self, batch: int) -> Tensor:
-        """(B, n_rnn * S, units)."""
+        """Return the initial state (B, n_rnn * S, units)."""
         return torch.cat([layer.initial_state(batch) for layer in self.layers], 1)  # type: ignore[operator]
 
     def forward(self, frames: Tensor, above: Tensor | None, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """frames (B, K, f) and conditioning (B, K, units) -> (B, K * ratio, units) and the next hidden state."""
+        """Turn frames (B, K, f) and conditioning (B, K, units) into (B, K * ratio, units) and the next hidden state."""
         x = frames if self.frame_input is None else self.frame_input(frames) + above
         after = []
         for layer, before in zip(self.layers, hidden.chunk(self.n_rnn, 1), strict=True):
@@ -67,7 +68,7 @@ class Tier(nn.Module):
 
 
 class SampleRNN(Model[SampleRNNState]):
-    """Recurrent tiers over ever smaller frames, then a multilayer network over the last `window` samples."""
+    """A model of recurrent tiers over ever smaller frames, and a network over the last `window` samples."""
 
     def __init__(self, config: SampleRNNConfig) -> None:
         super().__init__()
@@ -84,7 +85,7 @@ class SampleRNN(Model[SampleRNNState]):
             normalise_weights(self)
 
     def initial_state(self, batch: int) -> SampleRNNState:
-        """Silence behind, zero or learned hidden states, the clock at 0."""
+        """Return a history of silence, zero or learned hidden states, and the clock at 0."""
         config, like = self.config, self.output.weight
         return SampleRNNState(
             history=torch.full(
@@ -100,7 +101,7 @@ class SampleRNN(Model[SampleRNNState]):
     def predict(self, codes: Tensor, state: SampleRNNState) -> tuple[Tensor, SampleRNNState]:
         """See Model.forward."""
         length, clock, past = codes.shape[1], int(state.clock), state.history.shape[1]
-        heard = torch.cat((state.history, codes), 1)  # position t is column past + t
+        joined = torch.cat((state.history, codes), 1)  # position t is column past + t
         above: Tensor | None = None
         first_slot = 0  # which of the tier's frames, counted from clock 0, the first vector of `above` is for
         hidden, held = [], []
@@ -112,7 +113,7 @@ class SampleRNN(Model[SampleRNNState]):
             slots, after = state.held[i], state.hidden[i]
             next_slot = ((clock - 1) // frame) * ratio
             if steps:
-                frames = heard[:, past + start + 1 - frame :].unfold(1, frame, frame)[:, :steps]
+                frames = joined[:, past + start + 1 - frame :].unfold(1, frame, frame)[:, :steps]
                 if above is not None:
                     slot = (clock + start) // frame - first_slot
                     above = above[:, slot : slot + steps]
@@ -126,24 +127,24 @@ class SampleRNN(Model[SampleRNNState]):
             held.append(slots[:, -ratio:])
         assert above is not None
         slot = clock - first_slot
-        logits = self._samples(heard[:, past + 1 - self.config.reach :], above[:, slot : slot + length])
+        logits = self._samples(joined[:, past + 1 - self.config.reach :], above[:, slot : slot + length])
         clock = (clock + length) % self.config.frame_sizes[0]
-        return logits, SampleRNNState(heard[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
+        return logits, SampleRNNState(joined[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
 
-    def _samples(self, heard: Tensor, above: Tensor) -> Tensor:
-        """The sample tier: (B, T + window - 1) codes and conditioning (B, T, units) -> logits (B, T, Q)."""
+    def _samples(self, codes: Tensor, above: Tensor) -> Tensor:
+        """Compute the sample tier, (B, T + window - 1) codes and conditioning (B, T, units) -> logits (B, T, Q)."""
         length, reach = above.shape[1], self.config.reach
         if self.embedding is None:
-            x = self.sample_input(self.scalars(heard).unfold(1, reach, 1)) + above
-        elif heard.numel() < self.config.q_levels:
-            x = self.sample_input(self.embedding(heard.unfold(1, reach, 1)).flatten(2)) + above
+            x = self.sample_input(self.scalars(codes).unfold(1, reach, 1)) + above
+        elif codes.numel() < self.config.q_levels:
+            x = self.sample_input(self.embedding(codes.unfold(1, reach, 1)).flatten(2)) + above
         else:
-            # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c: one table a place, and no wide product for
-            # every sample, which pays once there are more of them than codes.
+            # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c needs one table a place, but no wide product a
+            # sample. This is faster with more samples than codes.
             x = above + self.sample_input.bias
             for place, weight in enumerate(self.sample_input.weight.chunk(reach, 1)):
                 table = self.embedding.weight @ weight.t()
-                x = x + functional.embedding(heard[:, place : place + length], table)
+                x = x + functional.embedding(codes[:, place : place + length], table)
         for layer in self.hidden:
             x = functional.relu(layer(x))
         return self.output(x)

@@ -26,7 +26,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "small": {
         "model": {"blocks": 2, "layers": 10, "channels": 32, "skip_channels": 64},
-        # at a rate that stays it ends in silence; SampleRNN does at one that falls (docs/experiments.md)
+        # With a constant rate, WaveNet falls silent (docs/log/2026-11-25-wavenet-silence.md). With a falling rate,
+        # SampleRNN does (docs/log/2026-11-25-samplernn-falling-rate.md).
         "training": {
             **presets.SMALL,
             "batch_size": 4,
@@ -47,15 +48,15 @@ class WaveNetConfig(ModelConfig):
     """The fields of a WaveNet.
 
     Attributes:
-        blocks: how often the dilations 1, 2, 4 ... are gone through.
-        layers: dilated layers in a block; dilation filter_width ** i.
+        blocks: how often the dilations 1, 2, 4 ... are repeated.
+        layers: dilated layers in a block, with dilation filter_width ** i.
         channels: width of every layer.
-        skip_channels: width of the gated form's skip path and output network; none means `channels`.
+        skip_channels: width of the gated form's skip path and output network. None means `channels`.
         filter_width: taps of each convolution.
         form: `plain` (the thesis's) or `gated` (the paper's).
         input: `scalar`, one real channel, or `embedded`, a learned vector for each code (gated form only).
-        gain: standard deviation of the plain form's weights over He's sqrt(2 / fan_in); fast-wavenet had sqrt(1/2), by
-            which 40 layers shrink the signal 2^-20 times and do not learn (docs/models.md).
+        gain: initial standard deviation of the plain form's weights over He's sqrt(2 / fan_in). With fast-wavenet's
+            sqrt(1/2), 40 layers shrink the signal by 2^-20 and do not learn (docs/log/2026-11-22-wavenet-4x10.md).
         q_levels: Q, the number of codes.
     """
 
@@ -80,13 +81,13 @@ class WaveNetConfig(ModelConfig):
 
     @property
     def dilations(self) -> tuple[int, ...]:
-        """Of every layer, from the input on."""
+        """Dilation of every layer, from the input on."""
         block = [self.filter_width**i for i in range(self.layers)]
         return tuple(islice(cycle(block), self.blocks * self.layers))
 
     @property
     def receptive_field(self) -> int:
-        """1 + (filter_width - 1) * the sum of the dilations, in samples."""
+        """Receptive field in samples, 1 + (filter_width - 1) * the sum of the dilations."""
         return 1 + self.blocks * (self.filter_width**self.layers - 1)
 
     def build(self) -> "WaveNet":

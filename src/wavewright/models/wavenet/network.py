@@ -1,7 +1,8 @@
-"""WaveNet: dilated causal convolutions, and queues that make a step cost one column (thesis 3.3; arXiv:1609.03499).
+"""WaveNet, dilated causal convolutions with queues that make a step cost one column (thesis 3.3; arXiv:1609.03499).
 
-Two forms. `plain` is what the thesis trained (the fast-wavenet code): ReLU after every convolution, no gate, residual,
-skip or bias but at the output. `gated` is the paper's: tanh times sigmoid, residual and skip paths.
+The form `plain` is what the thesis trained, the fast-wavenet code. It has ReLU after every convolution, but no gate,
+residual or skip path, and a bias only at the output. `gated` is the paper's form, with tanh times sigmoid, residual and
+skip paths.
 """
 
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from wavewright.quantize import silence
 
 @dataclass(frozen=True)
 class WaveNetState(State):
-    """queues: for each layer (B, its input channels, (filter_width - 1) * dilation), its past inputs, a ring.
+    """The past inputs of all layers.
 
-    clock: () int64, how many columns have been written since the oldest was at index 0.
+    Attributes:
+        queues: for each layer a ring of past inputs (B, input channels, (filter_width - 1) * dilation).
+        clock: () int64, the columns written since the oldest was at index 0.
     """
 
     queues: tuple[Tensor, ...]
@@ -28,7 +31,7 @@ class WaveNetState(State):
 
 
 def convolve(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """A dilated convolution, (B, I, T + ...) -> (B, O, T); of a single column a plain product, which starts faster."""
+    """Compute a dilated convolution, (B, I, T + ...) -> (B, O, T). A single column is a plain product, for speed."""
     if taps.shape[2] == weight.shape[2]:
         return functional.linear(taps.flatten(1), weight.flatten(1), bias)[..., None]
     return functional.conv1d(taps, weight, bias, dilation=dilation)
@@ -46,12 +49,12 @@ class PlainLayer(nn.Module):
             self.weight.mul_(config.gain)
 
     def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, None]:
-        """taps (B, I, T + (filter_width - 1) * dilation), what the filter slides over -> (B, C, T)."""
+        """Turn the filter's inputs `taps` (B, I, T + (filter_width - 1) * dilation) into (B, C, T)."""
         return convolve(taps, self.weight, None, dilation).relu_(), None
 
 
 class GatedLayer(nn.Module):
-    """tanh(filter) * sigmoid(gate), added to its input through one matrix and to the output through another."""
+    """A layer tanh(filter) * sigmoid(gate), with one matrix to the residual path and one to the skip path."""
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
@@ -65,14 +68,14 @@ class GatedLayer(nn.Module):
         nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
 
     def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
-        """As PlainLayer, and the layer's share of the skip path (B, skip, T)."""
+        """Return (B, C, T) as PlainLayer does, and the layer's share of the skip path (B, skip, T)."""
         filtered, gate = convolve(taps, self.weight, self.bias, dilation).chunk(2, 1)
         z = convolve(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias, 1)
         return x + z[:, : self.inputs], z[:, self.inputs :]
 
 
 class WaveNet(Model[WaveNetState]):
-    """A stack of dilated causal convolutions over the last `receptive_field` samples."""
+    """A model of dilated causal convolutions over the last `receptive_field` samples."""
 
     def __init__(self, config: WaveNetConfig) -> None:
         super().__init__()
@@ -95,7 +98,7 @@ class WaveNet(Model[WaveNetState]):
         return self.config.receptive_field
 
     def initial_state(self, batch: int) -> WaveNetState:
-        """The queues as endless silence leaves them: every layer's response to a constant silent input."""
+        """Return queues with every layer's response to endless silence."""
         x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
         queues = []
         for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
@@ -118,7 +121,7 @@ class WaveNet(Model[WaveNetState]):
 
     @torch.no_grad()
     def predict_one(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
-        """Compute one column (arXiv:1611.09482): the queues are rings, written in place, so `state` is consumed."""
+        """Compute one column (arXiv:1611.09482). The queues are rings written in place, so `state` is consumed."""
         clock = int(state.clock)
         if not clock:  # initial queues are views of one column, and a window's are views of its activations
             state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))
@@ -133,12 +136,12 @@ class WaveNet(Model[WaveNetState]):
         return self._logits(x, total)[:, 0], WaveNetState(state.queues, torch.tensor(clock + 1))
 
     def _input(self, codes: Tensor) -> Tensor:
-        """(B, T) codes -> (B, C, T), or (B, 1, T) in the plain form."""
+        """Turn codes (B, T) into (B, C, T), or (B, 1, T) in the plain form."""
         if isinstance(self.input, nn.Embedding):
             return self.input(codes).transpose(1, 2)
         x = self.scalars(codes)[..., None]
         return (x if self.input is None else self.input(x)).transpose(1, 2)
 
     def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """The last layer's output, or the sum of the skip paths, (B, C, T) -> logits (B, T, Q)."""
+        """Turn the last layer's output, or the sum of the skip paths, (B, C, T) into logits (B, T, Q)."""
         return self.output((x if skip is None else skip).transpose(1, 2))
