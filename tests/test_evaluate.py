@@ -180,9 +180,9 @@ def test_zero_order_entropy_is_that_of_the_histogram(values: list[int], levels: 
 
 def test_level_in_decibels() -> None:
     tone = np.sin(np.arange(4410) / 44100 * 2 * np.pi * 1000)
-    assert metrics.level(tone) == (pytest.approx(-3.0103, abs=1e-3), pytest.approx(0, abs=1e-9))
-    assert metrics.level(np.full(9, -0.5)) == (pytest.approx(-6.0206, abs=1e-3), -0.5)
-    assert metrics.level(np.zeros(9)) == (-120, 0)
+    assert metrics.loudness(tone) == (pytest.approx(-3.0103, abs=1e-3), pytest.approx(0, abs=1e-9))
+    assert metrics.loudness(np.full(9, -0.5)) == (pytest.approx(-6.0206, abs=1e-3), -0.5)
+    assert metrics.loudness(np.zeros(9)) == (-120, 0)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import soundfile
 import wavewright
 from wavewright.errors import WavewrightError
 from wavewright.formats import model_file
-from wavewright.metrics import level
+from wavewright.metrics import loudness
 from wavewright.playing import opening
 from wavewright.playing.export import parity_error
 from wavewright.playing.guard import measure
@@ -43,7 +43,7 @@ def test_it_sounds_for_a_while() -> None:
     model = wavewright.load("piano")
     for seed in range(3):
         sound = np.concatenate(list(islice(model.stream(model.rate, seed=seed), 10)))
-        rms, mean = level(sound)
+        rms, mean = loudness(sound)
         assert -45 < rms < -6
         assert abs(mean) < 0.02
         codes = model.player(seed=seed).generate(10 * model.rate)[0]

@@ -1,6 +1,7 @@
-"""Bits and levels, in numpy alone."""
+"""Bits and loudness, in numpy alone."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from wavewright.quantize import Quantizer
 
 
 def bits(nats: float) -> float:
-    """Nats as bits."""
+    """Return nats as bits."""
     return nats / math.log(2)
 
 
 def zero_order_entropy(samples: NDArray[np.int16], quantizer: Quantizer) -> float:
-    """The bits per sample of a model that knows only how often each code occurs: what any model must beat."""
+    """Return the bits per sample of a model that knows only how often each code occurs: what any model must beat."""
     counts, block = np.zeros(quantizer.levels, np.int64), 1 << 20
     for start in range(0, len(samples), block):
         counts += np.bincount(quantizer.encode_int16(samples[start : start + block]), minlength=quantizer.levels)
@@ -23,12 +24,43 @@ def zero_order_entropy(samples: NDArray[np.int16], quantizer: Quantizer) -> floa
     return float(-(shares * np.log2(shares)).sum())
 
 
-def level(amplitude: NDArray[np.floating]) -> tuple[float, float]:
-    """RMS in dB below full scale (never less than -120) and mean, of amplitudes of any shape."""
+def loudness(amplitude: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the RMS in dB below full scale (never less than -120) and the mean of amplitudes of any shape."""
     rms = float(np.sqrt(np.mean(np.square(amplitude, dtype=np.float64))))
     return 20 * math.log10(max(rms, 1e-6)), float(np.mean(amplitude))
 
 
+@dataclass
+class Meter:
+    """Measures a sound block by block. Blocks are (n,), or (n, channels) whose channels are measured apart.
+
+    Attributes:
+        frames: samples of each channel so far.
+        low, high: least and greatest amplitude.
+        total: sum of the amplitudes.
+        squares: sum of their squares, over all channels.
+    """
+
+    frames: int = 0
+    low: Any = np.inf
+    high: Any = -np.inf
+    total: Any = 0.0
+    squares: float = 0.0
+
+    def add(self, block: NDArray[np.floating]) -> None:
+        """Measure the next block."""
+        if len(block):
+            self.frames += len(block)
+            self.low, self.high = np.minimum(self.low, block.min(0)), np.maximum(self.high, block.max(0))
+            self.total = self.total + block.sum(0, dtype=np.float64)
+            self.squares += float(np.square(block, dtype=np.float64).sum())
+
+    @property
+    def mean(self) -> Any:
+        """The mean amplitude; 0 of nothing."""
+        return self.total / max(1, self.frames)
+
+
 def evenly(items: NDArray[Any], count: int) -> NDArray[Any]:
-    """Up to `count` of items (N, ...), evenly spread, the first and the last among them."""
+    """Return up to `count` of items (N, ...), evenly spread, the first and the last among them."""
     return items[np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))]

@@ -2,17 +2,17 @@
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, Samples
 from wavewright.corpus.corpus import Refused
 from wavewright.corpus.discovery import find
 from wavewright.errors import AudioError
+from wavewright.metrics import Meter
 from wavewright.progress import Progress, silent
 
 FULL_SCALE = 32767 / 32768  # the greatest 16-bit sample; 24-bit and float samples count as clipped from here, too
@@ -48,27 +48,11 @@ class Report:
     clipped: int
 
 
-@dataclass
-class _Sums:
-    """Sums over the blocks (n, channels) of a recording."""
-
-    frames: int = 0
-    peak: float = 0.0
-    squares: float = 0.0
-    clipped: int = 0
-    silent: int = 0
-    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-
-    def add(self, block: Samples, rate: int) -> None:
-        loudness = np.abs(block)
-        self.frames += len(block)
-        self.peak = max(self.peak, float(loudness.max()))
-        self.squares += float(np.square(block, dtype=np.float64).sum())
-        self.sums = self.sums + block.sum(axis=0, dtype=np.float64)
-        self.clipped += int(np.count_nonzero(loudness >= FULL_SCALE))
-        starts = np.arange(0, len(block), max(1, round(SILENCE_SECONDS * rate)))
-        quiet = np.maximum.reduceat(loudness.max(axis=1), starts) < SILENCE
-        self.silent += int(np.diff(starts, append=len(block))[quiet].sum())
+def _silent_frames(loudness: Samples, rate: int) -> int:
+    """Count the frames of a block's stretches that stay silent in every channel."""
+    starts = np.arange(0, len(loudness), max(1, round(SILENCE_SECONDS * rate)))
+    quiet = np.maximum.reduceat(loudness.max(axis=1), starts) < SILENCE
+    return int(np.diff(starts, append=len(loudness))[quiet].sum())
 
 
 def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
@@ -77,25 +61,27 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
     Raises:
         AudioError: the file cannot be read whole.
     """
-    sums = _Sums()
+    meter, clipped, silent = Meter(), 0, 0
     with Recording(path) as recording:
         rate, channels = recording.rate, recording.channels
         for block in recording.blocks():
-            sums.add(block, rate)
+            meter.add(block)
+            loudness = np.abs(block)
+            clipped += int(np.count_nonzero(loudness >= FULL_SCALE))
+            silent += _silent_frames(loudness, rate)
             yield
-    rms = math.sqrt(sums.squares / (sums.frames * channels))
-    means = sums.sums / sums.frames
+    rms = math.sqrt(meter.squares / (meter.frames * channels))
     return Inspected(
         name=name,
         format=recording.format,
         rate=rate,
         channels=channels,
-        seconds=sums.frames / rate,
-        peak=sums.peak,
+        seconds=meter.frames / rate,
+        peak=float(max(meter.high.max(), -meter.low.min())),
         rms_dbfs=20 * math.log10(rms) if rms > 0 else None,
-        dc=float(means[np.argmax(np.abs(means))]),
-        clipped=sums.clipped,
-        silence_seconds=sums.silent / rate,
+        dc=float(max(meter.mean, key=abs)),
+        clipped=clipped,
+        silence_seconds=silent / rate,
         notes=tuple(recording.notes),
     )
 

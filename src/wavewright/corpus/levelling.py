@@ -1,6 +1,6 @@
-"""From decoded amplitudes to 16-bit samples: measures, the gain and offset that follow, a limiter.
+"""Turn decoded amplitudes into 16-bit samples: measure, apply the gain and offset that follow, and limit.
 
-A sample becomes (amplitude - offset) * gain; the limiter, if asked for, comes after that.
+A sample becomes (amplitude - offset) * gain. The limiter comes after that, where it is asked for.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.metrics import Meter
 from wavewright.quantize import FULL_SCALE
 
 Levels = Literal["section", "track", "corpus", "none"]
@@ -20,13 +21,11 @@ LOOKAHEAD_SECONDS = 0.02
 
 
 @dataclass
-class Meter:
-    """The least and greatest amplitude and the sum of each stretch of `size` samples, the last shorter."""
+class SectionMeter:
+    """Measures each section of `size` samples by itself; the last section may be shorter."""
 
     size: int
-    lows: list[float] = field(default_factory=list)
-    highs: list[float] = field(default_factory=list)
-    sums: list[float] = field(default_factory=list)
+    sections: list[Meter] = field(default_factory=list)
     count: int = 0
 
     def add(self, block: NDArray[np.float32]) -> None:
@@ -34,50 +33,54 @@ class Meter:
         edges = range(self.size - self.count % self.size, len(block), self.size)
         for piece in np.split(block, edges) if len(block) else []:
             if self.count % self.size == 0:
-                self.lows.append(np.inf)
-                self.highs.append(-np.inf)
-                self.sums.append(0.0)
-            self.lows[-1] = min(self.lows[-1], float(piece.min()))
-            self.highs[-1] = max(self.highs[-1], float(piece.max()))
-            self.sums[-1] += float(piece.sum(dtype=np.float64))
+                self.sections.append(Meter())
+            self.sections[-1].add(piece)
             self.count += len(piece)
 
-    def whole(self) -> "Meter":
-        """The same of all samples as one stretch."""
-        return Meter(self.count, [min(self.lows)], [max(self.highs)], [sum(self.sums)], self.count)
+    def whole(self) -> "SectionMeter":
+        """Return the same measures of all samples as one section."""
+        low, high = min(self.lows()), max(self.highs())
+        whole = Meter(self.count, low, high, sum(one.total for one in self.sections))
+        return SectionMeter(self.count, [whole], self.count)
+
+    def lows(self) -> Signal:
+        """Return the least amplitude of each section."""
+        return np.array([one.low for one in self.sections], np.float64)
+
+    def highs(self) -> Signal:
+        """Return the greatest amplitude of each section."""
+        return np.array([one.high for one in self.sections], np.float64)
 
     def means(self) -> Signal:
-        """The mean of each stretch."""
-        counts = np.full(len(self.sums), self.size)
-        counts[-1] = self.count - self.size * (len(self.sums) - 1)
-        return np.asarray(self.sums / counts)
+        """Return the mean of each section."""
+        return np.array([one.mean for one in self.sections], np.float64)
 
 
-def offsets(meter: Meter, levels: Levels, remove_dc: bool) -> Signal:
-    """What to subtract: one offset per section for `section`, else one (1,).
+def offsets(meter: SectionMeter, levels: Levels, remove_dc: bool) -> Signal:
+    """Return what to subtract: one offset for each section for `section`, else one (1,).
 
     Sections that keep their DC are mapped min-max, as in the thesis: the middle of their range becomes 0.
     """
     if levels == "section" and not remove_dc:
-        return np.asarray((np.array(meter.highs) + np.array(meter.lows)) / 2)
+        return np.asarray((meter.highs() + meter.lows()) / 2)
     meter = meter if levels == "section" else meter.whole()
     return meter.means() if remove_dc else np.zeros(1, np.float64)
 
 
-def peaks(meter: Meter, levels: Levels, offset: Signal) -> Signal:
-    """The greatest distance from `offset`, for each of the offsets."""
+def peaks(meter: SectionMeter, levels: Levels, offset: Signal) -> Signal:
+    """Return the greatest distance from `offset`, for each of the offsets."""
     meter = meter if levels == "section" else meter.whole()
-    peak: Signal = np.maximum(np.array(meter.highs) - offset, offset - np.array(meter.lows))
+    peak: Signal = np.maximum(meter.highs() - offset, offset - meter.lows())
     return peak
 
 
 def gains(peak: Signal) -> Signal:
-    """Gains that bring `peak` just to full scale; 1 for silence, lest rounding errors be raised to a roar."""
+    """Return gains that bring `peak` just to full scale; silence gets 1, so that rounding errors stay quiet."""
     return np.asarray(1.0 / np.where(peak > SILENT, peak, 1.0))
 
 
-def level(blocks: Iterable[NDArray[np.float32]], gain: Signal, offset: Signal, section: int) -> Iterator[Signal]:
-    """(block - offset) * gain, with a gain and offset for all or for each stretch of `section` samples."""
+def apply_gain(blocks: Iterable[NDArray[np.float32]], gain: Signal, offset: Signal, section: int) -> Iterator[Signal]:
+    """Yield (block - offset) * gain, with a gain and offset for all or for each stretch of `section` samples."""
     start = 0
     for block in blocks:
         if len(gain) == 1:
@@ -109,7 +112,7 @@ def limit(blocks: Iterable[Signal], rate: int, limiter_db: float) -> Iterator[Si
 
 
 def _limited(signal: Signal, threshold: float, reach: int) -> Signal:
-    """The limited (n - 4 reach,) samples in the middle of `signal` (n,)."""
+    """Return the limited (n - 4 reach,) samples in the middle of `signal` (n,)."""
     middle = signal[2 * reach : -2 * reach]
     if np.abs(signal).max() <= threshold:
         return middle
@@ -131,7 +134,7 @@ def _running_maximum(values: Signal, width: int) -> Signal:
 
 
 def round_to_int16(blocks: Iterable[Signal]) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
-    """Samples rounded to 16 bits, and which of them were beyond full scale and are clipped."""
+    """Yield samples rounded to 16 bits, and which of them were beyond full scale and are clipped."""
     for block in blocks:
         scaled = np.rint(block * FULL_SCALE)
         clipped = np.clip(scaled, -FULL_SCALE, FULL_SCALE)

@@ -22,7 +22,17 @@ from wavewright.corpus import isolate, splits
 from wavewright.corpus.audio import BLOCK, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Corpus, Refused, Source, Track, samples_file
 from wavewright.corpus.discovery import Found, find
-from wavewright.corpus.levelling import SILENT, Meter, Signal, gains, level, limit, offsets, peaks, round_to_int16
+from wavewright.corpus.levelling import (
+    SILENT,
+    SectionMeter,
+    Signal,
+    apply_gain,
+    gains,
+    limit,
+    offsets,
+    peaks,
+    round_to_int16,
+)
 from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
 from wavewright.errors import AudioError, WavewrightError
 from wavewright.progress import Progress, silent
@@ -40,7 +50,7 @@ class Decoded:
     step: int
     start: int  # trimmed before the first sample, in samples of the corpus
     frames: int  # length, in samples of the corpus
-    meter: Meter  # over all samples between the first and the last, also those that `step` skips
+    meter: SectionMeter  # over all samples between the first and the last, also those that `step` skips
 
     def blocks(self) -> Iterator[Samples]:
         """Return blocks (n,) of the samples for the corpus."""
@@ -68,7 +78,7 @@ class Levelling:
     def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
         """Return blocks of samples, each with a mask of the clipped ones."""
         gain, offset = self.factors(decoded)
-        signal = level(decoded.blocks(), gain, offset, self.settings.section)
+        signal = apply_gain(decoded.blocks(), gain, offset, self.settings.section)
         if self.settings.limiter is not None:
             signal = limit(signal, self.settings.rate, self.settings.limiter)
         return round_to_int16(signal)
@@ -97,7 +107,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
             step = _step(recording, settings.rate)
         else:
             step, signal = 1, resample(signal, recording.rate, settings.rate)
-        whole = Meter(1 << 62)
+        whole = SectionMeter(1 << 62)
         for block in signal:
             out.write(block.tobytes())
             whole.add(block)
@@ -106,7 +116,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
     start, stop = _sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
     start -= start % step
-    meter = Meter(settings.section * step)  # the thesis levels its sections before it decimates them
+    meter = SectionMeter(settings.section * step)  # the thesis levels its sections before it decimates them
     for block in _read(to, start, stop):
         meter.add(block)
         yield
@@ -115,10 +125,10 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
 
 
-def _sounding(file: Path, whole: Meter, trim: float) -> tuple[int, int]:
+def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:
     """Return where the samples within `trim` dB of the peak start and stop. Silence is kept whole."""
     centre = float(whole.whole().means()[0])
-    peak = max(whole.highs[0] - centre, centre - whole.lows[0])
+    peak = max(float(whole.highs()[0]) - centre, centre - float(whole.lows()[0]))
     if peak <= SILENT:
         return 0, whole.count
     quiet = peak * 10 ** (-trim / 20)

@@ -113,12 +113,12 @@ def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     """Generate a long sound from silence, and measure whether it keeps its loudness and its DC."""
     made = play(_opened(experiment, result.name), NOTHING, round(STEADY[experiment.scale] * corpus.rate), OWN, seed=1)
     experiment.keep(result, "steady.wav", f"{STEADY[experiment.scale]:g} s from silence", made, corpus.rate)
-    levels = [metrics.level(second) for second in np.array_split(made, max(2, round(STEADY[experiment.scale])))]
+    levels = [metrics.loudness(second) for second in np.array_split(made, max(2, round(STEADY[experiment.scale])))]
     decibels, means = zip(*levels, strict=True)
     result.measures |= {
         "quietest_second_dbfs": min(decibels),
         "loudest_second_dbfs": max(decibels),
-        "level_dbfs": metrics.level(made)[0],
-        "corpus_level_dbfs": metrics.level(to_amplitude(corpus.samples("train")))[0],
+        "level_dbfs": metrics.loudness(made)[0],
+        "corpus_level_dbfs": metrics.loudness(to_amplitude(corpus.samples("train")))[0],
         "greatest_dc_of_a_second": max(map(abs, means)),
     }

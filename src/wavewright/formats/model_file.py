@@ -214,9 +214,9 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")
     plain = config.multiplied_out().as_dict()
-    for field, value in config.as_dict().items():
-        if value != plain[field]:
-            raise WavewrightError(f"model.{field}: {json.dumps(value)}, but a model file has it multiplied out")
+    for key, value in config.as_dict().items():
+        if value != plain[key]:
+            raise WavewrightError(f"model.{key}: {json.dumps(value)}, but a model file has it multiplied out")
     written = json.loads(json.dumps(_as_json(facts, known.precision, known.sha256)))
     if odd := differences(values, written):
         raise WavewrightError(f"{odd[0].partition(':')[0]}: missing, or not of its type")

@@ -209,7 +209,7 @@ def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, prog
     codes = np.concatenate(blocks, 1)
     made = run.quantizer.decode(codes[0])
     real = _requantised(run, similarity.spread(samples, min(length, len(samples)), REAL_STRETCHES))
-    levels = [metrics.level(second) for second in similarity.pieces(made, run.rate)]
+    levels = [metrics.loudness(second) for second in similarity.pieces(made, run.rate)]
     entropy = similarity.pieces(run.entropy(codes)[0], round(ENTROPY_SECONDS * run.rate))
     frechet, frechet_baseline = perceptual.log_mel_frechet(made, real, run.rate)
     return Generated(

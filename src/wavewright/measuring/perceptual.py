@@ -27,7 +27,7 @@ STFT_SAMPLES = 2048  # the longest window of the multi-resolution STFT
 
 
 def missing() -> list[str]:
-    """The packages that these measures need and that are not installed."""
+    """Return the packages that these measures need and that are not installed."""
     return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
 
 
@@ -82,7 +82,7 @@ class Onsets:
 
 
 def chroma(made: Sound, real: Sounds, rate: int) -> Chroma:
-    """The pitch classes of a sound against those of stretches of real ones."""
+    """Compare the pitch classes of a sound with those of stretches of real ones."""
     own, others = _pitch_classes(made, rate), np.stack([_pitch_classes(sound, rate) for sound in real])
 
     def distance(one: Features, many: Features) -> float:
@@ -99,7 +99,7 @@ def onsets(made: Sound, real: Sounds, rate: int) -> Onsets:
 
 
 def log_mel_frechet(made: Sound, real: Sounds, rate: int) -> tuple[float, float | None]:
-    """The Frechet distance between the log-mel frames of a sound and those of real ones, in dB^2, and its baseline.
+    """Return the Frechet distance in dB^2 between log-mel frames of a sound and of real ones, and its baseline.
 
     As in arXiv:1812.08466, but of plain mel bands and not of a network's embeddings: hence its own name.
     """
@@ -112,7 +112,7 @@ def log_mel_frechet(made: Sound, real: Sounds, rate: int) -> tuple[float, float 
 
 
 def _baseline(real: Features, distance: Callable[[Features, Features], float]) -> float | None:
-    """The median distance of each of `real` from the others, for one odd piece is far from all; None of but one."""
+    """Return the median distance of each of `real` from the others, which one odd piece cannot move, or None."""
     if len(real) < 2:
         return None
     return float(np.median([distance(one, np.delete(real, i, 0)) for i, one in enumerate(real)]))
@@ -148,7 +148,7 @@ def log_mel(sound: Sound, rate: int) -> Features:
 
 
 def _window(rate: int) -> int:
-    """The power of two nearest to 0.13 s, in samples: two bins a semitone at middle C."""
+    """Return the power of two nearest to 0.13 s, in samples: two bins a semitone at middle C."""
     return 1 << round(math.log2(0.13 * rate))
 
 

@@ -43,7 +43,9 @@ def spread(sound: NDArray[Any], length: int, most: int) -> NDArray[Any]:
 
 
 def nearest(stretches: NDArray[np.floating], sound: NDArray[np.int16]) -> NDArray[np.float64]:
-    """The greatest normalised cross-correlation (K,), in [-1, 1], of each stretch (K, n) with any of `sound` (N,).
+    """Return the greatest normalised cross-correlation (K,) of each stretch (K, n) with any part of `sound` (N,).
+
+    It is in [-1, 1].
 
     1 is a copy at any gain and offset. Silence correlates with nothing. `sound` is read in
     blocks, so that memory does not grow with it: one transform a block, shared by all stretches.

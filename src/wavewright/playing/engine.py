@@ -1,4 +1,4 @@
-"""The native engine: validation over the C++ module `_engine` (engine/, docs/engine.md). numpy only, no torch."""
+"""Check what the C++ module `_engine` (engine/, docs/engine.md) is given. numpy only, no torch."""
 
 import os
 from typing import Any
@@ -21,22 +21,22 @@ WORTH_SHARING = 300_000  # weights from which two threads play a stream faster t
 
 
 def available() -> bool:
-    """Whether the engine was built when wavewright was installed."""
+    """Tell whether the engine was built when wavewright was installed."""
     return _engine is not None
 
 
 def instruction_sets() -> list[str]:
-    """The vector instructions that the engine has code for and this machine can run, the best first."""
+    """Return the vector instructions that the engine has code for and this machine can run, the best first."""
     return _native().instruction_sets()
 
 
 def measure_limits(size: int, threads: int) -> tuple[float, float]:
-    """The machine's best: bytes a second read over and over from `size` bytes, float32 multiply-adds a second."""
+    """Measure the machine's best: bytes a second read from `size` bytes again and again, multiply-adds a second."""
     return _native().measure_limits(size, threads)
 
 
 def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k: int, top_p: float) -> int:
-    """`output.Softmax.draw` of one stream's logits (Q,), by the engine."""
+    """Draw as `output.Softmax.draw` does from one stream's logits (Q,)."""
     return _native().draw(logits, uniform, temperature, top_k, top_p)
 
 
@@ -128,7 +128,10 @@ class Engine:
         return codes
 
     def state(self) -> bytes:
-        """All that the streams remember, their draws too; an engine of the same model and as many streams takes it."""
+        """Return all that the streams remember, their draws too.
+
+        An engine of the same model and as many streams takes the bytes.
+        """
         return self._engine.state()
 
     def restore(self, state: bytes) -> None:

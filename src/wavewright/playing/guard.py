@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.metrics import level
+from wavewright.metrics import loudness
 from wavewright.quantize import Quantizer
 
 BLOCK = 2048  # samples that are judged together
@@ -49,21 +49,21 @@ class Measures(NamedTuple):
 
     Attributes:
         spread: standard deviation of the codes.
-        level: loudness without the mean, in dBFS.
+        loudness: without the mean, in dBFS.
         mean: mean amplitude.
         surprise: error of the best linear prediction, in dB.
         flatness: spectral flatness, in dB.
     """
 
     spread: float
-    level: float
+    loudness: float
     mean: float
     surprise: float
     flatness: float
 
 
 NO_PAST = Measures(
-    spread=0.0, level=-np.inf, mean=0.0, surprise=-np.inf, flatness=0.0
+    spread=0.0, loudness=-np.inf, mean=0.0, surprise=-np.inf, flatness=0.0
 )  # with these, a block is judged by itself
 
 
@@ -77,7 +77,7 @@ def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
     power = np.square(spectrum).mean(0) + 1e-9
     surprise = np.log10(power).mean()
     flatness = surprise - np.log10(power.mean())
-    return Measures(codes.std(), level(centred)[0], mean, 10 * surprise, 10 * flatness)
+    return Measures(codes.std(), loudness(centred)[0], mean, 10 * surprise, 10 * flatness)
 
 
 class GenerationGuard:
@@ -115,7 +115,7 @@ class GenerationGuard:
     def _fault_of(self, block: Measures, warm: bool) -> Fault | None:
         usual = Measures(*np.median(self._past, axis=0)) if warm else NO_PAST
         still = block.spread < max(STILL, STILL_SHARE * usual.spread)
-        if still or block.level < max(QUIET, usual.level - FALL):
+        if still or block.loudness < max(QUIET, usual.loudness - FALL):
             return "stuck" if abs(block.mean) > MEAN else "silent"
         if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual.surprise + JUMP:
             return "noise"

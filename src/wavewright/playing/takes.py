@@ -17,6 +17,7 @@ from wavewright.corpus.audio import writing
 from wavewright.corpus.prepare import audio_like_corpus
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
+from wavewright.metrics import Meter
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
@@ -76,7 +77,7 @@ def record(
         "prime": prime.name if prime else None,
         **asdict(controls),
     }
-    meters = [_Meter() for _ in paths]
+    meters = [Meter() for _ in paths]
     interrupted = False
     with contextlib.ExitStack() as stack:
         stack.enter_context(writing(out))
@@ -109,7 +110,7 @@ def record(
     if interrupted:
         log.warning(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
-    return [meter.take(path, run.rate) for meter, path in zip(meters, paths, strict=True)]
+    return [_take(path, run.rate, meter) for meter, path in zip(meters, paths, strict=True)]
 
 
 def samples_of(seconds: float, rate: int, seed: int) -> int:
@@ -136,17 +137,6 @@ def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) ->
     return samples
 
 
-class _Meter:
-    """Length, RMS and mean of the samples so far."""
-
-    def __init__(self) -> None:
-        self.count, self.total, self.squares = 0, 0.0, 0.0
-
-    def add(self, amplitude: NDArray[np.float32]) -> None:
-        self.count += len(amplitude)
-        self.total += float(amplitude.sum(dtype=np.float64))
-        self.squares += float(np.square(amplitude, dtype=np.float64).sum())
-
-    def take(self, path: Path, rate: int) -> Take:
-        count = max(1, self.count)
-        return Take(path, self.count / rate, 10 * np.log10(max(self.squares / count, 1e-12)), self.total / count)
+def _take(path: Path, rate: int, meter: Meter) -> Take:
+    power = meter.squares / max(1, meter.frames)
+    return Take(path, meter.frames / rate, 10 * np.log10(max(power, 1e-12)), float(meter.mean))

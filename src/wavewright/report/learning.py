@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from wavewright.metrics import level
+from wavewright.metrics import loudness
 from wavewright.report import figures
 from wavewright.report.format import NONE, clock, number, signed, words
 from wavewright.report.page import Figure, Section, Sounds, Table
@@ -162,7 +162,7 @@ def _piano_table(groups: dict[str, list[Trial]]) -> Table:
     for figure, trials in groups.items():
         for trial in trials:
             bits = trial.curve.validation_bits
-            rms, mean = level(trial.sounds[-1].samples) if trial.sounds else (None, None)
+            rms, mean = loudness(trial.sounds[-1].samples) if trial.sounds else (None, None)
             rows.append(
                 [
                     trial.result.title,

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.metrics import level
+from wavewright.metrics import loudness
 from wavewright.report.drawing import data_uri, envelope
 from wavewright.report.format import minus, signed
 from wavewright.report.reading import Sound
@@ -54,7 +54,7 @@ def sound_card(sound: Sound) -> SoundCard:
 
 
 def _facts(sound: Sound, whole: float) -> str:
-    rms, mean = level(sound.samples)
+    rms, mean = loudness(sound.samples)
     made = [f"step {sound.step:,}"] if sound.step is not None else []
     made += [f"{sound.minutes:.3g} min"] if sound.minutes is not None else []
     length = f"the first {LONGEST:g} of {whole:.3g} s" if whole > LONGEST else f"{whole:.3g} s"

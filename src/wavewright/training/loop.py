@@ -16,7 +16,7 @@ import torch
 from wavewright import processes
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
-from wavewright.metrics import bits, level, zero_order_entropy
+from wavewright.metrics import bits, loudness, zero_order_entropy
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_player import TorchPlayer
 from wavewright.progress import Advance, Progress, silent
@@ -191,7 +191,7 @@ class Loop:
         if training.sample_seconds:
             amplitude = self._sample(round(training.sample_seconds * trainer.corpus.rate))
             self.records.sample(trainer.step, amplitude)
-            rms, mean = level(amplitude)
+            rms, mean = loudness(amplitude)
             text += f", sample at {rms:.1f} dBFS, DC {mean:+.4f}"
         self._say(f"{text}, {self._remaining()}")
 
