@@ -59,8 +59,11 @@ class Recurrent(nn.Module):
         """Outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` where it is given.
 
         A whole sequence folds `through` into the input matrix: W (P x + p) + b = (W P) x + (W p + b), which for a
-        narrow x saves the widest product.
+        narrow x saves the widest product. On CUDA a recurrence stays in float32 under autocast, its state too.
         """
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):  # torch would give cuDNN float16, where gradients vanish
+            with torch.autocast("cuda", enabled=False):
+                return self(x.float(), state.float(), through)
         if x.shape[1] == 1:
             return self._step(x if through is None else through(x), state)
         weight: Tensor = self.input_weight
