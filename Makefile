@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo test engine-test sanitize fuzz lint bench parity soak overfit lock clean
+.PHONY: help setup demo test engine-test sanitize fuzz lint bench parity soak overfit gpu gpu-pack lock clean
 
 help:
 	@echo "make demo   a first sound: overfit a small model on a piano clip (3 minutes)"
@@ -16,6 +16,8 @@ help:
 	@echo "make parity  the engine at the thesis's sizes against float64, over 100,000 samples"
 	@echo "make soak   an hour of audio from each model, and what memory it took"
 	@echo "make overfit  the thesis's models, at its sizes, on one second of piano (a few hours; Ctrl-C and again go on)"
+	@echo "make gpu  a CUDA machine's few minutes (GPU_MINUTES=8): tests, speed and a long run, into GPU_OUT (gpu-out)"
+	@echo "make gpu-pack  the wheels and the corpus for a CUDA machine without a network, into .gpu/"
 	@echo "make setup  the virtual environment that they share"
 
 setup: $(VENV)/ready
@@ -73,6 +75,20 @@ soak: setup
 
 overfit: setup
 	$(BIN)/wavewright experiment overfit --scale full
+
+# What docs/training.md tells of. GPU_PYTHON is any Python with torch and the packages of `make gpu-pack`. GPU_MODEL is
+# wavenet, sample-rnn or naive-rnn. GPU_RESUME is the GPU_OUT of an earlier drill, whose run goes on.
+GPU_PYTHON ?= $(BIN)/python
+GPU_OUT ?= gpu-out
+GPU_MINUTES ?= 8
+GPU_MODEL ?= wavenet
+GPU_PACK_MB ?= 44
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),setup)
+	$(GPU_PYTHON) benchmarks/gpu_drill.py --out $(GPU_OUT) --minutes $(GPU_MINUTES) --model $(GPU_MODEL) \
+		$(if $(GPU_RESUME),--resume $(GPU_RESUME))
+
+gpu-pack: setup
+	$(BIN)/python benchmarks/gpu_pack.py --megabytes $(GPU_PACK_MB)
 
 # On a machine where the newest versions that pyproject.toml admits have been installed and found good.
 lock: setup
