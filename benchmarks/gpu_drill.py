@@ -91,11 +91,10 @@ def drill(options: Options, seconds: float, parts: list[str]) -> None:
     if options.small:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # the parts' sizes are too small to share
         say("no GPU, or the small form was asked for: tiny sizes on the CPU, which measure nothing")
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda}
-    results = Results(
-        options.out / "drill.json",
-        {"small": options.small, "device": where, "cores": os.cpu_count(), "minutes": seconds / 60, **versions},
-    )
+    facts = {"small": options.small, "device": where, "cores": os.cpu_count(), "minutes": seconds / 60}
+    cudnn = torch.backends.cudnn.version() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
+    versions = {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": cudnn}
+    results = Results(options.out / "drill.json", {**facts, "python": platform.python_version(), **versions})
     results.save()
     results.part("environment")["rows"], path = environment.prepare()
     results.save()
@@ -125,9 +124,10 @@ def follow(name: str, seconds: float, rows: dict[str, Any], results: Results, pa
     try:
         assert child.stdout is not None
         for line in child.stdout:
-            cell, row = json.loads(line)
-            rows[cell] = row
-            results.save()
+            if line.endswith("\n"):  # whole, whenever the part was killed
+                cell, row = json.loads(line)
+                rows[cell] = row
+                results.save()
         status = child.wait()
     finally:
         timer.cancel()
@@ -153,16 +153,24 @@ def run_part(name: str, options: Options, seconds: float) -> None:
 
 
 def show(value: dict[str, Any]) -> None:
-    """Print a short table of all rows."""
+    """Print what was measured, a line for each cell; those with nothing to tell share a line."""
     for name, part in value["parts"].items():
         print(f"{name} ({part.get('seconds', 0)} s, {part.get('ended', 'done')})")
+        alike: dict[str, list[str]] = {}
         for cell, row in part["rows"].items():
-            print(f"  {cell}: {', '.join(f'{key} {short(item)}' for key, item in row.items())}")
+            if row.get("outcome") in ("passed", "skipped"):
+                alike.setdefault(" ".join([row["outcome"], *row.get("why", "").split()]), []).append(cell)
+            elif list(row) == ["not_run"]:
+                alike.setdefault(f"not run: {row['not_run']}", []).append(cell)
+            else:
+                print(f"  {cell}: {', '.join(f'{key} {short(item)}' for key, item in row.items())}")
+        for what, cells in alike.items():
+            print(f"  {len(cells)} {what}: {short(cells)}")
 
 
 def short(item: Any) -> str:
     """Return a value in a few characters."""
-    return f"{item:.4g}" if isinstance(item, float) else " ".join(str(item).split())[:100]
+    return f"{item:.4g}" if isinstance(item, float) else " ".join(str(item).split())[:80]
 
 
 def say(text: str) -> None:

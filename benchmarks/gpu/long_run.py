@@ -14,16 +14,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
-import torch
 
-from gpu.work import Cell, NotRun, Row, Work
+from gpu.work import NO_TIME, Cell, NotRun, Row, Work
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig, resolve
+from wavewright.formats.precision import Precision
 from wavewright.playing import engine, opening
 from wavewright.playing.export import export
 from wavewright.training.loop import Budget
@@ -34,6 +35,7 @@ PIECES = 4
 SECTION_SECONDS = 30.0
 TAKE_SECONDS = {False: 8, True: 1}
 AFTERWARDS = {False: 25.0, True: 5.0}  # seconds that are kept for what comes after training
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 COMMON = ["training.sample_seconds=0", "training.validation_seconds=30", "training.checkpoint_every=250"]
 RUNS = {  # preset and fields over it
     "wavenet": (
@@ -77,16 +79,15 @@ class Run:
         """Train until only the time for keeping it is left."""
         options = self.work.options
         before = resumed(options.resume, self.folder) if options.resume else 0.0
-        seconds = self.work.left() - AFTERWARDS[options.small]
-        if options.small:
-            seconds = min(seconds, 10.0)
-        if seconds < 1:
-            raise NotRun("its time was up before this began")
         with tempfile.TemporaryDirectory() as scratch:
             corpus = Corpus.open(options.corpus) if options.corpus else clip(Path(scratch) / "corpus", options.small)
             config = config_of(options.model, options.small)
+            seconds = self.work.left() - AFTERWARDS[options.small]
+            if seconds < 1:
+                raise NotRun(NO_TIME)
+            if options.small:
+                seconds = min(seconds, 10.0)
             budget = Budget(minutes=(before + seconds) / 60)
-            torch.cuda.empty_cache()
             summary = train(config, corpus, self.folder, budget, resume=True, device=self.work.device.type)
         return {
             "model": options.model,
@@ -113,9 +114,8 @@ class Run:
 
     def export(self) -> Row:
         """Keep the model as one file: in float32, or in bfloat16 where that is too large."""
-        which = "best" if self.work.options.small else "last"
-        for precision in ("float32", "bfloat16"):
-            export(opening.open_run(self.folder, which), self.model, precision)  # type: ignore[arg-type]
+        for precision in PRECISIONS:
+            export(opening.open_run(self.folder, "last"), self.model, precision)
             if (size := self.model.stat().st_size) <= PIECE:
                 return {"file": self.model.name, "precision": precision, "bytes": size}
         self.model.unlink()
@@ -130,7 +130,7 @@ class Run:
         blocks: list[Any] = []
         while len(blocks) < 4 * wanted and self.work.left() > 2:
             blocks.append(player.generate(playable.rate // 4)[0])
-        amplitude = playable.quantizer.decode([code for block in blocks for code in block])
+        amplitude = playable.quantizer.decode(np.concatenate(blocks))
         path = self.work.options.out / "take.wav"
         soundfile.write(path, amplitude, playable.rate, "PCM_16")
         return {"file": path.name, "seconds_of_sound": len(blocks) / 4}
@@ -173,7 +173,7 @@ def course(run: Path) -> Row:
 
 def cut(path: Path, out: Path) -> list[str]:
     """Cut a file into pieces of PIECE bytes in `out`, and return their names."""
-    names = []
+    names: list[str] = []
     with path.open("rb") as source:
         while piece := source.read(PIECE):
             names.append(f"run.tar.{len(names)}")

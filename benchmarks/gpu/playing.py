@@ -170,7 +170,7 @@ def wavenet_column(model: Any, codes: Tensor, queues: tuple[Tensor, ...], places
 
 def capture(stage: Stage, steps: list[Callable[[], None]]) -> list[Callable[[], None]]:
     """Return what replays each of `steps` as a CUDA graph."""
-    stream = torch.cuda.Stream()
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for step in steps * 2:  # libraries set themselves up before anything is captured
