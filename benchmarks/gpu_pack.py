@@ -70,7 +70,7 @@ def collect(folder: Path, limit: float) -> int:
             prepare([clip], folder, PrepareSettings(rate=RATE, section_seconds=SECTION_SECONDS))
     else:
         splits = chosen(data, limit)
-        settings = PrepareSettings(rate=RATE, section_seconds=SECTION_SECONDS, splits=splits)  # type: ignore[arg-type]
+        settings = PrepareSettings(rate=RATE, section_seconds=SECTION_SECONDS, splits=splits)
         prepare([data], folder, settings, workers=os.cpu_count() or 1)
     return sum(file.stat().st_size for file in folder.iterdir())
 
