@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz lint bench parity soak overfit lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz lint bench parity soak overfit gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -19,6 +19,8 @@ help:
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
 	@echo "make soak      play an hour of audio with each model and measure memory"
 	@echo "make overfit   train the thesis's models, at its sizes, on one second of piano (hours, can be resumed)"
+	@echo "make gpu       test, measure and train on a CUDA machine for GPU_MINUTES (8), into GPU_OUT (gpu-out)"
+	@echo "make gpu-pack  collect wheels and a corpus in .gpu/ for a CUDA machine without a network"
 	@echo "make lock      write the installed versions to requirements.lock"
 	@echo "make clean     remove all that the targets made"
 
@@ -81,6 +83,20 @@ soak: setup
 
 overfit: setup
 	$(BIN)/wavewright experiment overfit --scale full
+
+# What docs/training.md tells of. GPU_PYTHON is any Python with torch and the packages of `make gpu-pack`. GPU_MODEL is
+# wavenet, sample-rnn or naive-rnn. GPU_RESUME is the GPU_OUT of an earlier drill, whose run goes on.
+GPU_PYTHON ?= $(BIN)/python
+GPU_OUT ?= gpu-out
+GPU_MINUTES ?= 8
+GPU_MODEL ?= wavenet
+GPU_PACK_MB ?= 44
+gpu: $(if $(filter $(BIN)/python,$(GPU_PYTHON)),setup)
+	$(GPU_PYTHON) benchmarks/gpu_drill.py --out $(GPU_OUT) --minutes $(GPU_MINUTES) --model $(GPU_MODEL) \
+		$(if $(GPU_RESUME),--resume $(GPU_RESUME))
+
+gpu-pack: setup
+	$(BIN)/python benchmarks/gpu_pack.py --megabytes $(GPU_PACK_MB)
 
 # On a machine where the newest versions that pyproject.toml admits have been installed and found good.
 lock: setup

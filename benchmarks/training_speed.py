@@ -43,13 +43,16 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def plain_step(model: nn.Module, batch: int, length: int) -> Callable[[], None]:
+def plain_step(model: nn.Module, batch: int, length: int, precision: str = "fp32") -> Callable[[], None]:
     optimizer = torch.optim.Adam(model.parameters())
-    codes, targets = torch.randint(256, (2, batch, length))
+    device = next(model.parameters()).device
+    codes, targets = torch.randint(256, (2, batch, length), device=device)
 
     def step() -> None:
         optimizer.zero_grad()
-        functional.cross_entropy(model(codes).flatten(0, 1), targets.flatten()).backward()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(codes)
+        functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()).backward()
         if isinstance(model, SampleRNN):  # as the thesis clips it, and so do we
             nn.utils.clip_grad_value_(model.parameters(), 1.0)
         optimizer.step()

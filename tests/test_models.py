@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import KINDS, build, codes_of
+from support.kinds import KINDS, build, codes_of, in_parts
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.models.base import Model, State
@@ -32,16 +32,8 @@ def test_whole_equals_any_chunking_of_it_equals_steps(kind: str, parts: list[int
     model, more = build(kind), codes_of(streams, 19, seed=1)
     codes = codes_of(streams, sum(max(1, part) for part in parts))
     whole, after = model(codes)
-    state, pieces, place = model.initial_state(streams), [], 0
-    for part in parts:
-        if part:
-            logits, state = model(codes[:, place : place + part], state)
-        else:
-            logits, state = model.step(codes[:, place], state)
-            logits = logits[:, None]
-        pieces.append(logits)
-        place += max(1, part)
-    close(torch.cat(pieces, 1), whole)
+    pieces, state = in_parts(model, codes, parts)
+    close(pieces, whole)
     close(model(more, state)[0], model(more, after)[0])  # and so they go on
 
 

@@ -2,6 +2,8 @@
 
 import contextlib
 import ctypes
+import os
+import warnings
 
 import torch
 
@@ -22,7 +24,16 @@ def choose_device(name: str) -> torch.device:
         raise ConfigError(f"--device {name}: not on this machine; use {' or '.join(k for k in there if there[k])}")
     if name == "cuda":
         torch.cuda.set_device(processes.rank() % torch.cuda.device_count())
+        _make_repeatable()
     return torch.device(name)
+
+
+def _make_repeatable() -> None:
+    """Have CUDA's libraries add in one order, so that a resumed run has the bits of an uninterrupted one."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuDNN's recurrences heed it too
+    torch.backends.cudnn.deterministic = True
+    # A layer's four weights are copied together at every call, which takes microseconds.
+    warnings.filterwarnings("ignore", "RNN module weights are not part of single contiguous chunk")
 
 
 def has_bfloat16(device: torch.device) -> bool:

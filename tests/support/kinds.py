@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from wavewright import models
-from wavewright.models.base import Model
+from wavewright.models.base import Model, State
 
 LEVELS = 12
 
@@ -68,6 +68,21 @@ def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
 def codes_of(streams: int, length: int, seed: int = 0) -> torch.Tensor:
     """Random codes (B, T)."""
     return torch.randint(LEVELS, (streams, length), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def in_parts(model: Model[Any], codes: torch.Tensor, parts: list[int]) -> tuple[torch.Tensor, State]:
+    """Logits (B, T, Q) and the state after codes that come in parts: n > 0 through `forward`, 0 for one `step`."""
+    state, pieces, place = model.initial_state(len(codes)), [], 0
+    for part in parts:
+        if part:
+            logits, state = model(codes[:, place : place + part], state)
+        else:
+            logits, state = model.step(codes[:, place], state)
+            logits = logits[:, None]
+        pieces.append(logits)
+        place += max(1, part)
+    return torch.cat(pieces, 1), state
 
 
 Array = NDArray[np.float64]

@@ -59,8 +59,12 @@ class Recurrent(nn.Module):
         """Return outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` if given.
 
         Over a sequence, `through` is folded into the input matrix, W (P x + p) + b = (W P) x + (W p + b). For a narrow
-        x, this saves the widest product.
+        x, this saves the widest product. On CUDA a recurrence stays in float32 under autocast,
+        and so does its state.
         """
+        if x.is_cuda and torch.is_autocast_enabled("cuda"):  # torch would give cuDNN float16, where gradients vanish
+            with torch.autocast("cuda", enabled=False):
+                return self(x.float(), state.float(), through)
         if x.shape[1] == 1:
             return self._step(x if through is None else through(x), state)
         weight: Tensor = self.input_weight

@@ -1,0 +1,1 @@
+"""The parts of the GPU drill (benchmarks/gpu_drill.py)."""
