@@ -113,7 +113,7 @@ def test_a_yaml_file_that_will_not_do(text: bytes | None, line: str, tmp_path: P
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ConfigError, match=r"model: 'rnn' is not one of naive-rnn, sample-rnn, wavenet"):
+    with pytest.raises(ConfigError, match=f"model: 'rnn' is not one of {', '.join(CONFIGS)}"):
         resolve("rnn")
     with pytest.raises(ConfigError, match=r"preset: naive-rnn has no 'paper'; it has thesis, small, tiny"):
         resolve("naive-rnn", "paper")

@@ -16,6 +16,7 @@ from support.model_files import assemble, make, parts, rewrite
 from wavewright import cli
 from wavewright.errors import ModelFileError, WavewrightError
 from wavewright.formats.model_file import ModelFile, load
+from wavewright.models import CONFIGS
 
 Change = Callable[[dict[str, Any], dict[str, Any], bytearray], None]
 
@@ -103,9 +104,9 @@ DAMAGES: dict[str, tuple[Change, str]] = {
     "missing model field": (fact("model.frame_scale"), "model.frame_scale: missing"),
     "missing levelling": (fact("levelling.limiter"), "levelling.limiter: missing"),
     "missing training": (fact("training.step"), "metadata.training.step"),
-    "no name": (fact("model.name"), "model: 'None' is not one of naive-rnn, sample-rnn, wavenet"),
+    "no name": (fact("model.name"), f"model: 'None' is not one of {', '.join(CONFIGS)}"),
     "another model": (fact("model.name", "wavenet"), "model.frame_sizes: Unexpected"),
-    "name of no model": (fact("model.name", ["x"]), r"is not one of naive-rnn"),
+    "name of no model": (fact("model.name", ["x"]), f"is not one of {min(CONFIGS)}"),
     "number as words": (fact("model.units", "18"), "model.units: missing, or not of its type"),
     "weight norm": (fact("model.weight_norm", True), "model.weight_norm: true"),
     "encoding": (fact("encoding", "alaw"), "metadata.encoding"),

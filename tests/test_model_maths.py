@@ -102,7 +102,12 @@ def expected_count(model: Model[Any]) -> int:
     return total + dense(window, c.units)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if not KINDS[kind][1].get("weight_norm")])
+CLOSED = ("naive-rnn", "sample-rnn", "wavenet")  # the models whose parameters docs/models.md counts
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind, (name, fields) in KINDS.items() if name in CLOSED and not fields.get("weight_norm")]
+)
 def test_parameter_counts_are_the_closed_forms(kind: str) -> None:
     assert build(kind).parameter_count() == expected_count(build(kind))
 

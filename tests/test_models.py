@@ -161,7 +161,7 @@ def test_what_the_contract_refuses(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "fields", "line"),
     [
-        ("transformer", {}, "model: 'transformer' is not one of naive-rnn, sample-rnn, wavenet"),
+        ("transformer", {}, f"model: 'transformer' is not one of {', '.join(models.CONFIGS)}"),
         ("naive-rnn", {"unit": 3}, r"model.unit: Unexpected keyword argument \(got 3\)"),
         ("naive-rnn", {"units": "many"}, r"model.units: .* integer.* \(got 'many'\)"),
         ("naive-rnn", {"layers": 0}, r"model.layers: .* greater than or equal to 1 \(got 0\)"),

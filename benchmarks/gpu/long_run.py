@@ -9,7 +9,7 @@ import json
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -95,13 +95,13 @@ class Run:
             "seconds": round(summary.seconds, 1),
             "seconds_of_this_drill": round(summary.seconds - before, 1),
             "loss_nats": summary.loss,
-            "best": summary.best,
+            "best": summary.best and asdict(summary.best),
             **course(self.folder),
         }
 
     def pack(self) -> Row:
         """Keep the run with its newest scheduled checkpoint, which an interrupted run too may roll back to."""
-        newest = checkpoint.path(self.folder, checkpoint.regular_steps(self.folder)[-1])
+        newest = checkpoint.path(self.folder, checkpoint.scheduled_steps(self.folder)[-1])
         names = ["config.json", "metrics.jsonl", str(newest.relative_to(self.folder))]
         path = self.folder.with_suffix(".tar")
         with tarfile.open(path, "w") as tar:
