@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import KINDS, build, codes_of, in_parts
-from support.tiny import FIELDS, losses, tiny
+from support.kinds import KINDS, TINY, build, codes_of, in_parts
+from support.tiny import losses, tiny
 from test_resume import CASES, STEPS, same
 from wavewright.corpus.corpus import Corpus
 from wavewright.devices import choose_device
@@ -28,7 +28,7 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA here"),
 ]
 every_kind = pytest.mark.parametrize("kind", KINDS)
-every_model = pytest.mark.parametrize("name", FIELDS)
+every_model = pytest.mark.parametrize("name", TINY)
 
 
 @pytest.fixture
