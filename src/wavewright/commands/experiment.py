@@ -43,9 +43,9 @@ class Common:
 
     out: Path | None = None
     scale: Literal["full", "quick"] = "quick"
-    data: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True)] = ()
+    data: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     device: Device = "auto"
-    only: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True)] = ()
+    only: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     storage: str | None = None
 
 

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from wavewright.errors import ConfigError
 from wavewright.models import CONFIGS
 
-Flag = Annotated[bool, Parameter(negative="")]
+Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 else:  # the registry's names, so that `--help` lists them
     ModelName = Literal[tuple(CONFIGS)]
     PresetName = Literal[tuple(dict.fromkeys(name for config in CONFIGS.values() for name in config.presets))]
-Fields = Annotated[tuple[str, ...], Parameter(name="--set", negative="")]
+Fields = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 
 @Parameter(name="*")
