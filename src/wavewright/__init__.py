@@ -1,5 +1,6 @@
-"""Learn to make sound one sample at a time. README.md shows how, and docs/architecture.md how the package is built."""
+"""wavewright learns to make sound one sample at a time. See README.md; `docs/architecture.md` shows the whole."""
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -7,15 +8,16 @@ from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
     from wavewright.playing.opening import load
+    from wavewright.sampling import Controls
 
 __version__ = version("wavewright")
-__all__ = ["WavewrightError", "__version__", "load"]
+__all__ = ["Controls", "WavewrightError", "__version__", "load"]
+
+_LAZY = {"Controls": "wavewright.sampling", "load": "wavewright.playing.opening"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` only when it is first used, so that `import wavewright` stays fast."""
-    if name == "load":
-        from wavewright.playing.opening import load
-
-        return load
+    """Import a public name when it is first asked for, so that `import wavewright` stays quick."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'wavewright' has no attribute {name!r}")
