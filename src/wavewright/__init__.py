@@ -1,4 +1,4 @@
-"""wavewright learns to make sound one sample at a time. See README.md; `docs/architecture.md` shows the whole."""
+"""Learn to make sound one sample at a time. README.md shows how, and docs/architecture.md how the package is built."""
 
 from importlib import import_module
 from importlib.metadata import version

@@ -21,7 +21,7 @@ def cross_correlation(generated: NDArray[np.floating], truth: NDArray[np.floatin
 
     Both sounds have the same length. A positive lag means that `generated` is late. Silence has 0 at lag 0.
     """
-    a, b = generated - generated.mean(), truth - truth.mean()
+    a, b = (sound - sound.mean(dtype=np.float64) for sound in (generated, truth))
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     if not scale:
         return 0.0, 0
