@@ -45,7 +45,7 @@ def run(work: Work) -> None:
 
 
 def model_of(work: Work, case: Case) -> Model[Any]:
-    """Return the model with weights that are random but keep activations near 1."""
+    """Return the model with random weights, since only their number matters."""
     set_precision("fp32")
     config = case.config().model
     model = config.build()
