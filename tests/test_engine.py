@@ -1,7 +1,12 @@
 """The native engine against torch in float64 (itself held to the oracles by test_model_maths) and against itself."""
 
 import ast
+import contextlib
+import hashlib
+import os
 import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +20,7 @@ from numpy.typing import NDArray
 from conftest import ROOT
 from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
 from wavewright import _engine
-from wavewright.errors import ConfigError
+from wavewright.errors import ConfigError, WavewrightError
 from wavewright.formats.precision import Precision
 from wavewright.models.base import Model
 from wavewright.models.output import Softmax
@@ -108,10 +113,69 @@ def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> Non
     expected = player.generate(100)
     fork.restore(state)
     assert np.array_equal(fork.generate(100), expected)
-    with pytest.raises(ConfigError, match="bytes"):
+    with pytest.raises(ConfigError, match="damaged"):
         fork.restore(state[:-1])
+    with pytest.raises(ConfigError, match="bytes"):
+        native(model, streams=2).restore(state)
     player.reset(1)
     assert np.array_equal(player.generate(33), native(model, seed=1).generate(33))
+
+
+def test_a_state_of_another_model_is_refused() -> None:
+    """Every kind's state, given to every other kind and to other weights of the same kind."""
+    players = {kind: native(build(kind)) for kind in KINDS}
+    states = {kind: player.state() for kind, player in players.items()}
+    for kind, player in players.items():
+        for other, state in states.items():
+            if other != kind:
+                with pytest.raises(ConfigError, match="another model"):
+                    player.restore(state)
+        with pytest.raises(ConfigError, match="another model"):
+            native(build(kind, seed=1)).restore(states[kind])
+        player.restore(states[kind])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(["naive scalar", "tiers 8 4 2", "gated"]), st.randoms(use_true_random=False))
+def test_no_bytes_crash_a_restore(kind: str, random: Any) -> None:
+    """Random bytes are refused; with a header that is right they are refused or harmless."""
+    player = native(build(kind))
+    state = player.state()
+    head, body = state[: -len(player._engine.state())], player._engine.state()
+    for noise in (
+        random.randbytes(len(state)),
+        head + random.randbytes(len(body)),
+        state[: random.randrange(len(state))],
+    ):
+        with pytest.raises(ConfigError, match="state: "):
+            player.restore(noise)
+    damaged = bytearray(body)
+    for _ in range(20):
+        damaged[random.randrange(len(body))] = random.randrange(256)
+    honest = head[: -engine.DIGEST] + hashlib.sha256(damaged).digest() + bytes(damaged)
+    with contextlib.suppress(ConfigError):
+        player.restore(honest)
+    codes = player.generate(40)
+    assert ((codes >= 0) & (codes < LEVELS)).all()
+
+
+def test_threads_take_turns_and_a_fork_is_refused() -> None:
+    player, alone = native(build("gated"), threads=2), native(build("gated"), threads=2)
+    with ThreadPoolExecutor(4) as pool:
+        blocks = list(pool.map(lambda _: player.generate(50), range(20)))
+    expected = [alone.generate(50) for _ in range(20)]
+    assert sorted(block.tobytes() for block in blocks) == sorted(block.tobytes() for block in expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which is the point
+        child = os.fork()
+    if not child:
+        try:
+            player.generate(1)
+        except WavewrightError as error:
+            del player, alone  # which must not wait for threads that are not there
+            os._exit(7 if "forked" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_settings_change_between_blocks_and_along_curves() -> None:

@@ -189,6 +189,7 @@ void Engine::restore(std::span<const std::byte> state) {
     if (state.size() != state_size())
         throw Error("state: " + std::to_string(state.size()) + " bytes, but this engine's are " +
                     std::to_string(state_size()) + "; it is another model's, or of another number of streams");
+    impl_->network->check_codes(state);
     for (const auto& part : impl_->state) {
         std::copy_n(state.begin(), part.size(), part.begin());
         state = state.subspan(part.size());

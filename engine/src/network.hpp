@@ -27,6 +27,8 @@ public:
     int past() const { return past_codes_.length(); }
     const float* logits(int stream) const { return logits_[stream]; }
     std::span<const std::span<std::byte>> state() const { return state_; }
+    // Throws Error where a saved state, which begins with the past codes, holds one that is no code. Codes are indices.
+    void check_codes(std::span<const std::byte> state) const;
     double read_bytes() const { return read_bytes_; }
 
 protected:

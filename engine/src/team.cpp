@@ -2,6 +2,7 @@
 
 #include <sched.h>
 #include <time.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -24,13 +25,17 @@ void pause() {
 
 }  // namespace
 
-Team::Team(int threads) : threads_(threads), places_(threads) {
+Team::Team(int threads) : threads_(threads), process_(getpid()), places_(threads) {
     for (int thread = 1; thread < threads; thread++) others_.emplace_back([this, thread] { serve(thread); });
 }
 
 Team::~Team() {
     stop_ = true;
-    for (std::thread& other : others_) other.join();
+    for (std::thread& other : others_)
+        if (process_ == getpid())
+            other.join();
+        else
+            other.detach();  // A forked process has no such thread.
 }
 
 void Team::wait(int thread) {

@@ -66,6 +66,7 @@ private:
     void serve(int thread);
 
     int threads_;
+    int process_;  // that started the threads
     bool alone_ = false, was_stalled_ = false;  // only the caller writes them
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};

@@ -1,6 +1,9 @@
 """Check what the C++ module `_engine` (engine/, docs/engine.md) is given. numpy only, no torch."""
 
+import hashlib
+import json
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ try:
 except ImportError:  # installed without a compiler
     _engine = None  # type: ignore[assignment]
 
+STATE = b"wavewright1"  # how a saved state begins; the number is the version of its layout
+DIGEST = hashlib.sha256().digest_size
 WORTH_SHARING = 300_000  # weights from which two threads play a stream faster than one: meeting costs time too
 
 
@@ -43,7 +48,8 @@ def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k:
 class Engine:
     """Streams of one model, played side by side.
 
-    In float32 a stream has the same bits whatever the number of streams and threads and the length of blocks.
+    In float32 a stream has the same bits whatever the number of streams and threads and the length of blocks. Several
+    Python threads may share an engine; their calls take turns. A process that was forked must make its own engine.
 
     Args:
         config: the model's name and fields.
@@ -80,6 +86,9 @@ class Engine:
             self._engine = native.Engine(config.name, vars(config), contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
+        self._model = _digest_of(config, contiguous)
+        self._turn = threading.Lock()
+        self._process = os.getpid()
         self.reset(seed)
 
     @property
@@ -89,15 +98,15 @@ class Engine:
 
     @property
     def weight_bytes(self) -> int:
-        """What one sample reads of the weights, on average."""
+        """Bytes of weights that one sample reads, on average."""
         return self._engine.weight_bytes
 
     def reset(self, seed: int = 0) -> None:
-        """Back to the beginning: streams that have heard nothing but silence."""
-        self._engine.reset(Uniforms(seed, self.streams).keys)
+        """Put all streams back to their beginning, after endless silence."""
+        self._call("reset", Uniforms(seed, self.streams).keys)
 
     def prime(self, codes: NDArray[np.integer]) -> None:
-        """Hear codes (streams, n), or (n,) for all streams.
+        """Read codes (streams, n), or (n,) for all streams.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams.
@@ -105,14 +114,14 @@ class Engine:
         self._call("prime", self._codes(codes))
 
     def logits(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Hear codes (streams, n); the logits (streams, n, Q) from which each of them would have been drawn.
+        """Read codes (streams, n), and return the logits (streams, n, Q) from which each would have been drawn.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams.
         """
-        heard = self._codes(codes)
-        logits = np.empty((*heard.shape, self.q_levels), np.float32)
-        self._call("logits", heard, logits)
+        read = self._codes(codes)
+        logits = np.empty((*read.shape, self.q_levels), np.float32)
+        self._call("logits", read, logits)
         return logits
 
     def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.int32]:
@@ -128,30 +137,51 @@ class Engine:
         return codes
 
     def state(self) -> bytes:
-        """Return all that the streams remember, their draws too.
+        """Return all that the streams remember, their draws too, behind a header.
 
-        An engine of the same model and as many streams takes the bytes.
+        An engine of the same model and as many streams takes the bytes, in any precision. The header has a version, a
+        hash of the model and a hash of what follows.
         """
-        return self._engine.state()
+        body: bytes = self._call("state")
+        return STATE + self._model + hashlib.sha256(body).digest() + body
 
     def restore(self, state: bytes) -> None:
         """Go on from a `state()`, to the same bits.
 
         Raises:
-            ConfigError: it is not of this model and number of streams.
+            ConfigError: it is no state, damaged, or not of this model and number of streams.
         """
-        self._call("restore", state)
+        start, model, digest = (len(STATE) + i * DIGEST for i in range(3))
+        if not state.startswith(STATE) or len(state) < digest:
+            raise ConfigError("state: not an engine's state, or of another version; save it again with Engine.state()")
+        if state[start:model] != self._model:
+            raise ConfigError("state: of another model; restore it in an engine of the model that saved it")
+        if hashlib.sha256(state[digest:]).digest() != state[model:digest]:
+            raise ConfigError("state: damaged; restore another copy")
+        self._call("restore", state[digest:])
 
     def _codes(self, codes: NDArray[np.integer]) -> NDArray[np.int32]:
         if codes.ndim == 2 and len(codes) != self.streams:
             raise ConfigError(f"codes: of {len(codes)} streams, but the engine has {self.streams}")
         return np.ascontiguousarray(np.broadcast_to(codes, (self.streams, codes.shape[-1])), np.int32)
 
-    def _call(self, method: str, *arguments: Any) -> None:
+    def _call(self, method: str, *arguments: Any) -> Any:
+        if os.getpid() != self._process:  # a fork has the engine's memory, but not its threads
+            raise WavewrightError("engine: made before this process was forked; make a new one here")
         try:
-            getattr(self._engine, method)(*arguments)
+            with self._turn:
+                return getattr(self._engine, method)(*arguments)
         except _native().Error as error:
             raise ConfigError(str(error)) from None
+
+
+def _digest_of(config: ModelConfig, weights: dict[str, NDArray[np.float32]]) -> bytes:
+    """Return a hash of a model's configuration and weights."""
+    digest = hashlib.sha256(json.dumps(config.as_dict()).encode())
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(weights[name].data)
+    return digest.digest()
 
 
 def _native() -> Any:
