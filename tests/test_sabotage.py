@@ -176,6 +176,35 @@ def test_a_validation_that_drifts_rolls_back(
     assert steps == [*range(1, 61), *range(41, 101)]
 
 
+def test_nothing_goes_on_from_an_abandoned_course(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two bad validations in a row lead back to step 20; a kill at step 30 must not resume from step 40."""
+    ordinary, step, kills = Trainer.validate, Trainer.train_step, [30]
+
+    def validate(trainer: Trainer) -> float | None:
+        value = ordinary(trainer)
+        return value + 3 if value is not None and trainer.step == 60 and trainer.rollbacks < 2 else value
+
+    def killed(trainer: Trainer) -> Any:
+        if kills and trainer.rollbacks == 2 and trainer.step == kills[0]:
+            kills.clear()
+            raise InterruptedError
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "validate", validate)
+    said = train(tmp_path / "whole", corpus, 100)
+    assert [line.split("back to step ")[1].split()[0] for line in said] == ["40", "20"]
+    monkeypatch.setattr(Trainer, "train_step", killed)
+    with pytest.raises(InterruptedError):
+        train(tmp_path / "run", corpus, 100)
+    assert max(checkpoint.steps(tmp_path / "run")) == 20
+    settings = tiny("naive-rnn", **FIELDS)
+    start_training(settings, corpus, tmp_path / "run", Budget(steps=100), resume=True, device="cpu")
+    assert not kills
+    assert hashes(tmp_path / "run", 100) == hashes(tmp_path / "whole", 100)
+
+
 def test_a_second_loss_goes_back_further_and_another_way(corpus: Corpus, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(run, corpus, 80)

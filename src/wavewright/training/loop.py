@@ -204,6 +204,9 @@ class Loop:
     def _roll_back(self) -> None:
         processes.wait()
         line = self.trainer.roll_back(self.run)
+        if self.leader:  # later checkpoints are of the abandoned course, which nothing may resume or roll back to
+            checkpoint.prune(self.run, {step for step in checkpoint.steps(self.run) if step <= self.trainer.step})
+        processes.wait()
         self._say(line)
         if self.records:
             self.records.rollback(self.trainer.step, line)
