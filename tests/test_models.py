@@ -177,6 +177,8 @@ def test_what_the_contract_refuses(name: str) -> None:
         ("wavenet", {"channels": 10**9}, r"model.channels: .* less than or equal to 65536 \(got 1000000000\)"),
         ("naive-rnn", {"layers": 10**9}, "model.layers: .* less than or equal to 1000"),
         ("sample-rnn", {"frame_sizes": (2**20, 2)}, "frame_sizes: .* 65536 at most"),
+        ("naive-rnn", {"units": 20_000}, "model: more than 300,000,000 weights; take fewer or smaller layers"),
+        ("sample-rnn", {"window": 65_536, "units": 1}, r"model.window: .* 1024 \(got 65536\)"),
     ],
 )
 def test_contradictions_are_refused_on_building(name: str, fields: dict[str, Any], line: str) -> None:

@@ -1,5 +1,6 @@
 """The registry of models. Each has a folder of its own and is named here once. Only building a model imports torch."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +13,8 @@ from wavewright.models.wavenet.config import WaveNetConfig
 
 if TYPE_CHECKING:
     from wavewright.models.base import Model
+
+MOST_WEIGHTS = 300_000_000  # 1.2 GB in float32, 16 times the largest preset
 
 CONFIGS: dict[str, type[ModelConfig]] = {
     config.name: config
@@ -32,9 +35,15 @@ def configure(name: str, **fields: Any) -> ModelConfig:
     if name not in CONFIGS:
         raise ConfigError(f"model: {name!r} is not one of {', '.join(CONFIGS)}")
     try:
-        return CONFIGS[name](**fields)
+        config = CONFIGS[name](**fields)
     except ValidationError as error:
         raise ConfigError(explain(error, "model")) from None
+    weights = 0
+    for _, shape in config.shapes():
+        weights += math.prod(shape)
+        if weights > MOST_WEIGHTS:
+            raise ConfigError(f"model: more than {MOST_WEIGHTS:,} weights; take fewer or smaller layers")
+    return config
 
 
 def build(name: str, **fields: Any) -> "Model[Any]":

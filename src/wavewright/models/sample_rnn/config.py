@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -73,7 +73,7 @@ class SampleRNNConfig(ModelConfig):
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
     frame_sizes: tuple[int, ...] = (8, 2)
-    window: Size | None = None
+    window: Annotated[int, Field(ge=1, le=1024)] | None = None  # the engine has a table for each place
     units: Size = 512
     n_rnn: Depth = 1
     cell: Cell = "lstm"
