@@ -44,3 +44,26 @@ def test_channels_that_cancel_are_refused_and_a_weak_mix_is_noted(
     one_channel = prepare([tmp_path / "a"], tmp_path / "c", WHOLE.model_copy(update={"channel": "left"}))
     assert len(one_channel.tracks) == 4
     assert not any(track.source.notes for track in one_channel.tracks)
+
+
+@pytest.mark.parametrize("levels", ["track", "section"])
+@pytest.mark.parametrize("remove_dc", [True, False])
+def test_a_muted_track_with_dither_stays_silent(record: Record, tmp_path: Path, levels: str, remove_dc: bool) -> None:
+    rng = np.random.default_rng(0)
+    dither = rng.integers(-1, 2, (3, 8000)) / 32768
+    record("a/muted.wav", dither[0], 4000)
+    record("a/shifted.wav", dither[1] + (0.1 if remove_dc else 0), 4000)
+    record("a/mutedstereo.wav", dither[1:].T, 4000)
+    record("a/quiet.wav", melody(2, 4000, peak=0.001), 4000, "PCM_24")
+    settings = WHOLE.model_copy(update={"levels": levels, "remove_dc": remove_dc})
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", settings)
+    assert not corpus.refused
+    for track in corpus.tracks:
+        samples = corpus.samples("train")[track.start :][: track.frames]
+        if track.name == "quiet.wav":
+            assert np.abs(samples).max() == 32767
+            assert track.source.notes == ()
+        else:
+            assert np.abs(samples).max() <= 3
+            assert set(track.gain) == {1.0}
+            assert "-80 dBFS" in track.source.notes[0]

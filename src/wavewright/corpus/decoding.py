@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import BLOCK, Recording, Samples, resample
 from wavewright.corpus.corpus import Source
-from wavewright.corpus.levelling import SILENT, SectionMeter
+from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import Mixdown
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
@@ -73,9 +73,17 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     for block in _read(to, start, stop):
         meter.add(block)
         yield
-    notes = (*recording.notes, *filter(None, [mixdown.weak()]))
+    notes = (*recording.notes, *filter(None, [mixdown.weak(), _silence(meter, settings)]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
     return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
+
+
+def _silence(meter: SectionMeter, settings: PrepareSettings) -> str | None:
+    """Return a note on a recording that is silent throughout, and so has no gain of its own."""
+    offset = offsets(meter, settings.levels, settings.remove_dc)
+    if settings.levels not in ("track", "section") or (peaks(meter, settings.levels, offset) > SILENT).any():
+        return None
+    return "silent: it stays below -80 dBFS, so it is not raised to full scale"
 
 
 def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from wavewright.corpus.audio import Channel, Samples, mono
+from wavewright.corpus.levelling import SILENT
 
-SILENT_CHANNELS = 1e-4  # -80 dBFS: what is below has nothing to cancel
 WEAK_DB = 20.0  # a mix that is quieter than its channels by more is noted
 CANCELLED_DB = 60.0  # of a mix that is quieter by more, only rounding may be left
 REMEDY = "use --channel left, or a mono file of one channel"
@@ -36,7 +36,7 @@ class Mixdown:
     def loss_db(self) -> float:
         """Return by how many dB the mix is quieter than its loudest channel. It is 0 where nothing was mixed."""
         channels, mix = float(np.max(self._high - self._low)) / 2, (self._mix_high - self._mix_low) / 2
-        if not (SILENT_CHANNELS < channels < math.inf and mix < math.inf):  # a sum of huge channels overflows
+        if not (SILENT < channels < math.inf and mix < math.inf):  # a sum of huge channels overflows
             return 0.0
         return 20 * math.log10(channels / mix) if mix > 0 else math.inf
 
