@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from conftest import FAST, melody
+from wavewright.corpus.discovery import find
 from wavewright.corpus.inspection import inspect
 from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import PrepareSettings
-from wavewright.errors import AudioError
+from wavewright.errors import AudioError, WavewrightError
 
 Record = Callable[..., Path]
 WHOLE = PrepareSettings(**FAST, split=(1, 0, 0))
@@ -67,3 +68,35 @@ def test_a_muted_track_with_dither_stays_silent(record: Record, tmp_path: Path, 
             assert np.abs(samples).max() <= 3
             assert set(track.gain) == {1.0}
             assert "-80 dBFS" in track.source.notes[0]
+
+
+# Folders
+
+
+def test_linked_folders_are_followed_once_and_loops_are_not(record: Record, tmp_path: Path) -> None:
+    for name in ("a/real/1.wav", "a/real/deep/2.wav", "elsewhere/3.wav", "elsewhere/deep/4.wav"):
+        record(name, melody(0.1, 4000), 4000)
+    root = tmp_path / "a"
+    (root / "0-first").symlink_to(root / "real")  # the real folder's names win
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "linked-again").symlink_to(tmp_path / "elsewhere/deep")
+    (root / "real/deep/up").symlink_to(root)
+    (root / "real/above").symlink_to(tmp_path)
+    (tmp_path / "elsewhere/back").symlink_to(root)
+    (root / "self").symlink_to("self")
+    (root / "self.wav").symlink_to("self.wav")
+    (root / "0.wav").symlink_to("real/1.wav")
+    names = ["linked/3.wav", "linked/deep/4.wav", "real/1.wav", "real/deep/2.wav", "self.wav"]
+    found, _ = find([root])
+    assert [file.name for file in found if file.certain] == names
+    report = inspect([root])
+    assert [one.name for one in report.files] == names[:-1]
+    assert [one.name for one in report.refused] == ["self.wav"]
+    corpus = prepare([root], tmp_path / "c", WHOLE.model_copy(update={"section_seconds": 0.05}))
+    assert [track.name for track in corpus.tracks] == names[:-1]
+    found, _ = find([root / "linked"])
+    assert [file.name for file in found if file.certain] == [
+        *("3.wav", "back/real/1.wav", "back/real/deep/2.wav", "back/self.wav", "deep/4.wav")
+    ]
+    with pytest.raises(WavewrightError, match="no readable audio; 1 refused"):
+        prepare([root / "self"], tmp_path / "d", WHOLE)

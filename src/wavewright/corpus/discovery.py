@@ -22,8 +22,8 @@ class Found:
 def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found], int]:
     """Return the files at and below `paths`, sorted by name, each once, and the number of hidden files passed over.
 
-    Files with other extensions are listed too, since only opening a file shows whether it is audio. Links to folders
-    are not followed. The folder `exclude` is left out.
+    Files with other extensions are listed too, since only opening a file shows whether it is audio. Linked
+    folders are searched, too, but none twice and none that the link lies in. The folder `exclude` is left out.
 
     Raises:
         WavewrightError: a path that does not exist, or two files of one name.
@@ -33,16 +33,16 @@ def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found
     for path in paths:
         if not os.path.lexists(path):
             raise WavewrightError(f"{printable(path)}: no such file or folder")
-        prefix = Path(path.resolve().name) if len(paths) > 1 else Path()
+        prefix = Path(_real(path).name) if len(paths) > 1 else Path()
         if path.is_dir():
             for file in _below(path, exclude):
                 if file.name.startswith("."):
                     hidden += 1
                     continue
                 name = printable((prefix / file.relative_to(path)).as_posix())
-                found.setdefault(file.resolve(), Found(file, name, file.suffix.lower() in EXTENSIONS))
+                found.setdefault(_real(file), Found(file, name, file.suffix.lower() in EXTENSIONS))
         else:
-            found.setdefault(path.resolve(), Found(path, printable(path.name), True))
+            found.setdefault(_real(path), Found(path, printable(path.name), True))
     files = sorted(found.values(), key=lambda file: file.name)
     for one, other in itertools.pairwise(files):
         if one.name == other.name:
@@ -52,12 +52,31 @@ def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found
 
 
 def _below(folder: Path, exclude: Path | None) -> list[Path]:
+    """Return the files below `folder`. Linked folders and then linked files come last, so that real names win."""
+
     def refuse(error: OSError) -> None:
         raise WavewrightError(f"{printable(error.filename)}: cannot be listed: {error.strerror}") from None
 
-    files = []
-    excluded = exclude.resolve() if exclude else None
-    for parent, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [f for f in folders if not f.startswith(".") and (Path(parent) / f).resolve() != excluded]
-        files += [Path(parent) / name for name in names]
-    return files
+    files: list[Path] = []
+    seen = {_real(exclude)} if exclude else set()
+    waiting = [folder]
+    for top in waiting:  # grows by the linked folders
+        if _real(top) in seen:
+            continue
+        for parent, folders, names in os.walk(top, onerror=refuse):
+            seen.add(_real(Path(parent)))
+            below = [Path(parent) / name for name in sorted(folders) if not name.startswith(".")]
+            folders[:] = [path.name for path in below if not path.is_symlink() and _real(path) not in seen]
+            waiting += [path for path in below if path.is_symlink() and not _leads_up(path)]
+            files += [Path(parent) / name for name in sorted(names)]
+    return sorted(files, key=Path.is_symlink)
+
+
+def _real(path: Path) -> Path:
+    """Return where `path` really is. Unlike `Path.resolve`, it takes a link that leads to itself."""
+    return Path(os.path.realpath(path))
+
+
+def _leads_up(link: Path) -> bool:
+    """Tell whether a linked folder is one that the link itself lies in."""
+    return _real(link.parent).is_relative_to(_real(link))
