@@ -1,5 +1,6 @@
 """Recordings and folders as users really have them: what is healthy in a file and yet harms a corpus."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,3 +101,26 @@ def test_linked_folders_are_followed_once_and_loops_are_not(record: Record, tmp_
     ]
     with pytest.raises(WavewrightError, match="no readable audio; 1 refused"):
         prepare([root / "self"], tmp_path / "d", WHOLE)
+
+
+def test_earlier_runs_and_corpora_are_no_recordings(
+    record: Record, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    record("a/1.wav", melody(2, 4000), 4000)
+    record("a/settings/2.wav", melody(2, 4000), 4000)
+    (tmp_path / "a/settings/config.json").write_text("{}")  # no run, whatever it is
+    for run, left in (("run", "metrics.jsonl"), ("deep/run", "checkpoints/step-00000001/state.json")):
+        record(f"a/{run}/samples/step-00000001.wav", melody(2, 4000), 4000)
+        (tmp_path / "a" / run / "config.json").write_text("{}")
+        (tmp_path / "a" / run / left).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "a" / run / left).write_text("{}")
+    caplog.set_level(logging.INFO, "wavewright")
+    older = prepare([tmp_path / "a/1.wav"], tmp_path / "a/older", WHOLE)
+    assert not caplog.records
+    corpus = prepare([tmp_path / "a"], tmp_path / "a/corpus", WHOLE)
+    assert {track.name for track in corpus.tracks} == {"1.wav", "settings/2.wav"}
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "3 folders" in line
+    assert [one.name for one in inspect([tmp_path / "a"]).files] == ["1.wav", "settings/2.wav"]
+    assert [file.name for file in find([tmp_path / "a/run/samples"])[0]] == ["step-00000001.wav"]  # asked for by name
+    assert older.path.is_dir()
