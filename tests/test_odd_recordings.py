@@ -124,3 +124,13 @@ def test_earlier_runs_and_corpora_are_no_recordings(
     assert [one.name for one in inspect([tmp_path / "a"]).files] == ["1.wav", "settings/2.wav"]
     assert [file.name for file in find([tmp_path / "a/run/samples"])[0]] == ["step-00000001.wav"]  # asked for by name
     assert older.path.is_dir()
+
+
+def test_audio_in_containers_that_cannot_be_read_is_refused_by_name(record: Record, tmp_path: Path) -> None:
+    record("a/1.wav", melody(2, 4000), 4000)
+    kinds = ["3gp", "aax", "avi", "m4a", "m4b", "mka", "mkv", "mov", "shn", "spx", "tta", "webm", "WEBM"]
+    for kind in kinds:
+        (tmp_path / f"a/take {kind}.{kind}").write_bytes(b"\x1aE\xdf\xa3 not for us")
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    assert sorted(one.name for one in corpus.refused) == sorted(f"take {kind}.{kind}" for kind in kinds)
+    assert all("convert it to WAV or FLAC" in one.reason for one in corpus.refused)
