@@ -1,6 +1,7 @@
 """Recordings and folders as users really have them: what is healthy in a file and yet harms a corpus."""
 
 import logging
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,3 +135,22 @@ def test_audio_in_containers_that_cannot_be_read_is_refused_by_name(record: Reco
     corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
     assert sorted(one.name for one in corpus.refused) == sorted(f"take {kind}.{kind}" for kind in kinds)
     assert all("convert it to WAV or FLAC" in one.reason for one in corpus.refused)
+
+
+# Names
+
+
+def test_listed_splits_match_names_in_another_unicode_form(record: Record, tmp_path: Path) -> None:
+    names = [f"Frédéric/Étude {i}.wav" for i in range(3)]
+    on_disk = [unicodedata.normalize("NFD", name) for name in names]
+    for name in on_disk:
+        record(f"a/{name}", melody(2, 4000), 4000)
+    listed = {"train": [names[0]], "valid": [on_disk[1]]}
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits=listed))
+    assert {track.name: track.split for track in corpus.tracks} == {on_disk[0]: "train", on_disk[1]: "valid"}
+    assert corpus.contents.left_out == (on_disk[2],)
+    record(f"a/{names[0]}", melody(2, 4000), 4000)  # both forms are there: the name as listed is meant
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits=listed))
+    assert {track.name: track.split for track in corpus.tracks} == {names[0]: "train", on_disk[1]: "valid"}
+    with pytest.raises(WavewrightError, match="listed in the splits but not found"):
+        prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits={"train": [*names, on_disk[1]]}))
