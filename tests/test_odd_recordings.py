@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import FAST, melody
+from conftest import FAST, fingerprint, melody
 from wavewright.corpus.discovery import find
 from wavewright.corpus.inspection import inspect
 from wavewright.corpus.prepare import audio_like_corpus, prepare
@@ -70,6 +70,27 @@ def test_a_muted_track_with_dither_stays_silent(record: Record, tmp_path: Path, 
             assert np.abs(samples).max() <= 3
             assert set(track.gain) == {1.0}
             assert "-80 dBFS" in track.source.notes[0]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [4000, 8000])
+def test_amplitudes_near_the_greatest_float_refuse_their_file_only(
+    record: Record, tmp_path: Path, channels: int, rate: int
+) -> None:
+    tone = melody(2, rate)
+    record("a/fine.wav", tone, rate)
+    alone = fingerprint(prepare([tmp_path / "a"], tmp_path / "c", WHOLE).path)
+    square = 3.3e38 * np.sign(np.sin(np.arange(2 * rate) / 5))
+    record("a/huge.wav", np.stack([square] * channels, axis=1), rate, "FLOAT")
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    if (channels, rate) == (1, 4000):  # nothing is computed of it, so nothing overflows
+        assert not corpus.refused
+        return
+    (refused,) = corpus.refused
+    assert refused.name == "huge.wav"
+    assert "overflow" in refused.reason
+    assert fingerprint(corpus.path)["train.i16"] == alone["train.i16"]
+    assert len(inspect([tmp_path / "a"]).files) == 2
 
 
 # Folders

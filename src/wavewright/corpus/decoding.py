@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.audio import BLOCK, Recording, Samples, resample
+from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, resample
 from wavewright.corpus.corpus import Source
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import Mixdown
@@ -60,6 +60,8 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
             step, signal = 1, resample(signal, recording.rate, settings.rate)
         whole = SectionMeter(1 << 62)
         for block in signal:
+            if not np.isfinite(block).all():  # `recording` gives finite samples only
+                raise AudioError(path, f"samples so great that mixing or resampling them overflows; {CONVERT}")
             out.write(block.tobytes())
             whole.add(block)
             yield
