@@ -29,44 +29,13 @@ CONVERT = "convert it to WAV or FLAC, or leave it out"
 # A file with one of these extensions is refused with a reason where it cannot be read, never passed over.
 EXTENSIONS = frozenset(
     f".{name}"
-    for name in (
-        *(
-            "wav",
-            "wave",
-            "w64",
-            "rf64",
-            "bwf",
-            "aif",
-            "aiff",
-            "aifc",
-            "flac",
-            "ogg",
-            "oga",
-            "opus",
-            "mp1",
-            "mp2",
-        ),
-        *(
-            "mp3",
-            "caf",
-            "au",
-            "snd",
-            "raw",
-            "voc",
-            "m4a",
-            "mp4",
-            "aac",
-            "wma",
-            "ape",
-            "wv",
-            "mpc",
-            "ac3",
-            "dsf",
-        ),
-        *("dff", "alac", "amr"),
+    for names in (
+        "wav wave w64 rf64 bwf aif aiff aifc flac ogg oga opus mp1 mp2 mp3 caf au snd raw voc",
+        "m4a m4b m4p m4r mp4 aac aax alac wma ape wv tta tak shn mpc ac3 dts amr spx dsf dff",
+        "3ga 3gp avi flv mka mkv mov mpeg mpg weba webm wmv",  # video, too, of which a user may want the sound
     )
+    for name in names.split()
 )
-
 
 PAGE, FIRST_PAGE, LAST_PAGE = b"OggS\0", 2, 4  # an Ogg page: capture pattern and version, flags
 EMPTY_ID3 = b"ID3\x04" + bytes(5) + b"\x10" + bytes(16)

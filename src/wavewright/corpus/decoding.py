@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.audio import BLOCK, Recording, Samples, mono, resample
+from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, resample
 from wavewright.corpus.corpus import Source
-from wavewright.corpus.levelling import SILENT, SectionMeter
+from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
+from wavewright.corpus.mixing import Mixdown
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
 
@@ -45,21 +46,27 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     """Write `path` at the corpus's rate to `to`, trim and measure it, as a task for `isolate`.
 
     Raises:
-        AudioError: the file cannot be read whole, or cannot be decimated since its rate is no multiple of the corpus's.
+        AudioError: the file cannot be read whole, or cannot be decimated since its rate is no multiple of the corpus's,
+            or its channels cancel one another.
         OSError: `to` cannot be written.
     """
     digest = yield from _sha256(path)
     with Recording(path) as recording, to.open("wb") as out:
-        signal: Iterator[Samples] = (mono(block, settings.channel) for block in recording.blocks())
+        mixdown = Mixdown(settings.channel)
+        signal: Iterator[Samples] = map(mixdown.mono, recording.blocks())
         if settings.resample == "decimate":
             step = _step(recording, settings.rate)
         else:
             step, signal = 1, resample(signal, recording.rate, settings.rate)
         whole = SectionMeter(1 << 62)
         for block in signal:
+            if not np.isfinite(block).all():  # `recording` gives finite samples only
+                raise AudioError(path, f"samples so great that mixing or resampling them overflows; {CONVERT}")
             out.write(block.tobytes())
             whole.add(block)
             yield
+    if reason := mixdown.cancelled():
+        raise AudioError(path, reason)
     if whole.count == 0:
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
     start, stop = _sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
@@ -68,9 +75,17 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     for block in _read(to, start, stop):
         meter.add(block)
         yield
-    notes = tuple(recording.notes)
+    notes = (*recording.notes, *filter(None, [mixdown.weak(), _silence(meter, settings)]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
     return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
+
+
+def _silence(meter: SectionMeter, settings: PrepareSettings) -> str | None:
+    """Return a note on a recording that is silent throughout, and so has no gain of its own."""
+    offset = offsets(meter, settings.levels, settings.remove_dc)
+    if settings.levels not in ("track", "section") or (peaks(meter, settings.levels, offset) > SILENT).any():
+        return None
+    return "silent: it stays below -80 dBFS, so it is not raised to full scale"
 
 
 def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, Samples
 from wavewright.corpus.corpus import Refused
 from wavewright.corpus.discovery import find
+from wavewright.corpus.mixing import Mixdown
 from wavewright.errors import AudioError
 from wavewright.metrics import Meter
 from wavewright.progress import Progress, silent
@@ -61,11 +62,12 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
     Raises:
         AudioError: the file cannot be read whole.
     """
-    meter, clipped, silent = Meter(), 0, 0
+    meter, mixdown, clipped, silent = Meter(), Mixdown("mix"), 0, 0
     with Recording(path) as recording:
         rate, channels = recording.rate, recording.channels
         for block in recording.blocks():
             meter.add(block)
+            mixdown.mono(block)
             loudness = np.abs(block)
             clipped += int(np.count_nonzero(loudness >= FULL_SCALE))
             silent += _silent_frames(loudness, rate)
@@ -82,7 +84,7 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
         dc=float(max(meter.mean, key=abs)),
         clipped=clipped,
         silence_seconds=silent / rate,
-        notes=tuple(recording.notes),
+        notes=(*recording.notes, *filter(None, [mixdown.cancelled() or mixdown.weak()])),
     )
 
 

@@ -16,7 +16,7 @@ from wavewright.quantize import FULL_SCALE
 Levels = Literal["section", "track", "corpus", "none"]
 Signal = NDArray[np.float64]
 
-SILENT = 1e-6  # -120 dBFS, far below one step of 16 bits
+SILENT = 1e-4  # -80 dBFS: three steps of 16 bits, so that a muted track with dither is silence, too
 LOOKAHEAD_SECONDS = 0.02
 
 
@@ -75,7 +75,7 @@ def peaks(meter: SectionMeter, levels: Levels, offset: Signal) -> Signal:
 
 
 def gains(peak: Signal) -> Signal:
-    """Return gains that bring `peak` just to full scale; silence gets 1, so that rounding errors stay quiet."""
+    """Return gains that bring `peak` just to full scale; silence gets 1, so that rounding and dither stay quiet."""
     return np.asarray(1.0 / np.where(peak > SILENT, peak, 1.0))
 
 

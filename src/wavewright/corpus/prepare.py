@@ -31,7 +31,7 @@ from wavewright.corpus.levelling import (
     round_to_int16,
 )
 from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
-from wavewright.errors import AudioError, WavewrightError
+from wavewright.errors import AudioError, WavewrightError, printable
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
 
@@ -207,15 +207,18 @@ def _factors(
 def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray[np.float32]]:
     """Yield blocks (n,) of a recording, resampled and levelled like the corpus whose `levelling()` is given.
 
-    The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples.
+    The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples. What is odd in
+    the recording is logged.
 
     Raises:
-        AudioError: on the first block, where the recording cannot be read whole.
+        AudioError: on the first block, where the recording cannot be read whole, or its channels cancel one another.
     """
     settings, common_gain = parse_levelling(levelling)
     with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
         (result,) = isolate.each(decode, [(path, Path(folder) / "0.f32", settings)], workers=1)
         if isinstance(result, AudioError):
             raise result
+        for note in result.source.notes:
+            log.warning(f"{printable(path)}: {note}")
         for block, _ in Levelling(settings, common_gain).apply(result):
             yield to_amplitude(block)

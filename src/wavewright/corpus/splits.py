@@ -1,7 +1,8 @@
 """Assign recordings to splits. A recording stays whole, so that no test material is in training."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from wavewright.corpus.discovery import Found
@@ -31,11 +32,27 @@ def choose(
     """
     if listed is None:
         return list(found), ()
-    names = {name for split in listed.values() for name in split}
-    if missing := sorted(names - {file.name for file in found}):
+    names = _listed((file.name for file in found), listed)
+    if missing := sorted({name for split in listed.values() for name in split} - set(names.values())):
         raise WavewrightError(f"{missing[0]}: listed in the splits but not found below the paths")
     left_out = tuple(file.name for file in found if file.name not in names and file.certain)
     return [file for file in found if file.name in names], left_out
+
+
+def _listed(found: Iterable[str], listed: Mapping[SplitName, Sequence[str]]) -> dict[str, str]:
+    """Return the listed name of every found name that has one.
+
+    One name can be written in several forms of Unicode, and macOS stores another one than people type. So names are
+    compared in one form, but a name that is found just as it is listed stands for itself alone.
+    """
+    found = list(found)
+    names = [name for split in listed.values() for name in split]
+    same = {name: name for name in set(names) & set(found)}
+    others = {unicodedata.normalize("NFC", name): name for name in names if name not in same}
+    for name in found:
+        if name not in same and (listed_name := others.get(unicodedata.normalize("NFC", name))):
+            same[name] = listed_name
+    return same
 
 
 def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, list[Stretch]]:
@@ -44,7 +61,8 @@ def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, l
     With fewer recordings than splits, each is cut into one stretch per split, in the order train, valid, test.
     """
     if settings.splits is not None:
-        whole = {name: split for split, names in settings.splits.items() for name in names}
+        split_of = {name: split for split, names in settings.splits.items() for name in names}
+        whole = {name: split_of[listed] for name, listed in _listed(lengths, settings.splits).items()}
     else:
         wanted = [split for split, share in zip(SPLITS, settings.split, strict=True) if share > 0]
         if len(lengths) < len(wanted):
