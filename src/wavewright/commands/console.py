@@ -53,7 +53,7 @@ def _bar(text: str, total: float | None) -> Iterator[Advance]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
@@ -92,8 +92,12 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    drawn = Table(*header, title=title)
+    # A Text is shown as it is. In a plain string rich would take square brackets for markup.
+    drawn = Table(title=Text(title, style="table.title"))
+    for name in header:
+        drawn.add_column(Text(name))
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)
