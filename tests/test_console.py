@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import shutil
 import struct
 import subprocess
@@ -11,9 +12,12 @@ import sys
 import termios
 from pathlib import Path
 
+import pytest
 import soundfile
 
 from conftest import HANGS, melody
+from support.tiny import as_arguments, checkpoints, tiny
+from wavewright.corpus.corpus import Corpus
 
 
 def on_terminal(*arguments: object, columns: int = 200) -> tuple[int, str]:
@@ -53,3 +57,48 @@ def test_square_brackets_stay_in_titles(trained: Path, tmp_path: Path) -> None:
     assert status == 0, shown
     assert "run [dry], step" in shown
     assert "a [/b].wav" in shown
+
+
+def into(output: str, *arguments: object) -> tuple[int, str]:
+    """The exit status of a command in bash with a redirection or a pipe, and what it said on standard error."""
+    command = shlex.join([sys.executable, "-m", "wavewright", *map(str, arguments)])
+    script = f"{command} {output}; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=HANGS, check=False)
+    return result.returncode, result.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_goes_away_ends_a_command_quietly(options: list[str], tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", melody(0.1, 8000), 8000)
+    assert into("| true", "inspect", tmp_path, *options) == (141, "")
+    assert into(">&-", "inspect", tmp_path, *options) == (0, "")
+
+
+def test_a_full_disk_behind_standard_output_is_said_in_one_line(trained: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", melody(0.1, 8000), 8000)
+    full = "cannot write: No space left on device; send it"
+    for arguments in (["inspect", tmp_path], ["inspect", tmp_path, "--json"], ["generate", trained, "--out", "-"]):
+        status, said = into("> /dev/full", *arguments)
+        assert (status, said.count("\n")) == (2, 1), said
+        assert full in said
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full", "2> >(true)"])
+def test_a_training_outlives_standard_error(redirection: str, corpus: Corpus, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", corpus.path, *as_arguments(tiny("naive-rnn")), "--out", run, "--steps", 9]
+    assert into(redirection, *arguments) == (0, "")
+    assert checkpoints(run)[-1] == "step-00000009"
+
+
+def test_a_training_outlives_its_terminal(corpus: Corpus, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    run = tmp_path / "run"
+    arguments = ["train", corpus.path, *as_arguments(tiny("naive-rnn")), "--out", run, "--steps", 9]
+    command = [sys.executable, "-m", "wavewright", *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    os.read(ours, 1)  # the bar has begun
+    os.close(ours)
+    assert process.wait(HANGS) == 0
+    assert checkpoints(run)[-1] == "step-00000009"

@@ -19,7 +19,7 @@ from wavewright.commands import (
     report,
     train,
 )
-from wavewright.commands.console import show_log
+from wavewright.commands.console import close_streams, open_streams, say, show_log
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -51,12 +51,17 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
     Bad input gives one line on standard error and exit status 2. Ctrl-C gives exit status 130.
+    A reader of standard output that goes away ends the command quietly, with exit status 141.
     """
+    open_streams()
     show_log()
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        try:
+            app(arguments, exit_on_error=False, print_error=False)
+        finally:
+            close_streams()
     except (WavewrightError, CycloptsError) as error:
-        print(f"wavewright: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"wavewright: {' '.join(str(error).split())}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
