@@ -71,6 +71,7 @@ def test_help_and_version(wavewright: Run) -> None:
         (["--epochs", "-1"], "--epochs -1: give more than 0"),
         (["--minutes", "nan"], "--minutes nan: give more than 0"),
         (["--batch-size", "0"], "training.batch_size"),
+        (["--seed", str(2**64)], f"training.seed: Input should be less than or equal to {2**63 - 1}"),
         (["--preset", "huge"], "huge"),
         (["--preset", "paper", "--model", "naive-rnn"], "naive-rnn has no 'paper'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),

@@ -21,7 +21,7 @@ from wavewright.metrics import Meter
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
-from wavewright.sampling import Controls
+from wavewright.sampling import SEED_MAX, Controls
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +122,8 @@ def samples_of(seconds: float, rate: int, seed: int) -> int:
     samples = round(seconds * rate) if 0 < seconds < math.inf else 0
     if samples < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
-    if seed < 0:
-        raise ConfigError(f"--seed {seed}: give 0 or more")
+    if not 0 <= seed <= SEED_MAX:
+        raise ConfigError(f"--seed {seed}: give 0 to {SEED_MAX}")
     return samples
 
 
