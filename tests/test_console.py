@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ import soundfile
 from conftest import HANGS, melody
 from support.tiny import as_arguments, checkpoints, tiny
 from wavewright.corpus.corpus import Corpus
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def on_terminal(*arguments: object, columns: int = 200) -> tuple[int, str]:
@@ -102,3 +105,26 @@ def test_a_training_outlives_its_terminal(corpus: Corpus, tmp_path: Path) -> Non
     os.close(ours)
     assert process.wait(HANGS) == 0
     assert checkpoints(run)[-1] == "step-00000009"
+
+
+@pytest.mark.parametrize("columns", [30, 80, 100, 200])
+def test_no_figure_is_cut_on_a_narrow_terminal(columns: int, tmp_path: Path, wavewright: Run) -> None:
+    name = "a long name of a recording, as people give them, take 12.wav"
+    soundfile.write(tmp_path / name, melody(0.5, 16000), 16000)
+    soundfile.write(tmp_path / "silent.wav", [0.0] * 16000, 16000)
+    facts = [line.split("\t") for line in wavewright("inspect", tmp_path).stdout.splitlines()[1:3]]
+    status, shown = on_terminal("inspect", tmp_path, columns=columns)
+    assert status == 0
+    assert "\N{HORIZONTAL ELLIPSIS}" not in shown
+    words = shown.split()
+    for _, *figures, notes in facts:
+        assert all(figure in words for figure in figures if " " not in figure), shown
+        assert all(word in shown for word in notes.split())
+
+
+def test_a_column_without_text_is_not_drawn(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", melody(0.5, 44100), 44100)
+    status, shown = on_terminal("inspect", tmp_path, columns=120)
+    assert status == 0
+    assert "RMS dBFS" in shown
+    assert "notes" not in shown

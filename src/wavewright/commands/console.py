@@ -17,6 +17,7 @@ from wavewright.errors import WavewrightError
 from wavewright.progress import Advance
 
 PLAIN_INTERVAL = 10.0  # seconds between plain progress lines
+FOLDED = 12  # characters to which a column of names or words may shrink on a narrow terminal
 CLOSED = 141  # the exit status that a shell shows for a command whose reader went away: 128 + SIGPIPE
 
 
@@ -158,19 +159,38 @@ def _lines(text: str, total: float | None) -> Iterator[Advance]:
 
 
 def table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table on standard output, drawn on a terminal and tab-separated elsewhere."""
-    if not sys.stdout.isatty():
-        put("\n".join("\t".join(str(cell) for cell in row) for row in (header, *rows)))
-        return
+    """Print a table on standard output, drawn on a terminal and tab-separated elsewhere.
+
+    On a terminal, columns that are empty in every row are left out, and long text goes on in the next line. Figures
+    are never cut: where they do not fit side by side, the table is tab-separated too.
+    """
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not (sys.stdout.isatty() and _drawn(title, header, cells)):
+        put("\n".join("\t".join(row) for row in (header, *cells)))
+
+
+def _drawn(title: str, header: Sequence[str], rows: list[list[str]]) -> bool:
+    """Draw a table where the terminal is wide enough, and return whether it was."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     # A Text is shown as it is. In a plain string rich would take square brackets for markup.
-    drawn = Table(title=Text(title, style="table.title"))
-    for name in header:
-        drawn.add_column(Text(name))
+    console = Console()
+    drawn, least = Table(title=Text(title, style="table.title")), 1
+    shown = [i for i in range(len(header)) if not rows or any(row[i] for row in rows)]
+    for i in shown:
+        column = [header[i], *(row[i] for row in rows)]
+        width = max(map(cell_len, column))
+        folds = i == 0 or any(" " in cell for cell in column[1:])  # a name or words
+        width = min(width, FOLDED) if folds else width
+        least += width + 3  # with the frame
+        drawn.add_column(Text(header[i]), overflow="fold", no_wrap=not folds, min_width=width)
+    if least > console.width:
+        return False
     for row in rows:
-        drawn.add_row(*(Text(str(cell)) for cell in row))
+        drawn.add_row(*(Text(row[i]) for i in shown))
     with _output():
-        Console().print(drawn)
+        console.print(drawn)
+    return True
