@@ -149,3 +149,25 @@ def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> No
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "needs torch, which is not installed: pip install 'wavewright[train]'" in refusal(result)
+
+
+def test_a_leading_tilde_is_the_home_folder(
+    wavewright: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    (home / "songs").mkdir(parents=True)
+    soundfile.write(home / "songs/a.wav", melody(2.0, 14700), 14700)
+    (home / "run").symlink_to(trained)
+    options = ["--out=~/takes/a.wav", "--prime=~/songs/a.wav", "--seconds", "0.02"]
+    assert wavewright("generate", "~/run", *options).returncode == 0
+    assert (home / "takes/a.wav").is_file()
+    assert "a.wav" in wavewright("inspect", "~/songs").stdout
+    assert f"{home}/x.yaml: " in refusal(
+        wavewright("train", "~/songs", "--model", "wavenet", "--out=~/r", "--config=~/x.yaml")
+    )
+    assert f"{home}/nowhere" in refusal(wavewright("experiment", "overfit", "--data=~/nowhere", "--out=~/o"))
+    wavewright("generate", "~/run", "--out=~nobody-of-this-name/a.wav", "--seconds", "0.02")
+    assert [path.name for path in here.iterdir()] == ["~nobody-of-this-name"]

@@ -20,6 +20,7 @@ from wavewright.commands import (
     train,
 )
 from wavewright.commands.console import close_streams, open_streams, say, show_log
+from wavewright.commands.options import expanding
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -43,7 +44,7 @@ for command in (
     report.report,
     demo.demo,
 ):
-    app.command(command)
+    app.command(expanding(command))
 app.command(experiment.app)
 
 
