@@ -247,3 +247,8 @@ def test_numbers_too_large_are_refused(
 def test_the_largest_numbers_work(trained: Path, tmp_path: Path) -> None:
     options = ["--top-k", 2**31 - 1, "--seed", 2**63 - 1, "--seconds", 0.02]
     assert start(tmp_path / "log", "generate", trained, "--out", tmp_path / "take.wav", *options).wait() == 0
+
+
+def test_a_file_without_end_is_refused(trained: Path, tmp_path: Path) -> None:
+    command = start(tmp_path / "log", "generate", trained, "--out", tmp_path / "take.wav", "--seconds", "inf")
+    assert "--seconds inf: a file has an end; give a number, or stream with --out -" in command.refusal()

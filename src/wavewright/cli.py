@@ -1,6 +1,7 @@
 """The command line. Each sub-command parses its options, makes one library call and prints."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -32,7 +33,8 @@ app = App(
     `wavewright train FOLDER --model sample-rnn --out RUN --minutes 30`, then
     `wavewright generate RUN --out new.wav --seconds 10`.""",
 )
-for command in (
+commands: tuple[App | Callable[..., None], ...] = (  # in the order of use, which `--help` keeps
+    demo.demo,
     inspect.inspect,
     prepare.prepare,
     train.train,
@@ -41,11 +43,15 @@ for command in (
     export.export,
     evaluate.evaluate,
     bench.bench,
+    experiment.app,
     report.report,
-    demo.demo,
-):
-    app.command(expanding(command))
-app.command(experiment.app)
+)
+for place, command in enumerate(commands):
+    if isinstance(command, App):
+        command.sort_key = place
+        app.command(command)
+    else:
+        app.command(expanding(command), sort_key=place)
 
 
 def main(arguments: list[str] | None = None) -> Any:

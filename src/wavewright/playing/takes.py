@@ -119,6 +119,8 @@ def samples_of(seconds: float, rate: int, seed: int) -> int:
     Raises:
         ConfigError: seconds or seed is out of range.
     """
+    if seconds == math.inf:
+        raise ConfigError("--seconds inf: a file has an end; give a number, or stream with --out -")
     samples = round(seconds * rate) if 0 < seconds < math.inf else 0
     if samples < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
