@@ -1,6 +1,7 @@
 """The command line as a user calls it: help without torch, recordings straight to a run, one line for each mistake."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,19 @@ from wavewright.playing import opening
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ["inspect", "prepare", "train", "generate", "export", "evaluate", "demo"]
+IN_ORDER = [
+    "demo",
+    "inspect",
+    "prepare",
+    "train",
+    "generate",
+    "play",
+    "export",
+    "evaluate",
+    "bench",
+    "experiment",
+    "report",
+]
 
 
 def loaded_by(code: str) -> set[str]:
@@ -58,7 +72,7 @@ def test_every_command_has_help(command: str, tmp_path: Path) -> None:
 def test_help_and_version(wavewright: Run) -> None:
     shown = wavewright("--help")
     assert shown.returncode == 0
-    assert all(command in shown.stdout for command in COMMANDS)
+    assert re.findall(r"^\W? ?([a-z]+)  ", shown.stdout, re.MULTILINE) == IN_ORDER
     assert wavewright("--version").stdout.strip() == __version__
 
 
@@ -71,6 +85,7 @@ def test_help_and_version(wavewright: Run) -> None:
         (["--epochs", "-1"], "--epochs -1: give more than 0"),
         (["--minutes", "nan"], "--minutes nan: give more than 0"),
         (["--batch-size", "0"], "training.batch_size"),
+        (["--seed", str(2**64)], f"training.seed: Input should be less than or equal to {2**63 - 1}"),
         (["--preset", "huge"], "huge"),
         (["--preset", "paper", "--model", "naive-rnn"], "naive-rnn has no 'paper'"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
@@ -96,7 +111,7 @@ def test_train_needs_something_to_learn(tmp_path: Path, corpus: Corpus) -> None:
         return start(tmp_path / "log", "train", *paths, *tiny_run, "--out", tmp_path / "run", "--steps", 2).refusal()
 
     assert "no CORPUS given" in train()
-    assert "nowhere: not a corpus" in train(tmp_path / "nowhere")
+    assert "nowhere: no such file or folder" in train(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     assert "empty: no readable audio" in train(tmp_path / "empty")
     soundfile.write(tmp_path / "short.wav", melody(0.4, 4000), 4000)
@@ -148,3 +163,25 @@ def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> No
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "needs torch, which is not installed: pip install 'wavewright[train]'" in refusal(result)
+
+
+def test_a_leading_tilde_is_the_home_folder(
+    wavewright: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    (home / "songs").mkdir(parents=True)
+    soundfile.write(home / "songs/a.wav", melody(2.0, 14700), 14700)
+    (home / "run").symlink_to(trained)
+    options = ["--out=~/takes/a.wav", "--prime=~/songs/a.wav", "--seconds", "0.02"]
+    assert wavewright("generate", "~/run", *options).returncode == 0
+    assert (home / "takes/a.wav").is_file()
+    assert "a.wav" in wavewright("inspect", "~/songs").stdout
+    assert f"{home}/x.yaml: " in refusal(
+        wavewright("train", "~/songs", "--model", "wavenet", "--out=~/r", "--config=~/x.yaml")
+    )
+    assert f"{home}/nowhere" in refusal(wavewright("experiment", "overfit", "--data=~/nowhere", "--out=~/o"))
+    wavewright("generate", "~/run", "--out=~nobody-of-this-name/a.wav", "--seconds", "0.02")
+    assert [path.name for path in here.iterdir()] == ["~nobody-of-this-name"]

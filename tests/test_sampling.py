@@ -138,7 +138,7 @@ def test_streams_and_seeds_differ() -> None:
         ({"temperature": -0.1}, "temperature: -0.1; give 0"),
         ({"temperature": math.nan}, "temperature: nan"),
         ({"temperature": math.inf}, "temperature: inf"),
-        ({"top_k": 0}, "top-k: 0; give 1 or more"),
+        ({"top_k": 0}, "top-k: 0; give 1 to 2147483647"),
         ({"top_p": 0.0}, "top-p: 0.0; give more than 0"),
         ({"top_p": 1.5}, "top-p: 1.5"),
         ({"top_p": math.nan}, "top-p: nan"),

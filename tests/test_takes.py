@@ -146,7 +146,7 @@ def test_hostile_primes_are_read_or_refused_in_one_line(run: TorchModel, data: P
         (["--checkpoint", "newest"], "--checkpoint newest: give best, last or a step number"),
         (["--temperature", "-1"], "temperature: -1.0; give 0"),
         (["--top-p", "1.5"], "top-p: 1.5; give more than 0 and at most 1"),
-        (["--top-k", "0"], "top-k: 0; give 1 or more"),
+        (["--top-k", "0"], "top-k: 0; give 1 to 2147483647"),
         (["--seconds", "0"], "--seconds 0.0: give more than 0"),
         (["--count", "0"], "--count 0: give 1 or more"),
         (["--prime", "nowhere.wav"], "nowhere.wav: "),
@@ -224,3 +224,31 @@ def test_json_reports_the_takes(trained: Path, tmp_path: Path) -> None:
         "rms_dbfs": pytest.approx(take["rms_dbfs"]),
         "mean": pytest.approx(take["mean"]),
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--top-k", 2**31], f"top-k: {2**31}; give 1 to {2**31 - 1}, or leave it out"),
+        (["--top-k", 10**30], f"top-k: {10**30}; give 1 to {2**31 - 1}, or leave it out"),
+        (["--seed", 2**63], f"--seed {2**63}: give 0 to {2**63 - 1}"),
+        (["--seed", 2**64], f"--seed {2**64}: give 0 to {2**63 - 1}"),
+    ],
+)
+@pytest.mark.parametrize("out", ["take.wav", "-"])
+def test_numbers_too_large_are_refused(
+    options: list[object], line: str, out: str, trained: Path, tmp_path: Path
+) -> None:
+    place = out if out == "-" else tmp_path / out
+    assert line in start(tmp_path / "log", "generate", trained, "--out", place, "--seconds", 0.02, *options).refusal()
+    assert not (tmp_path / "take.wav").exists()
+
+
+def test_the_largest_numbers_work(trained: Path, tmp_path: Path) -> None:
+    options = ["--top-k", 2**31 - 1, "--seed", 2**63 - 1, "--seconds", 0.02]
+    assert start(tmp_path / "log", "generate", trained, "--out", tmp_path / "take.wav", *options).wait() == 0
+
+
+def test_a_file_without_end_is_refused(trained: Path, tmp_path: Path) -> None:
+    command = start(tmp_path / "log", "generate", trained, "--out", tmp_path / "take.wav", "--seconds", "inf")
+    assert "--seconds inf: a file has an end; give a number, or stream with --out -" in command.refusal()

@@ -1,6 +1,7 @@
 """The command line. Each sub-command parses its options, makes one library call and prints."""
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -19,7 +20,8 @@ from wavewright.commands import (
     report,
     train,
 )
-from wavewright.commands.console import show_log
+from wavewright.commands.console import close_streams, open_streams, say, show_log
+from wavewright.commands.options import expanding
 from wavewright.errors import WavewrightError
 
 app = App(
@@ -31,7 +33,8 @@ app = App(
     `wavewright train FOLDER --model sample-rnn --out RUN --minutes 30`, then
     `wavewright generate RUN --out new.wav --seconds 10`.""",
 )
-for command in (
+commands: tuple[App | Callable[..., None], ...] = (  # in the order of use, which `--help` keeps
+    demo.demo,
     inspect.inspect,
     prepare.prepare,
     train.train,
@@ -40,23 +43,32 @@ for command in (
     export.export,
     evaluate.evaluate,
     bench.bench,
+    experiment.app,
     report.report,
-    demo.demo,
-):
-    app.command(command)
-app.command(experiment.app)
+)
+for place, command in enumerate(commands):
+    if isinstance(command, App):
+        command.sort_key = place
+        app.command(command)
+    else:
+        app.command(expanding(command), sort_key=place)
 
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run the command line.
 
     Bad input gives one line on standard error and exit status 2. Ctrl-C gives exit status 130.
+    A reader of standard output that goes away ends the command quietly, with exit status 141.
     """
+    open_streams()
     show_log()
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        try:
+            app(arguments, exit_on_error=False, print_error=False)
+        finally:
+            close_streams()
     except (WavewrightError, CycloptsError) as error:
-        print(f"wavewright: {' '.join(str(error).split())}", file=sys.stderr)
+        say(f"wavewright: {' '.join(str(error).split())}")
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

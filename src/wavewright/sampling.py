@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from wavewright.errors import ConfigError
 
+TOP_K_MAX = 2**31 - 1  # the engine takes 32-bit integers
+SEED_MAX = 2**63 - 1  # torch takes 64-bit integers
+
 
 @dataclass(frozen=True)
 class Controls:
@@ -32,7 +35,7 @@ class Controls:
             "temperature", self.temperature, lambda t: (t >= 0) & (t < np.inf), "0 (likeliest only) or more, 1 is usual"
         )
         if self.top_k is not None:
-            _check("top-k", self.top_k, lambda k: k >= 1, "1 or more, or leave it out")
+            _check("top-k", self.top_k, lambda k: (k >= 1) & (k <= TOP_K_MAX), f"1 to {TOP_K_MAX}, or leave it out")
         if self.top_p is not None:
             _check("top-p", self.top_p, lambda p: (p > 0) & (p <= 1), "more than 0 and at most 1")
 

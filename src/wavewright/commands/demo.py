@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wavewright.commands.console import progress
+from wavewright.commands.console import progress, put
 from wavewright.errors import need_torch
 
 
@@ -18,7 +18,7 @@ def demo(*, out: Path = Path("demo")) -> None:
     from wavewright.experiments.demo import run
 
     likeness = run(out, progress)
-    print(
+    put(
         f"""
 {out}/original.wav      the recording that the model was trained on
 {out}/generated.wav     the model at temperature 0, sample by sample: {likeness:.0%} correlation with the recording

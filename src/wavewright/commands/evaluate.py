@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wavewright.commands.console import print_json, progress, say, table
+from wavewright.commands.console import print_json, progress, put, say, table
 from wavewright.commands.options import Device, EngineName, Flag
 
 if TYPE_CHECKING:
@@ -79,17 +79,17 @@ def _print_evaluation(result: "Evaluation") -> None:
     rows = [(name, f"{bits:.4f}") for name, bits in result.tracks.items()]
     scaled = ", as the papers scale it" if result.paper_compatible else ""
     table(f"{result.run}, step {result.step}, {result.split}{scaled}", ("track", "bits per sample"), rows)
-    print(
+    put(
         f"all {result.samples} samples: {result.bits_per_sample:.4f} bits ({result.nats_per_sample:.4f} nats) "
         f"per sample; zero-order entropy {result.zero_order_entropy:.4f} bits"
     )
     if (made := result.continuations) is not None:
-        print(
+        put(
             f"{made.count} continuations of {made.seconds:.2f} s after {made.prime_seconds:.2f} s: mean absolute "
             f"difference {made.mean_absolute_difference:.4f}, cross-correlation {made.cross_correlation:.3f}"
         )
         if made.multi_resolution_stft is not None:
-            print(
+            put(
                 f"  their spectra: multi-resolution STFT distance {made.multi_resolution_stft:.3f}, spectral "
                 f"convergence {made.spectral_convergence:.3f} (0 is the truth, silence has 1)"
             )
@@ -102,7 +102,7 @@ def _print_generated(made: "Generated") -> None:
         return "-" if value is None else f"{value:.3f}"
 
     largest_dc = max(made.dc, key=abs)
-    print(
+    put(
         f"{made.seconds:g} s generated from silence: each second {min(made.rms_dbfs):.1f} to {max(made.rms_dbfs):.1f} "
         f"dBFS, greatest DC {largest_dc:+.4f}; entropy {min(made.entropy):.2f} to {max(made.entropy):.2f} bits"
     )

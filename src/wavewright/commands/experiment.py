@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from wavewright.commands.console import progress, say
-from wavewright.commands.options import Device
+from wavewright.commands.options import Device, expanding
 from wavewright.errors import WavewrightError, need_torch
 
 app = App(
@@ -67,18 +67,21 @@ def _run(name: str, common: Common | None, **options: object) -> None:
 
 
 @app.command
+@expanding
 def overfit(common: Common | None = None) -> None:
     """Overfit each model on one second of music and play the result."""
     _run("overfit", common)
 
 
 @app.command
+@expanding
 def variations(common: Common | None = None) -> None:
     """Train the six NaiveRNN configurations of the thesis's table 4.1 on one second of music."""
     _run("variations", common)
 
 
 @app.command
+@expanding
 def search(
     common: Common | None = None,
     *,
@@ -100,6 +103,7 @@ def search(
 
 
 @app.command
+@expanding
 def piano(
     common: Common | None = None,
     *,
@@ -121,6 +125,7 @@ def piano(
 
 
 @app.command
+@expanding
 def speed(common: Common | None = None) -> None:
     """Measure how many seconds torch and the engine compute for one second of sound."""
     _run("speed", common)

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wavewright.commands.console import print_json, progress, table
+from wavewright.commands.console import print_json, progress, put, table
 from wavewright.commands.options import Flag, duration, some, worker_count
 from wavewright.errors import WavewrightError, printable
 
@@ -56,7 +56,7 @@ def _print_report(report: "Report") -> None:
         table("audio files", HEADER, map(_row, report.files))
     if report.refused:
         table("refused", ("refused file", "reason"), ((one.name, one.reason) for one in report.refused))
-    print(
+    put(
         f"{len(report.files)} files, {duration(report.seconds)}, {report.clipped} clipped samples;"
         f" {len(report.refused)} refused; {report.passed_over} hidden or of other kinds passed over"
     )

@@ -1,7 +1,9 @@
 """Types and options that several commands share."""
 
+import functools
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -55,6 +57,33 @@ class Playing:
 
 
 DEFAULT = Playing()
+
+
+def expanding(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that takes a leading `~` of each path as a home folder.
+
+    A shell does so too, but not after the `=` of `--out=~/take.wav`.
+    """
+
+    @functools.wraps(command)
+    def called(*args: Any, **options: Any) -> None:
+        command(*map(_expanded, args), **{name: _expanded(value) for name, value in options.items()})
+
+    return called
+
+
+def _expanded(value: Any) -> Any:
+    """Return a value of an option with a leading `~` of each path in it expanded."""
+    if isinstance(value, Path):
+        try:
+            return value.expanduser()
+        except RuntimeError:  # no such user
+            return value
+    if isinstance(value, tuple):
+        return tuple(map(_expanded, value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: _expanded(getattr(value, field.name)) for field in fields(value)})
+    return value
 
 
 def some(paths: tuple[Path, ...]) -> tuple[Path, ...]:

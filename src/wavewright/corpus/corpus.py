@@ -97,6 +97,8 @@ class Corpus:
         """
         if not path.exists():
             files.recover_folder(path)
+        if not path.exists():
+            raise WavewrightError(f"{path}: no such file or folder")
         if not (path / INDEX).is_file():
             raise WavewrightError(f"{path}: not a corpus (no {INDEX}); make one with `wavewright prepare`")
         found = files.read_json(path / INDEX)

@@ -16,6 +16,7 @@ from wavewright.errors import ConfigError, explain
 from wavewright.models import CONFIGS, configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
+from wavewright.sampling import SEED_MAX
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -62,7 +63,7 @@ class TrainingConfig:
     validation_seconds: float = Field(default=20.0, gt=0)
     sample_seconds: float = Field(default=1.0, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=SEED_MAX)
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.schedule_steps is None:

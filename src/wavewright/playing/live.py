@@ -39,6 +39,7 @@ def stream_wav(
     Raises:
         ConfigError: seconds or seed out of range.
         AudioError: `prime` cannot be read whole.
+        WavewrightError: `out` cannot be written.
     """
     samples = _samples(seconds, model.rate, seed)
     size = 2 * samples if 2 * samples + 36 < UNKNOWN else UNKNOWN - 36
@@ -50,6 +51,9 @@ def stream_wav(
             out.flush()
     except BrokenPipeError:
         out.close = lambda: None  # type: ignore[method-assign]  # else Python reports the closed pipe at exit
+    except OSError as error:
+        out.close = lambda: None  # type: ignore[method-assign]
+        raise WavewrightError(f"the WAV stream: cannot write: {error.strerror or error}; send it elsewhere") from None
 
 
 def play_aloud(

@@ -21,7 +21,7 @@ from wavewright.metrics import Meter
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
-from wavewright.sampling import Controls
+from wavewright.sampling import SEED_MAX, Controls
 
 log = logging.getLogger(__name__)
 
@@ -119,11 +119,13 @@ def samples_of(seconds: float, rate: int, seed: int) -> int:
     Raises:
         ConfigError: seconds or seed is out of range.
     """
+    if seconds == math.inf:
+        raise ConfigError("--seconds inf: a file has an end; give a number, or stream with --out -")
     samples = round(seconds * rate) if 0 < seconds < math.inf else 0
     if samples < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
-    if seed < 0:
-        raise ConfigError(f"--seed {seed}: give 0 or more")
+    if not 0 <= seed <= SEED_MAX:
+        raise ConfigError(f"--seed {seed}: give 0 to {SEED_MAX}")
     return samples
 
 
