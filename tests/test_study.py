@@ -40,14 +40,14 @@ def objective(trial):
     note(f"ends {name}")
     return 1.0
 
-opened = study.open_study(storage, "test", heartbeat=1)
+opened = study.open_study(storage, str(log), heartbeat=1)
 study.declare(opened, names)
 study.work(opened, objective, poll=0.1)
 """
 
 
-def worker(storage: str, log: Path, seconds: float) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", WORKER, storage, str(log), str(seconds), *NAMES]
+def worker(storage: str, log: Path, seconds: float, names: list[str] = NAMES) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", WORKER, storage, str(log), str(seconds), *names]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
 
@@ -107,6 +107,14 @@ def test_two_workers_do_each_trial_once_and_take_up_a_dead_ones(storage: str, tm
     assert sorted(name for _, _, name in lines(log, "ends")) == NAMES  # each once, the orphan too
     assert [name for _, _, name in lines(log, "begins")].count(orphan) == 2
     assert len({process for process, _, _ in lines(log, "ends")}) == 2  # both had work to do
+
+
+def test_workers_that_reach_for_the_same_trial_do_it_once(storage: str, tmp_path: Path) -> None:
+    log, names = tmp_path / "log", [f"trial-{i}" for i in range(40)]
+    for one in [worker(storage, log, 0, names) for _ in range(3)]:
+        _, errors = one.communicate(timeout=HANGS)
+        assert one.returncode == 0, errors
+    assert sorted(name for _, _, name in lines(log, "ends")) == sorted(names)
 
 
 def test_what_is_done_stays_done_and_what_failed_is_done_again(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import optuna
+import sqlalchemy
 from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import IntegrityError
@@ -35,15 +36,19 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
     Raises:
         WavewrightError: the database cannot be reached.
     """
+    sqlite = storage.startswith("sqlite")
     retry = RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)
     for attempt in range(ATTEMPTS):
         try:
             kept = RDBStorage(
                 storage,
+                engine_kwargs={"connect_args": {"isolation_level": None, "timeout": 60}} if sqlite else None,
                 heartbeat_interval=heartbeat,
                 grace_period=3 * heartbeat,
                 heartbeat_stale_trial_callback=retry,
             )
+            if sqlite:
+                sqlalchemy.event.listen(kept.engine, "begin", _begin_alone)
             return optuna.create_study(storage=kept, study_name=name, load_if_exists=True, **options)
         except Exception as error:  # from SQLAlchemy, a driver or a missing module
             beaten = isinstance(error, IntegrityError) or "already exists" in str(error)
@@ -53,6 +58,11 @@ def open_study(storage: str, name: str, *, heartbeat: int = HEARTBEAT, **options
             reason = str(error).strip().splitlines()
             raise WavewrightError(f"--storage {storage}: cannot be used ({reason[0] if reason else error!r})") from None
     raise AssertionError("the last attempt returns or raises")
+
+
+def _begin_alone(connection: sqlalchemy.Connection) -> None:
+    """Let one worker at a time read and write: SQLite has no row locks, so two could take the same waiting trial."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def declare(study: optuna.Study, names: Sequence[str]) -> None:
