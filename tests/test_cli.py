@@ -162,7 +162,7 @@ def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> No
         f"from wavewright.cli import main; main(['train', {str(corpus.path)!r}, '--model', 'wavenet', '--out', 'x'])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "needs torch, which is not installed: pip install 'wavewright[train]'" in refusal(result)
+    assert "needs torch, not installed: run pip install '.[train]' in the folder" in refusal(result)
 
 
 def test_a_leading_tilde_is_the_home_folder(

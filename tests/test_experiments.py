@@ -206,7 +206,7 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["overfit", "--only", "nothing"], "--only nothing: there are naive-rnn"),
+        (["overfit", "--only", "nothing"], "--only nothing: no such trial; there are naive-rnn"),
         (["overfit", "--data", "missing.flac"], "missing.flac"),
         (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
         (["piano", "--minutes", "0"], "--minutes 0.0: give more than 0"),

@@ -17,7 +17,7 @@ import soundfile
 
 from conftest import refusal
 
-pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'wavewright[experiments]'")
+pytest.importorskip("jinja2", reason="the report needs jinja2: pip install '.[experiments]'")
 
 from support import experiment_folders
 from wavewright.errors import WavewrightError
@@ -231,7 +231,9 @@ def test_the_command(tmp_path: Path, wavewright: Callable[..., CompletedProcess[
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(WavewrightError, match=r"jinja2.*pip install 'wavewright\[experiments\]'"):
+    with pytest.raises(
+        WavewrightError, match=r"jinja2, not installed: run pip install '\.\[experiments\]' in the folder"
+    ):
         report([tmp_path], tmp_path / "report.html")
 
 

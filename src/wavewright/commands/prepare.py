@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.commands.console import print_json, progress, say, table
 from wavewright.commands.options import Flag, duration, some, worker_count
-from wavewright.errors import ConfigError
+from wavewright.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
@@ -159,6 +159,6 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
     listed = read_json(path)
     if not isinstance(listed, dict) or not all(isinstance(names, list) for names in listed.values()):
         raise ConfigError(f"{path}: must be lists of file names under {', '.join(SPLITS)}")
-    if unknown := sorted(set(listed) - set(SPLITS)):
-        raise ConfigError(f"{path}: unknown split {unknown[0]!r}; there are {', '.join(SPLITS)}")
+    if odd := sorted(set(listed) - set(SPLITS)):
+        raise ConfigError(f"{path}: no split {odd[0]!r}; {unknown(odd[0], SPLITS)}")
     return listed

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import writing
 from wavewright.corpus.corpus import Corpus
-from wavewright.errors import ConfigError, GivenUp
+from wavewright.errors import ConfigError, GivenUp, unknown
 from wavewright.experiments import study
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
@@ -114,7 +114,7 @@ class Experiment:
     scale: Scale = "quick"
     data: tuple[Path, ...] = ()
     device: str = "auto"
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
     storage: str | None = None
     progress: Progress = silent
 
@@ -158,12 +158,16 @@ class Experiment:
         """Return the names of the trials to do.
 
         Raises:
-            ConfigError: `only` names a trial that does not exist.
+            ConfigError: `only` names a trial that does not exist, or none.
         """
+        if self.only is None:
+            return list(trials)
+        if not self.only:
+            raise ConfigError(f"--only: name a trial; there are {', '.join(trials)}")
         for name in self.only:
             if name not in trials:
-                raise ConfigError(f"--only {name}: there are {', '.join(trials)}")
-        return list(self.only or trials)
+                raise ConfigError(f"--only {name}: no such trial; {unknown(name, trials)}")
+        return list(dict.fromkeys(self.only))
 
     def work(self, trials: Mapping[str, Trial], do: Callable[[str, Trial], Result]) -> None:
         """Do the chosen trials, each once among all workers of the study, and write each result.

@@ -47,9 +47,15 @@ THESIS = {
 OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # presets of our own have one WaveNet
 
 
-def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = None) -> None:
-    """Do the experiment with the models of `preset`, for `minutes` a model where they are given."""
-    preset = "tiny" if experiment.scale == "quick" else preset
+def run(experiment: Experiment, preset: str | None = None, minutes: float | None = None) -> None:
+    """Do the experiment with the models of `preset`, for `minutes` a model where they are given.
+
+    Raises:
+        ConfigError: the scale is quick, which has a preset of its own, or nothing to learn is named at full scale.
+    """
+    if preset is not None and experiment.scale == "quick":
+        raise ConfigError(f"--preset {preset}: the quick scale always takes tiny; add --scale full")
+    preset = "tiny" if experiment.scale == "quick" else preset or "thesis"
     whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
     corpus = corpus_of(experiment)
@@ -81,7 +87,7 @@ def corpus_of(experiment: Experiment) -> Corpus:
     if not experiment.data and experiment.scale == "full":
         raise ConfigError("--data: name a corpus or recordings; the thesis had forty minutes of piano")
     path, facts = experiment.out / "corpus", ", ".join(map(str, experiment.data)) or CLIP_FACTS
-    if experiment.data and (experiment.data[0] / INDEX).is_file():
+    if len(experiment.data) == 1 and (experiment.data[0] / INDEX).is_file():
         path = experiment.data[0]
     elif not (path / INDEX).is_file():
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:

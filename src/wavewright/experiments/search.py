@@ -36,8 +36,10 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
     Raises:
         ConfigError: `trials` or `minutes` is not more than 0, or trials are chosen by name, which a search cannot do.
     """
-    if experiment.only:
-        raise ConfigError(f"--only {experiment.only[0]}: a search draws its trials; say how many with --trials")
+    if experiment.only is not None:
+        raise ConfigError(
+            f"{' '.join(['--only', *experiment.only])}: a search draws its trials; say how many with --trials"
+        )
     trials = TRIALS[experiment.scale] if trials is None else trials
     if trials < 1:
         raise ConfigError(f"--trials {trials}: give more than 0")

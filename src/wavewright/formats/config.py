@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from wavewright.errors import ConfigError, explain
+from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models import CONFIGS, configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
@@ -98,13 +99,14 @@ class RunConfig:
         Raises:
             ConfigError: a field that is unknown or out of range, or fields that contradict one another.
         """
-        if unknown := set(values) - {"model", "encoding", "training"}:
-            raise ConfigError(f"{min(unknown)}: unknown field; there are model.*, encoding and training.*")
+        _known(values, ["model", "encoding", "training"], "")
         fields = dict(values.get("model") or {})
+        training = values.get("training") or {}
+        _known(training, [field.name for field in dataclasses.fields(TrainingConfig)], "training.")
         return cls(
             model=configure(str(fields.pop("name", None)), **fields),
             encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
-            training=_validate(TrainingConfig, values.get("training") or {}, "training"),
+            training=_validate(TrainingConfig, training, "training"),
         )
 
 
@@ -128,10 +130,10 @@ def resolve(
         ConfigError: the first mistake in the configuration.
     """
     if model not in CONFIGS:
-        raise ConfigError(f"model: {model!r} is not one of {', '.join(CONFIGS)}")
+        raise ConfigError(f"model: no {model!r}; {unknown(model, CONFIGS)}")
     presets = CONFIGS[model].presets
     if preset not in presets:
-        raise ConfigError(f"preset: {model} has no {preset!r}; it has {', '.join(presets)}")
+        raise ConfigError(f"preset: {model} has no {preset!r}; {unknown(preset, presets)}")
     values: dict[str, Any] = {"model": {"name": model}}
     _merge(values, presets[preset], "preset")
     if file is not None:
@@ -154,6 +156,12 @@ def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "")
         elif old != new:
             found.append(f"{prefix}{key}: {old} before, {new} now")
     return found
+
+
+def _known(values: dict[str, Any], names: list[str], prefix: str) -> None:
+    for name in values:
+        if name not in names:
+            raise ConfigError(f"{prefix}{name}: no such field; {unknown(name, names)}")
 
 
 def _validate(kind: Any, value: Any, field: str) -> Any:
@@ -179,6 +187,8 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: not readable as YAML (nested too deeply)") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: holds no fields; write `model:` and below it `  units: 256`")
     return values
@@ -190,8 +200,8 @@ def _parse(override: str) -> dict[str, Any]:
         raise ConfigError(f"--set {override}: write FIELD=VALUE, such as model.units=256")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: {text!r} is not a value") from None
+    except (yaml.YAMLError, RecursionError):
+        raise ConfigError(f"--set {path}: {reprlib.repr(text)} is not a value") from None
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)

@@ -1,11 +1,12 @@
 """The registry of models. Each has a folder of its own and is named here once. Only building a model imports torch."""
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from wavewright.errors import ConfigError, explain
+from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models.config import ModelConfig
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 from wavewright.models.sample_rnn.config import SampleRNNConfig
@@ -33,7 +34,11 @@ def configure(name: str, **fields: Any) -> ModelConfig:
         ConfigError: an unknown name or field, or values that contradict one another.
     """
     if name not in CONFIGS:
-        raise ConfigError(f"model: {name!r} is not one of {', '.join(CONFIGS)}")
+        raise ConfigError(f"model: no {name!r}; {unknown(name, CONFIGS)}")
+    known = list(inspect.signature(CONFIGS[name]).parameters)
+    for field in fields:
+        if field not in known:
+            raise ConfigError(f"model.{field}: no such field of {name}; {unknown(field, known)}")
     try:
         config = CONFIGS[name](**fields)
     except ValidationError as error:

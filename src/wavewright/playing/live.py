@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, install
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.stream import play
 from wavewright.playing.takes import prime_codes, samples_of
@@ -77,7 +77,7 @@ def play_aloud(
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: sounddevice finds no PortAudio
         raise WavewrightError(
-            f"playing needs sounddevice and PortAudio ({error}): pip install 'wavewright[play]',"
+            f"playing needs sounddevice and PortAudio ({error}): {install('play')},"
             " or pipe `wavewright generate MODEL --out -` into a player"
         ) from None
     try:

@@ -1,10 +1,13 @@
 """Open trained models from run folders and model files. Only this module knows both back ends."""
 
+import difflib
+import itertools
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wavewright.errors import ConfigError, WavewrightError, need_torch, printable
+from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
 from wavewright.files import read_json
 from wavewright.formats import model_file
 from wavewright.formats.config import RunConfig
@@ -19,15 +22,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SEARCHED = 1000  # folders, for runs below a folder that is none
+NAMED = 5  # runs, in a message
+
 
 def shipped(path: Path) -> Path:
     """Return the file of the model in the package (`piano`, see data/README.md) if `path` is just its name.
 
     A run or a file of that name in the current folder takes precedence, but no other folder does.
+
+    Raises:
+        ModelFileError: nothing has that name, and it is nearly one of the names in the package.
     """
-    own = Path(__file__).parents[1] / "data" / f"{path}.safetensors"
+    names = {file.stem: file for file in (Path(__file__).parents[1] / "data").glob("*.safetensors")}
     theirs = path.is_file() or (path / "config.json").exists()
-    return own if len(path.parts) == 1 and not theirs and own.is_file() else path
+    if len(path.parts) != 1 or theirs:
+        return path
+    if str(path) in names:
+        return names[str(path)]
+    near = difflib.get_close_matches(path.stem.lower(), names, 1)
+    if near and not path.exists():
+        raise ModelFileError(path, "no such run or model file", f"did you mean {near[0]}, the model in the package?")
+    return path
 
 
 def load(path: Path | str, *, precision: Precision | None = None, threads: int | None = None) -> NativeModel:
@@ -79,6 +95,22 @@ def open_model(
     return run if engine == "torch" else to_native(run)
 
 
+def _no_run(path: Path) -> str:
+    """Return why `path` is no run and what to do. Runs below `path` are named."""
+    if not path.exists():
+        return "no such run or model file; make a run with `wavewright train`"
+    found = []
+    for parent, folders, files in itertools.islice(os.walk(path), SEARCHED):
+        if "config.json" in files and "checkpoints" in folders:
+            found.append(str(Path(parent)))
+            folders.clear()
+    what = "not a run (no config.json), nor a .safetensors file"
+    if not found:
+        return f"{what}; make a run with `wavewright train`"
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{what}; name a run in it: {', '.join(sorted(found)[:NAMED])}{more}"
+
+
 def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
     config, model = run.plain_model()
@@ -104,9 +136,7 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         return from_file(model_file.load(path), where)
     config_file = path / "config.json"
     if not config_file.is_file():
-        raise WavewrightError(
-            f"{path}: not a run (no config.json), nor a .safetensors file; make one with `wavewright train`"
-        )
+        raise WavewrightError(f"{path}: {_no_run(path)}")
     facts = read_json(config_file)
     try:
         config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})

@@ -6,13 +6,12 @@
 
 import base64
 import hashlib
-import importlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, need
 from wavewright.files import atomic_file
 
 ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
@@ -56,12 +55,7 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
 
 def _check_libraries() -> None:
     for name, extra in NEEDS.items():
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError:
-            raise WavewrightError(
-                f"report needs {name}, which is not installed: pip install 'wavewright[{extra}]'"
-            ) from None
+        need(extra, name)
 
 
 def _render(**parts: Any) -> str:

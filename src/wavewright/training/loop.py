@@ -261,14 +261,16 @@ class Loop:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let the first Ctrl-C or SIGTERM end the run after this step, saved, and the second end it at once."""
+        """Let the first Ctrl-C, SIGTERM or SIGHUP end the run after this step, saved, and the second end it at once."""
 
         def request_stop(number: int, frame: object) -> None:
             self.stop_requested = True
             log.info("stopping after this step; once more to stop at once (what was saved stays)")
             signal.signal(number, signal.SIG_DFL)
 
-        kinds = (signal.SIGINT, signal.SIGTERM)
+        kinds = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            kinds.append(signal.SIGHUP)
         before = [signal.signal(kind, request_stop) for kind in kinds]
         try:
             yield
