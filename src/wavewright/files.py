@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -73,7 +74,9 @@ def make_folder(folder: Path) -> None:
 
     Raises:
         OSError: a folder cannot be made. Where a file is in the way, the reason names the file.
+        WavewrightError: the name has bytes that are no text.
     """
+    check_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
@@ -81,10 +84,24 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, f"{file} is a file, not a folder") from error
 
 
+def check_name(path: Path) -> None:
+    """Check that a name is text, since not every library can open a file whose name has other bytes.
+
+    Raises:
+        WavewrightError: the name has bytes that are no text.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise WavewrightError(f"{path}: the name is not {encoding}; rename it, or choose another name") from None
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is flushed and renamed on success, and removed on failure."""
     with disk_errors(path, UNCHANGED):
+        check_name(path)
         make_folder(path.parent)
         if path.is_dir():  # said now, not after the work
             raise IsADirectoryError(errno.EISDIR, "is a folder")
@@ -108,6 +125,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     between the two renames, `recover_folder` puts it back.
     """
     with disk_errors(path, UNCHANGED):
+        check_name(path)
         make_folder(path.parent)
         recover_folder(path)
         old = _old(path)

@@ -1,5 +1,6 @@
 """Prepare one second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
             return _beginning((clip,), seconds, rate)
     path = _piece(data)
-    step = soundfile.info(path).samplerate / rate
+    step = soundfile.info(os.fsencode(path)).samplerate / rate
     settings = prepare_settings(levels="none", resample="decimate" if step == int(step) else "band-limited")
     levelling = {**settings.model_dump(mode="json", include=LEVELLING), "common_gain": None}
     blocks, count = [], 0

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.files import atomic_folder, read_json, sha256, write_json
+from wavewright.files import atomic_folder, check_name, read_json, sha256, write_json
 
 FILES = ("model.safetensors", "training.safetensors")
 REMEDY = "the checkpoint is damaged; remove its folder to go on from the one before"
@@ -55,8 +55,9 @@ def load(folder: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        WavewrightError: the checkpoint is incomplete or damaged. The line names the file.
+        WavewrightError: the checkpoint is incomplete or damaged, or its name is no text. The line names the file.
     """
+    check_name(folder)  # which safetensors could not open
     facts = read_facts(folder)
     tensors = []
     for name in FILES:

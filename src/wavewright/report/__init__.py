@@ -38,14 +38,14 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
     originals = [experiment.original for experiment in experiments if experiment.original]
     sampling = [figures.rates(originals[0]), figures.resolutions(originals[0])] if originals else []
     sections = [section(experiment) for experiment in experiments]
-    page = _render(sampling=sampling, sections=sections)
+    page = _render(sampling=sampling, sections=sections).encode(errors="replace")  # for odd bytes of file names
     with atomic_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_bytes(page)
     if files:
         export(files, sampling, sections)
     return {
         "page": str(out),
-        "bytes": len(page.encode()),
+        "bytes": len(page),
         "experiments": [experiment.header.experiment for experiment in experiments],
         "figures": len(sampling) + sum(len(group) for section in sections for group in section.figures),
         "players": sum(len(sounds.cards) for section in sections for sounds in section.sounds),
