@@ -78,7 +78,7 @@ def test_the_commands_are_in_the_order_of_use() -> None:
     assert ("experiment", "speed") in commands(app)
 
 
-@pytest.mark.parametrize("names", commands(app), ids=" ".join)
+@pytest.mark.parametrize("names", list(commands(app)), ids=" ".join)
 def test_every_command_has_help(names: tuple[str, ...], tmp_path: Path) -> None:
     ran = start(tmp_path / "log", *names, "--help")
     assert ran.wait() == 0
@@ -95,7 +95,7 @@ def test_every_command_has_help(names: tuple[str, ...], tmp_path: Path) -> None:
         assert option.parameter.help, option.name
 
 
-@pytest.mark.parametrize("names", commands(app), ids=" ".join)
+@pytest.mark.parametrize("names", list(commands(app)), ids=" ".join)
 def test_every_command_refuses_an_unknown_option_in_one_line(names: tuple[str, ...], tmp_path: Path) -> None:
     assert "--no-such-option" in start(tmp_path / "log", *names, "--no-such-option", "3").refusal()
 
