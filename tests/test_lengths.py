@@ -1,7 +1,10 @@
 """Headers that tell of another length than the file holds, and tags around the samples."""
 
+import io
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,8 @@ from wavewright.corpus.inspection import inspect
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
+from wavewright.playing.live import stream_wav
+from wavewright.playing.opening import open_model
 
 Record = Callable[..., Path]
 
@@ -105,6 +110,25 @@ def test_streams_and_what_follows_the_samples_raise_no_alarm(record: Record, nam
     samples, notes = read(path)
     assert np.array_equal(samples, whole)
     assert len(samples) == length
+    assert notes == []
+
+
+class Pipe(io.BytesIO):
+    """A pipe whose reader leaves after 3000 bytes."""
+
+    def write(self, block: Any) -> int:
+        if self.tell() > 3000:
+            raise BrokenPipeError
+        return super().write(block)
+
+
+@pytest.mark.parametrize("seconds", [0.25, math.inf])
+def test_our_own_streams_raise_no_alarm(trained: Path, tmp_path: Path, seconds: float) -> None:
+    pipe = Pipe()
+    stream_wav(open_model(trained), pipe, seconds=seconds)
+    (tmp_path / "ours.wav").write_bytes(pipe.getvalue())
+    samples, notes = read(tmp_path / "ours.wav")
+    assert len(samples) == (len(pipe.getvalue()) - 44) // 2 >= 1000
     assert notes == []
 
 
