@@ -109,7 +109,7 @@ def test_hostile_tasks_are_refused_and_the_others_go_on(monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGSTOP, signal.SIGKILL, signal.SIGTERM, 40])
 def test_a_process_stopped_or_killed_once_costs_no_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sent: signal.Signals
 ) -> None:

@@ -79,6 +79,25 @@ def test_the_length_that_a_header_lacks_is_in_every_report(record: Record, tmp_p
     assert "holds no samples, or its header says so, though 48000 bytes" in refused.reason
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff", "a.flac"])
+def test_joined_recordings_are_noted_or_refused(record: Record, name: str) -> None:
+    path = record(name, melody(1, 4000), 4000)
+    path.write_bytes(path.read_bytes() * 3)
+    try:
+        _, notes = read(path)
+    except AudioError:
+        return
+    assert "tells of 1.00 s and the file holds 3.0" in notes[0]
+
+
+def test_w64_without_samples_is_refused(record: Record) -> None:
+    path = record("a.w64", melody(1, 4000), 4000)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"data") + 24])
+    with pytest.raises(AudioError):
+        read(path)
+
+
 LIST = b"LIST" + (26).to_bytes(4, "little") + b"INFOISFT" + (14).to_bytes(4, "little") + b"Lavf58.29.100\0"
 LEVL = b"levl" + bytes.fromhex("f3acd3118cd100c04f8edb8a") + (1024).to_bytes(8, "little") + bytes(range(250)) * 4
 HEALTHY = {

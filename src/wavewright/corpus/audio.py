@@ -66,12 +66,11 @@ class Recording:
         if not os.path.isfile(path):  # a pipe or device would block for ever
             raise AudioError(path, "not a file" if os.path.lexists(path) else "no such file")
         self._flac: Flac | None = None
+        self._lengths: Lengths | None = None
         self._file = self._open()
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.format = f"{self._file.format}/{self._file.subtype}"
-        with path.open("rb") as source:
-            self._lengths = lengths(source)
 
     def _open(self) -> Any:
         try:
@@ -86,6 +85,8 @@ class Recording:
                 file.close()
                 self._flac = Flac(self.path)
                 file = _Stream(self._flac)
+            with self.path.open("rb") as source:
+                self._lengths = lengths(source)
             return file
         except (OSError, TypeError, ValueError, soundfile.SoundFileRuntimeError) as error:
             raise AudioError(self.path, f"not readable ({_cause(error)}); {CONVERT}") from None
@@ -143,9 +144,8 @@ class Recording:
 
     def _last(self) -> int:
         """Return the number of frames to read at most. In W64, libsndfile takes later chunks for samples, too."""
-        frames = int(self._file.frames)
-        if self._file.format == "W64" and self._lengths:
-            return -(-frames * self._lengths.there // self._lengths.rest)
+        if self._file.format == "W64" and self._lengths and self._lengths.rest:
+            return -(-int(self._file.frames) * self._lengths.there // self._lengths.rest)
         return 1 << 62
 
     def _check_ogg(self) -> Iterator[None]:

@@ -31,8 +31,8 @@ Task = Callable[..., Generator[Any, None, T]]
 STEP_SECONDS = 8.0  # processor time for which a task may yield nothing; a stopped or waiting process uses none
 WAIT_SECONDS = 300  # wall time for which a task may yield nothing, by a slow drive, a loaded machine or a signal
 MEMORY_BYTES = 400 << 20  # memory limit of a process, where the system has such limits (Linux)
-SPUN = -signal.SIGPROF  # the exit status after STEP_SECONDS
-CRASHED = {-signal.Signals[f"SIG{name}"] for name in ("SEGV", "BUS", "FPE", "ILL", "ABRT", "TRAP", "SYS")}
+SIGNALS = {sent.value: sent.name for sent in signal.Signals}
+CRASHED = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
 
 
 class _Interrupted(Exception):
@@ -71,10 +71,10 @@ class Decoder:
         status = self._stop()
         if waited:
             raise _Interrupted(f"gave no sign for {WAIT_SECONDS} s, twice; check the drive and the machine's load")
-        name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-        if status == SPUN:
+        name = SIGNALS.get(-status, f"status {status}")
+        if name == "SIGPROF":  # the timer of `_answer`
             raise AudioError(path, f"its decoder worked for {STEP_SECONDS:g} s without result; the file is damaged")
-        if status in CRASHED:
+        if name in CRASHED:
             raise AudioError(path, f"its decoder crashed ({name}); the file is damaged")
         raise _Interrupted(f"was ended twice ({name}); free some memory or use fewer --workers")
 

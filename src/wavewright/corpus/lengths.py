@@ -116,7 +116,10 @@ def _compared(file: BinaryIO, chunks: _Chunks | None, start: int, told: int, end
         position = chunks.after(position)
         while chunk := chunks.at(position):
             name, content, size = chunk
-            if content + size > end and name[:4] not in ENDING:
+            cut = content + size > end and name[:4] not in ENDING
+            if (
+                cut or name[:4] in _LAYOUTS or name.startswith(chunks.layout.samples)
+            ):  # another recording, or more of it
                 break
             position = chunks.after(content + size)
     rest = max(0, end - position)
