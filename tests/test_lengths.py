@@ -79,9 +79,9 @@ def test_the_length_that_a_header_lacks_is_in_every_report(record: Record, tmp_p
     assert "holds no samples, or its header says so, though 48000 bytes" in refused.reason
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff", "a.flac"])
+@pytest.mark.parametrize("name", ["a.wav", "a.w64", "a.aiff", "a.flac", "a.mp3"])
 def test_joined_recordings_are_noted_or_refused(record: Record, name: str) -> None:
-    path = record(name, melody(1, 4000), 4000)
+    path = record(name, melody(1, 8000), 8000)
     path.write_bytes(path.read_bytes() * 3)
     try:
         _, notes = read(path)
@@ -96,6 +96,19 @@ def test_w64_without_samples_is_refused(record: Record) -> None:
     path.write_bytes(content[: content.index(b"data") + 24])
     with pytest.raises(AudioError):
         read(path)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(44100, 1), (44100, 2), (22050, 1), (8000, 2)])
+def test_joined_mp3s_are_noted_and_one_with_tags_is_not(record: Record, rate: int, channels: int) -> None:
+    path = record("a.mp3", np.stack([melody(1, rate)] * channels, axis=1), rate)
+    content = path.read_bytes()
+    assert read(path)[1] == []
+    path.write_bytes(b"ID3\x04\0\0\0\0\x10\0" + bytes(2048) + content + ID3V1)
+    assert read(path)[1] == []
+    path.write_bytes(content * 3)
+    samples, (note,) = read(path)
+    assert len(samples) == rate
+    assert "tells of 1.00 s and the file holds 3.00 s" in note
 
 
 LIST = b"LIST" + (26).to_bytes(4, "little") + b"INFOISFT" + (14).to_bytes(4, "little") + b"Lavf58.29.100\0"

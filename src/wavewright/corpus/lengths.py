@@ -7,7 +7,7 @@ decoder stops where the header says. An interrupted download leaves less than th
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from wavewright.corpus.tags import end_before_tags
+from wavewright.corpus.tags import end_before_tags, id3_end
 
 PADDING = 1 << 16  # bytes of zeros that may fill a file up to the end of a block of a disk
 ENDING = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"JUNK")  # chunks after the samples, even if cut short
@@ -73,14 +73,14 @@ class _Chunks:
 
 
 def lengths(file: BinaryIO) -> Lengths | None:
-    """Return the lengths of a WAV, RF64, W64, AIFF, CAF or AU file, or None where its header tells of none."""
+    """Return the lengths of a WAV, RF64, W64, AIFF, CAF, AU or MP3 file, or None where its header tells of none."""
     end = end_before_tags(file)
     head = _at(file, 0, 12)
     if head[:4] == b".snd":
         start, told = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
         return None if told == 0xFFFFFFFF or start > end else _compared(file, None, start, told, end)
     if head[:4] not in _LAYOUTS:
-        return None
+        return _mp3(file, end)
     layout = _LAYOUTS[head[:4]]
     chunks, position, wide = _Chunks(file, end, layout), layout.first, None
     while chunk := chunks.at(position):
@@ -94,6 +94,21 @@ def lengths(file: BinaryIO) -> Lengths | None:
             return None if _endless(size) or start > end else _compared(file, chunks, start, told, end)
         position = chunks.after(start + size)
     return None
+
+
+def _mp3(file: BinaryIO, end: int) -> Lengths | None:
+    """Return the lengths of an MP3 whose first frame is a Xing or Info header with a size, in bytes of all frames."""
+    start = id3_end(file)
+    head = _at(file, start, 64)
+    if len(head) < 64 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # a frame of layer III
+        return None
+    mpeg1, one_channel = head[1] & 0x18 == 0x18, head[3] & 0xC0 == 0xC0
+    xing = head[4 + {(True, True): 17, (True, False): 32, (False, True): 9, (False, False): 17}[mpeg1, one_channel] :]
+    if xing[:4] not in (b"Xing", b"Info") or xing[7] & 3 != 3:
+        return None
+    told, there = int.from_bytes(xing[12:16], "big"), end - start
+    close = abs(told - there) < 0.02 * told + 1024  # encoders differ in what they count
+    return Lengths(told, told if close else there, there)
 
 
 def _at(file: BinaryIO, position: int, count: int) -> bytes:
