@@ -96,7 +96,7 @@ def check(seen: Inspected | AudioError, rate: int | AudioError, mixed: Path, mad
         assert isinstance(rate, AudioError)
         assert isinstance(made, AudioError)
         assert seen.reason == rate.reason == made.reason
-        return seen.reason.split("(")[0].split(",")[0] if "its decoder" in seen.reason else "refused"
+        return seen.reason.split("(")[0].strip() if "its decoder" in seen.reason else "refused"
     measures = (seen.seconds, seen.peak, seen.rms_dbfs or 0, seen.dc, seen.silence_seconds)
     assert all(map(math.isfinite, measures)), seen
     assert min(seen.seconds, seen.rate, seen.channels) > 0
