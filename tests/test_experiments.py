@@ -208,6 +208,7 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
     [
         (["overfit", "--only", "nothing"], "--only nothing: no such trial; there are naive-rnn"),
         (["overfit", "--data", "missing.flac"], "missing.flac"),
+        (["overfit", "--data", __file__], "test_experiments.py: not readable (Format not recognised)"),
         (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
         (["piano", "--minutes", "0"], "--minutes 0.0: give more than 0"),
         (["search", "--minutes", "-1"], "--minutes -1.0: give more than 0"),

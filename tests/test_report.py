@@ -186,6 +186,7 @@ def _set(**values: Any) -> Callable[[Path], None]:
 
 
 TRIAL = "trials/wavenet-2x12/"
+BOMB = np.zeros((1 << 23) + 1, np.int16)  # a small file that takes much memory
 OUTSIDE = {"file": "../../original.wav", "title": "outside"}
 
 
@@ -208,6 +209,8 @@ OUTSIDE = {"file": "../../original.wav", "title": "outside"}
         (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"step": 1, "loss": 2}\n'), "samples"),
         (TRIAL + "takes/0.wav", Path.unlink, "no such file"),
         (TRIAL + "takes/0.wav", lambda path: path.write_bytes(b"RIFF"), "not readable"),
+        (TRIAL + "takes/0.wav", lambda path: soundfile.write(path, BOMB, 14700, format="FLAC"), "570.7 s; cut it"),
+        ("original.wav", lambda path: soundfile.write(path, BOMB, 14700, format="FLAC"), "570.7 s; cut it"),
     ],
 )
 def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, damage: Callable[[Path], None], said: str) -> None:

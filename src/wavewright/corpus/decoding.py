@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, resample
+from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import Source
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import Mixdown
@@ -78,6 +78,38 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     notes = (*recording.notes, *filter(None, [mixdown.weak(), _silence(meter, settings)]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
     return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
+
+
+def mix(path: Path, to: Path, most: int) -> Generator[None, None, int]:
+    """Write the mean of the channels of `path` to `to`, in float32 and at its own rate, as a task for `isolate`.
+
+    Returns:
+        The rate, in Hz.
+
+    Raises:
+        AudioError: the file cannot be read whole, or has more than `most` frames.
+        OSError: `to` cannot be written.
+    """
+    frames = 0
+    with Recording(path) as recording, to.open("wb") as out:
+        for block in recording.blocks():
+            frames += len(block)
+            if frames > most:
+                raise AudioError(path, f"longer than {most / recording.rate:.1f} s; cut it or leave it out")
+            out.write(mono(block, "mix").tobytes())
+            yield
+    return recording.rate
+
+
+def rate_of(path: Path) -> Generator[None, None, int]:
+    """Return the rate of `path` in Hz, as a task for `isolate`.
+
+    Raises:
+        AudioError: the file cannot be opened.
+    """
+    yield
+    with Recording(path) as recording:
+        return recording.rate
 
 
 def _silence(meter: SectionMeter, settings: PrepareSettings) -> str | None:

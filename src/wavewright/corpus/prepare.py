@@ -215,9 +215,7 @@ def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray
     """
     settings, common_gain = parse_levelling(levelling)
     with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
-        (result,) = isolate.each(decode, [(path, Path(folder) / "0.f32", settings)], workers=1)
-        if isinstance(result, AudioError):
-            raise result
+        result = isolate.one(decode, path, Path(folder) / "0.f32", settings)
         for note in result.source.notes:
             log.warning(f"{printable(path)}: {note}")
         for block, _ in Levelling(settings, common_gain).apply(result):

@@ -9,8 +9,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.corpus import discovery
+from wavewright.corpus import discovery, isolate
 from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.corpus.decoding import rate_of
 from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.errors import ConfigError
@@ -73,7 +74,7 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
             return _beginning((clip,), seconds, rate)
     path = _piece(data)
-    step = soundfile.info(os.fsencode(path)).samplerate / rate
+    step = isolate.one(rate_of, path) / rate
     settings = prepare_settings(levels="none", resample="decimate" if step == int(step) else "band-limited")
     levelling = {**settings.model_dump(mode="json", include=LEVELLING), "common_gain": None}
     blocks, count = [], 0
