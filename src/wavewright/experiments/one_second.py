@@ -1,6 +1,5 @@
 """Prepare one second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
 
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
