@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from conftest import FAST, fingerprint, melody, refusal
 from wavewright.corpus.corpus import Corpus
-from wavewright.corpus.prepare import prepare
+from wavewright.corpus.prepare import changes, prepare
 from wavewright.corpus.reader import Reader
 from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
@@ -210,6 +210,23 @@ def test_a_damaged_corpus_is_refused_in_one_line(album: Path, tmp_path: Path) ->
         Corpus.open(album)
 
 
+def test_what_is_not_as_it_was_when_a_corpus_was_made(album: Path, record: Record, tmp_path: Path) -> None:
+    copy = shutil.copy(album / "0/0.flac", album / "0/a copy of 0.flac")
+    (album / "broken.flac").write_text("no recording")
+    (album / "notes.txt").write_text("no recording either")
+    for fields in ({}, {"splits": {"train": ("0/0.flac", "1/1.flac"), "valid": ("2/2.flac",)}}):
+        corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST, **fields))
+        assert changes(corpus, [album]) == ([], [])
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    (album / "more.txt").write_text("no recording")
+    record("album/new.wav", melody(2, 4000), 4000)
+    record("album/1/1.flac", melody(2, 4000), 4000)
+    Path(copy).write_text("not even a recording any more")
+    (album / "2/2.flac").unlink()
+    (album / "broken.flac").unlink()
+    assert changes(corpus, [album]) == (["0/a copy of 0.flac", "1/1.flac", "new.wav"], ["2/2.flac"])
+
+
 # Samples that change on disk
 
 
@@ -227,6 +244,20 @@ def test_a_flipped_bit_is_noticed_when_training_opens_the_corpus(album: Path, tm
         assert "\n" not in str(caught.value)
         file.write_bytes(whole)
         assert np.array_equal(Corpus.open(corpus.path).reader(split)[:], corpus.samples(split))
+
+
+def test_checking_a_big_corpus_is_said(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    caplog.clear()
+    caplog.set_level("INFO", "wavewright")
+    corpus.reader("train")
+    assert not caplog.records
+    monkeypatch.setattr("wavewright.corpus.corpus.BIG", 1000)
+    corpus.reader("train")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"checking {corpus.path / 'train.i16'}, 0.0 GB"
 
 
 def test_a_corpus_of_an_earlier_version_still_opens(album: Path, tmp_path: Path) -> None:

@@ -90,15 +90,10 @@ def test_resuming_with_other_recordings_says_what_differs(tmp_path: Path) -> Non
     (folder / "broken.flac").write_text("no recording either")
     assert train(tmp_path, folder, "--steps", 1).wait() == 0
     before = fingerprint(run / "corpus")
-    for other, said in (
-        (songs(tmp_path / "b", 400), "1 are new or changed, the first: 400.wav"),
-        (songs(tmp_path / "c/a", 200, 300, seconds=4), "2 are new or changed, the first: 200.wav"),
-        (songs(shutil.copytree(folder, tmp_path / "d"), 500), "1 are new or changed, the first: 500.wav"),
-    ):
-        line = train(tmp_path, other, "--steps", 2, "--resume").refusal()
-        assert said in line
-        assert f"name {run / 'corpus'} in their place to go on with it" in line
-        assert fingerprint(run / "corpus") == before
+    line = train(tmp_path, songs(tmp_path / "b", 200, 400), "--steps", 2, "--resume").refusal()
+    assert "made of other recordings; 1 are new or changed, the first: 400.wav" in line
+    assert f"name {run / 'corpus'} in their place to go on with it" in line
+    assert fingerprint(run / "corpus") == before
     command = train(tmp_path, folder, "--steps", 2, "--resume")
     assert command.wait() == 0, command.output
     assert "gone" not in command.output

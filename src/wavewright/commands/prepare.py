@@ -33,7 +33,8 @@ def prepare(
 ) -> None:
     """Make a corpus of audio files. They are resampled, levelled and split for training, validation and test.
 
-    An option given with a preset replaces the preset's value.
+    Of files with the same samples, only the one with the shortest name is taken. An option given with a preset
+    replaces the preset's value.
 
     Parameters
     ----------
@@ -66,9 +67,11 @@ def prepare(
         60. 0 keeps everything.
     split
         Shares of the duration for train, valid and test. The default is 0.88,0.06,0.06. Tracks stay whole, unless
-        there are fewer tracks than splits. Then each track is cut into stretches.
+        there are fewer tracks than splits. Then each track is cut into stretches. With few tracks, train gets the
+        longest ones.
     splits
-        JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH.
+        JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH. Tracks with
+        the same samples must be in one split.
     seed
         Seed for dealing the tracks to the splits. The default is 0.
     workers

@@ -43,7 +43,8 @@ def train(
     Parameters
     ----------
     corpus
-        Corpus that `prepare` made. Audio files and folders work too and are first prepared with the defaults.
+        Corpus that `prepare` made. Audio files and folders work too and are first prepared with the defaults. With
+        --resume they must be the same as at the start, or gone.
     model
         Model to train. `wavenet` suits timbre and detail, `sample-rnn` long notes and dynamics, `naive-rnn` a steady
         texture. If in doubt, take `wavenet`.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, resample
 from wavewright.corpus.corpus import Source
-from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, sounding
+from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import SILENCE, Mixdown
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
@@ -77,7 +77,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
         meter.add(block)
         yield
     offset = offsets(meter, settings.levels, settings.remove_dc)
-    silent = mixdown.silent() or not sounding(meter, settings.levels, offset).any()
+    silent = mixdown.silent() or not (peaks(meter, settings.levels, offset) > SILENT).any()
     left_quiet = silent and settings.levels in ("track", "section")
     notes = (*recording.notes, *filter(None, [mixdown.weak(), SILENCE if left_quiet else None]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)

@@ -16,7 +16,7 @@ from wavewright.quantize import FULL_SCALE
 Levels = Literal["section", "track", "corpus", "none"]
 Signal = NDArray[np.float64]
 
-SILENT = 1e-4  # -80 dBFS around the mean: three steps of 16 bits, so that a muted track with dither is silence, too
+SILENT = 1e-4  # -80 dBFS: three steps of 16 bits, so that a muted track with dither is silence, too
 LOOKAHEAD_SECONDS = 0.02
 
 
@@ -72,12 +72,6 @@ def peaks(meter: SectionMeter, levels: Levels, offset: Signal) -> Signal:
     meter = meter if levels == "section" else meter.whole()
     peak: Signal = np.maximum(meter.highs() - offset, offset - meter.lows())
     return peak
-
-
-def sounding(meter: SectionMeter, levels: Levels, offset: Signal) -> NDArray[np.bool_]:
-    """Tell for each of the offsets whether there is sound. What only keeps its DC is silent, however great the DC."""
-    around_mean = peaks(meter, levels, offsets(meter, levels, remove_dc=True))
-    return np.minimum(around_mean, peaks(meter, levels, offset)) > SILENT
 
 
 def gains(peak: Signal) -> Signal:

@@ -32,7 +32,6 @@ from wavewright.corpus.levelling import (
     offsets,
     peaks,
     round_to_int16,
-    sounding,
 )
 from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
 from wavewright.errors import AudioError, WavewrightError, printable
@@ -68,8 +67,9 @@ class Levelling:
             return np.ones(1), offset
         if self.common_gain is not None:
             return np.array([self.common_gain]), offset
-        heard = sounding(decoded.meter, levels, offset) & (not decoded.silent)
-        return gains(np.where(heard, peaks(decoded.meter, levels, offset), 0)), offset
+        if decoded.silent:
+            return np.ones(len(offset)), offset
+        return gains(peaks(decoded.meter, levels, offset)), offset
 
     def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
         """Return blocks of samples, each with a mask of the clipped ones."""
