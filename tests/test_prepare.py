@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import FAST, fingerprint, melody, refusal
@@ -272,6 +272,7 @@ def test_a_corpus_of_an_earlier_version_still_opens(album: Path, tmp_path: Path)
     assert (opened.contents.copies, opened.contents.passed_over) == ((), {})
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(-30_000, 30_000) | st.none(), min_size=2, max_size=2))
 def test_a_reader_slices_as_an_array_does(edges: list[int | None]) -> None:
     whole = np.random.default_rng(0).integers(-32767, 32768, 20_000).astype("<i2")
