@@ -14,6 +14,7 @@ from wavewright.models import CONFIGS
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+FEW = 5
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 if TYPE_CHECKING:
@@ -100,3 +101,14 @@ def worker_count(workers: int | None) -> int:
 
 def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def kinds(counts: dict[str, int]) -> str:
+    """Return how many files there are of each kind, such as "12 .jpg, 2 .txt, 1 hidden"."""
+    return few([f"{count} {kind}" for kind, count in counts.items()])
+
+
+def few(items: list[str]) -> str:
+    """Return the first items in one line, and how many more there are."""
+    more = len(items) - FEW
+    return ", ".join(items[:FEW]) + (f" and {more} more" if more > 0 else "")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import Source
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
-from wavewright.corpus.mixing import Mixdown
+from wavewright.corpus.mixing import SILENCE, Mixdown
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
 
@@ -26,6 +26,7 @@ class Decoded:
     start: int  # trimmed before the first sample, in samples of the corpus
     frames: int  # length, in samples of the corpus
     meter: SectionMeter  # over all samples between the first and the last, also those that `step` skips
+    silent: bool  # throughout, so that it gets no gain of its own
 
     def blocks(self) -> Iterator[Samples]:
         """Return blocks (n,) of the samples for the corpus."""
@@ -75,9 +76,12 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     for block in _read(to, start, stop):
         meter.add(block)
         yield
-    notes = (*recording.notes, *filter(None, [mixdown.weak(), _silence(meter, settings)]))
+    offset = offsets(meter, settings.levels, settings.remove_dc)
+    silent = mixdown.silent() or not (peaks(meter, settings.levels, offset) > SILENT).any()
+    left_quiet = silent and settings.levels in ("track", "section")
+    notes = (*recording.notes, *filter(None, [mixdown.weak(), SILENCE if left_quiet else None]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
-    return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
+    return Decoded(to, source, step, start // step, -(-meter.count // step), meter, silent)
 
 
 def mix(path: Path, to: Path, most: int) -> Generator[None, None, int]:
@@ -110,14 +114,6 @@ def rate_of(path: Path) -> Generator[None, None, int]:
     yield
     with Recording(path) as recording:
         return recording.rate
-
-
-def _silence(meter: SectionMeter, settings: PrepareSettings) -> str | None:
-    """Return a note on a recording that is silent throughout, and so has no gain of its own."""
-    offset = offsets(meter, settings.levels, settings.remove_dc)
-    if settings.levels not in ("track", "section") or (peaks(meter, settings.levels, offset) > SILENT).any():
-        return None
-    return "silent: it stays below -80 dBFS, so it is not raised to full scale"
 
 
 def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wavewright import metrics, processes
 from wavewright.corpus.batches import Batches
 from wavewright.models.base import Model
-from wavewright.quantize import Quantizer, silence
+from wavewright.quantize import Quantizer, Samples16, silence
 
 SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
 EXCERPTS = 8  # least number of places that a validation reads, where there are as many sections
@@ -33,7 +33,7 @@ def excerpts(sections: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
 @torch.no_grad()
 def score(
     model: Model[Any],
-    samples: NDArray[np.int16],
+    samples: Samples16,
     sections: NDArray[np.int64],
     quantizer: Quantizer,
     *,

@@ -103,7 +103,7 @@ class Loop:
             trainer.restore(saved)
         self.leader = processes.rank() == 0
         self.records = Records(run, trainer.corpus.rate, resume_at) if self.leader else None
-        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), trainer.config.quantizer)
+        self.entropy = zero_order_entropy(trainer.batches.samples, trainer.config.quantizer)
         self.loss: float | None = None
         self.stop_requested = False  # by a signal to this process
         self.interrupted = False  # by a signal to any process, as all have agreed

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig, differences
 from wavewright.progress import Progress, silent
 from wavewright.training.loop import Budget, Loop, Summary
-from wavewright.training.trainer import Trainer
+from wavewright.training.trainer import Trainer, check_precision
 
 FORMAT = 1  # of config.json
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 def train(
     config: RunConfig,
-    corpus: Corpus,
+    corpus: Corpus | Callable[[bool], Corpus],
     run: Path,
     budget: Budget,
     *,
@@ -35,6 +36,9 @@ def train(
     progress: Progress = silent,
 ) -> Summary:
     """Train until the budget is used up or a signal comes, and leave a checkpoint that goes on from there.
+
+    A function in place of the corpus is asked for one in every process, while the run is locked and once all else is
+    in order. It is told whether the run goes on from a checkpoint.
 
     Raises:
         WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause.
@@ -50,6 +54,9 @@ def train(
             raise WavewrightError(
                 f"{run}: holds a run at step {there[-1]}; add --resume to go on, or choose another --out"
             )
+        check_precision(config, where)
+        if not isinstance(corpus, Corpus):
+            corpus = corpus(bool(there))
         _agree(config, corpus, run, bool(there))
         processes.wait()  # until all have seen the same checkpoints, before the first makes one
         trainer = Trainer(config, corpus, where)

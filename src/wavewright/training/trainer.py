@@ -58,6 +58,16 @@ class Validation:
     bits: float
 
 
+def check_precision(config: RunConfig, device: torch.device) -> None:
+    """Check that the device computes in the precision of the configuration.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.training.precision == "bf16" and not has_bfloat16(device):
+        raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
+
+
 class Trainer:
     """A model, its optimiser and its place in the data.
 
@@ -80,8 +90,7 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         training = config.training
-        if training.precision == "bf16" and not has_bfloat16(device):
-            raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
+        check_precision(config, device)
         torch.manual_seed(training.seed)
         self.model = config.model.build().to(device)
         self.parameters = list(self.model.parameters())
@@ -94,7 +103,7 @@ class Trainer:
         )
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         self.batches = Batches(
-            corpus.samples("train"),
+            corpus.reader("train"),
             corpus.sections("train"),
             batch_size=training.batch_size,
             length=training.length,
@@ -103,6 +112,7 @@ class Trainer:
             rank=processes.rank(),
             world=processes.world(),
         )
+        self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
         self.schedule = Schedule(training)
         self.lane_state: Any = None
@@ -185,7 +195,7 @@ class Trainer:
         with self.playing() as model:
             nats = score(
                 model,
-                self.corpus.samples("valid"),
+                self.valid,
                 chosen,
                 self.config.quantizer,
                 rank=processes.rank(),
