@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from wavewright.commands.console import progress, say
 from wavewright.commands.options import Device, expanding
 from wavewright.errors import WavewrightError, need_torch
+from wavewright.experiments.scales import ScaleName
 
 app = App(
     name="experiment",
@@ -30,7 +31,8 @@ class Common:
     out
         Folder for all files of the experiment. The default is runs/EXPERIMENT.
     scale
-        Size of the experiment: `quick` takes minutes and only tests that it works, `full` is the thesis's size.
+        Size of the experiment. `quick` only tests that it works. `medium` learns something in minutes. `full` is the
+        thesis's size and takes hours or days.
     data
         Recordings, or a corpus that `prepare` made. The default is the clip in the package.
     device
@@ -42,7 +44,7 @@ class Common:
     """
 
     out: Path | None = None
-    scale: Literal["full", "quick"] = "quick"
+    scale: ScaleName = "quick"
     data: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     device: Device = "auto"
     only: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
@@ -95,9 +97,10 @@ def search(
     common
         The options that all experiments share.
     trials
-        Number of trials, counted over all workers. The default is 40 at full scale and 3 at quick.
+        Number of trials, counted over all workers. The default is 40 at full scale, 6 at medium and 3 at quick.
     minutes
-        Minutes of training for each trial that is not pruned. The default is 20 at full scale and 0.05 at quick.
+        Minutes of training for each trial that is not pruned. The default is 20 at full scale, 0.5 at medium and 0.05
+        at quick.
     """
     _run("search", common, trials=trials, minutes=minutes)
 
@@ -107,7 +110,7 @@ def search(
 def piano(
     common: Common | None = None,
     *,
-    preset: Literal["thesis", "small", "tiny"] = "thesis",
+    preset: Literal["thesis", "small", "tiny"] | None = None,
     minutes: float | None = None,
 ) -> None:
     """Train each model for the same time on the same recordings and compare their sounds.
@@ -117,9 +120,11 @@ def piano(
     common
         The options that all experiments share.
     preset
-        Preset that sets each model's size. `small` suits a machine with two cores.
+        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
+        and `tiny` below.
     minutes
-        Minutes of training for each model. The default is 2880 (48 hours) at full scale and 0.1 at quick.
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 2.5 at medium and 0.1
+        at quick.
     """
     _run("piano", common, preset=preset, minutes=minutes)
 
