@@ -123,7 +123,7 @@ def piano(
         Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
         and `tiny` below.
     minutes
-        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 2.5 at medium and 0.1
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1
         at quick.
     """
     _run("piano", common, preset=preset, minutes=minutes)

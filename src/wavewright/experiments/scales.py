@@ -82,7 +82,7 @@ SCALES: dict[ScaleName, Scale] = {
             "wavenet": Smaller(800, {"channels": 4}, 4e-3),
         },
         preset="tiny",
-        piano_minutes=2.5,
+        piano_minutes=4.0,
         take_seconds=4.0,
         steady_seconds=10.0,
         section_seconds=5.0,
