@@ -240,7 +240,6 @@ def test_a_leading_tilde_is_the_home_folder(
         (["experiment", "speed", "--data", "x"], "Unknown option: --data"),
         (["experiment", "speed", "--device", "cpu"], "Unknown option: --device"),
         (["experiment", "speed", "--storage", "x"], "Unknown option: --storage"),
-        (["experiment", "piano", "--preset", "small"], "--preset small: the quick scale always takes tiny"),
     ],
 )
 def test_a_wrong_name_is_met_with_the_right_ones(

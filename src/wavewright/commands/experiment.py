@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from wavewright.commands.console import progress, say
 from wavewright.commands.options import Device, expanding
 from wavewright.errors import need, need_torch
+from wavewright.experiments.scales import ScaleName
 
 app = App(
     name="experiment",
@@ -30,13 +31,14 @@ class Common:
     out
         Folder for all files of the experiment. The default is runs/EXPERIMENT.
     scale
-        Size of the experiment: `quick` takes minutes and only tests that it works, `full` is the thesis's size.
+        Size of the experiment. `quick` only tests that it works. `medium` learns something in minutes. `full` is the
+        thesis's size and takes hours or days.
     only
         Name of a trial to do, instead of all. May be repeated. `--only` alone lists the names.
     """
 
     out: Path | None = None
-    scale: Literal["full", "quick"] = "quick"
+    scale: ScaleName = "quick"
     only: Annotated[tuple[str, ...] | None, Parameter(negative="", consume_multiple=True)] = None
 
 
@@ -104,9 +106,10 @@ def search(
     training
         The options that all experiments with training share.
     trials
-        Number of trials, counted over all workers. The default is 40 at full scale and 3 at quick.
+        Number of trials, counted over all workers. The default is 40 at full scale, 6 at medium and 3 at quick.
     minutes
-        Minutes of training for each trial that is not pruned. The default is 20 at full scale and 0.05 at quick.
+        Minutes of training for each trial that is not pruned. The default is 20 at full scale, 0.5 at medium and 0.05
+        at quick.
     """
     _run("search", common, training, trials=trials, minutes=minutes)
 
@@ -129,10 +132,11 @@ def piano(
     training
         The options that all experiments with training share.
     preset
-        Preset that sets each model's size. `small` suits a machine with two cores. The default is thesis at full scale.
-        The quick scale always takes tiny.
+        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
+        and `tiny` below.
     minutes
-        Minutes of training for each model. The default is 2880 (48 hours) at full scale and 0.1 at quick.
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1
+        at quick.
     """
     _run("piano", common, training, preset=preset, minutes=minutes)
 

@@ -1,4 +1,4 @@
-"""Prepare one second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
+"""Prepare the first second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
 
 from importlib import resources
 from pathlib import Path
@@ -31,16 +31,17 @@ LAG_SECONDS = 0.05  # seconds that a take may lead or lag the original
 CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, sound font FluidR3 GM by Frank Wen, MIT"
 
 
-def one_second(experiment: Experiment, seconds: float = 1.0) -> Corpus:
-    """Return a corpus of the first second of music of the first recording named, prepared as in the thesis.
+def one_second(experiment: Experiment) -> Corpus:
+    """Return a corpus of the first music of the first recording named, prepared as in the thesis.
 
-    OUT/source.wav is that second, OUT/corpus the corpus, and OUT/original.wav the second scaled to full range, as the
-    models read it. The thesis keeps every third sample. Recordings at a rate that is no multiple of 14.7 kHz are
-    resampled.
+    The music lasts one second, or less at a smaller scale. OUT/source.wav is that music, OUT/corpus the corpus, and
+    OUT/original.wav the music scaled to full range, as the models read it. The thesis keeps every third sample.
+    Recordings at a rate that is no multiple of 14.7 kHz are resampled.
 
     Raises:
         ConfigError: there is no recording, or the recording is too short.
     """
+    seconds = experiment.size.by_heart_seconds
     source, corpus, original = (experiment.out / name for name in ("source.wav", "corpus", "original.wav"))
     if not source.is_file():
         rate = prepare_settings().rate

@@ -42,6 +42,11 @@ class ModelConfig(ABC):
         """Return the name and the fields as JSON values, which `configure` takes back."""
         return {"name": self.name, **vars(self)}
 
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """Name and size of the model for a reader, such as `NaiveRNN 2x512`."""
+
     @abstractmethod
     def build(self) -> "Model[Any]":
         """Return the torch module with fresh weights, which torch's seed decides."""

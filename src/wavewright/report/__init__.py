@@ -1,6 +1,7 @@
 """Turn experiments' folders into one page that needs no other file, with the thesis's results beside ours.
 
 `reading` checks the folders, `sections` and `learning` decide what is shown, and `figures` and `drawing` draw it.
+`inline` gives drawings the page's colours.
 `export` also writes the page's figures, sounds and numbers to files of their own.
 """
 
@@ -62,11 +63,15 @@ def _render(**parts: Any) -> str:
     import jinja2
     from markupsafe import Markup
 
+    from wavewright.report.inline import inliner
+
     files = resources.files(__name__)
     scripts = [files.joinpath(name).read_text(encoding="utf-8") for name in ("vendor/wavesurfer.min.js", "page.js")]
+    inline = inliner()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["inline"] = lambda svg, description: Markup(inline(svg, description))  # text is escaped there
     template = environment.from_string(files.joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         **parts,

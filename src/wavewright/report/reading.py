@@ -38,7 +38,7 @@ class Header(BaseModel):
 
     format: Literal[1]
     experiment: Literal["overfit", "variations", "search", "piano", "speed"]
-    scale: Literal["full", "quick"]
+    scale: Literal["quick", "medium", "full"]
     commands: list[str]
     data: Data
     made_by: dict[str, str]

@@ -48,6 +48,11 @@ class NaiveRNNConfig(ModelConfig):
     forget_bias: float = 1.0
     q_levels: Levels = 256
 
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"NaiveRNN {self.layers}x{self.units}"
+
     def build(self) -> "NaiveRNN":
         """See ModelConfig."""
         from wavewright.models.naive_rnn.network import NaiveRNN

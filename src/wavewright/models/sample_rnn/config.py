@@ -109,6 +109,11 @@ class SampleRNNConfig(ModelConfig):
         """Number of past samples at the sample tier."""
         return self.window or self.frame_sizes[-1]
 
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"SampleRNN {self.units}, {'/'.join(map(str, self.frame_sizes))}"
+
     def build(self) -> "SampleRNN":
         """See ModelConfig."""
         from wavewright.models.sample_rnn.network import SampleRNN

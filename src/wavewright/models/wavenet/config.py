@@ -90,6 +90,11 @@ class WaveNetConfig(ModelConfig):
         """Receptive field in samples, 1 + (filter_width - 1) * the sum of the dilations."""
         return 1 + self.blocks * (self.filter_width**self.layers - 1)
 
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"WaveNet {self.blocks}x{self.layers}, {self.channels} channels"
+
     def build(self) -> "WaveNet":
         """See ModelConfig."""
         from wavewright.models.wavenet.network import WaveNet
