@@ -22,6 +22,7 @@ from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
 from wavewright.models.base import Model
 from wavewright.playing.scoring import excerpts, score
+from wavewright.training.adam import Adam
 from wavewright.training.guard import Guard, Verdict
 from wavewright.training.schedule import Schedule
 
@@ -85,13 +86,7 @@ class Trainer:
         torch.manual_seed(training.seed)
         self.model = config.model.build().to(device)
         self.parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.Adam(
-            self.parameters,
-            lr=training.learning_rate,
-            betas=(training.beta1, training.beta2),
-            eps=training.epsilon,
-            fused=True,
-        )
+        self.optimizer = Adam(self.parameters, betas=(training.beta1, training.beta2), epsilon=training.epsilon)
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         self.batches = Batches(
             corpus.samples("train"),
@@ -153,9 +148,7 @@ class Trainer:
             torch.nn.utils.clip_grad_value_(self.parameters, training.clip_limit)
         elif training.clip == "norm" and norm > training.clip_limit:
             torch._foreach_mul_(gradients, training.clip_limit / norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        self.optimizer.step(rate)
         if self.average:
             decay = min(training.ema, (1 + self.step) / (10 + self.step))  # start as a plain mean, not at the noise
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
