@@ -157,9 +157,9 @@ def test_a_validation_that_drifts_rolls_back(
 ) -> None:
     ordinary, calls = Trainer.validate, []
 
-    def validate(trainer: Trainer) -> float | None:
+    def validate(trainer: Trainer, *arguments: Any) -> float | None:
         calls.append(trainer.step)
-        value = ordinary(trainer)
+        value = ordinary(trainer, *arguments)
         return value + 3 if value is not None and len(calls) == 3 else value
 
     caplog.set_level(logging.INFO, "wavewright")
@@ -182,8 +182,8 @@ def test_nothing_goes_on_from_an_abandoned_course(
     """Two bad validations in a row lead back to step 20; a kill at step 30 must not resume from step 40."""
     ordinary, step, kills = Trainer.validate, Trainer.train_step, [30]
 
-    def validate(trainer: Trainer) -> float | None:
-        value = ordinary(trainer)
+    def validate(trainer: Trainer, *arguments: Any) -> float | None:
+        value = ordinary(trainer, *arguments)
         return value + 3 if value is not None and trainer.step == 60 and trainer.rollbacks < 2 else value
 
     def killed(trainer: Trainer) -> Any:

@@ -24,6 +24,8 @@ from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.formats import config
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 RATE = 4000
 TRACKS = {"train": {"a.wav": 1.6, "b.wav": 0.9}, "valid": {"c.wav": 0.6}, "test": {"d.wav": 0.7, "e.wav": 0.3}}
@@ -57,6 +59,19 @@ def tiny(model: str, fields: dict[str, Any] | None = None, **training: Any) -> c
             "training": {**TRAINING, **training},
         }
     )
+
+
+SETTINGS = tiny("naive-rnn")
+
+
+def again(corpus: Corpus, run: Path, steps: int = 20, settings: config.RunConfig = SETTINGS, **options: Any) -> None:
+    """Resume a run."""
+    train(settings, corpus, run, Budget(steps=steps), **{"resume": True, "device": "cpu", **options})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files in a folder, by their names."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
 
 
 def as_arguments(settings: config.RunConfig) -> list[str]:
@@ -158,7 +173,7 @@ def hashes(run: Path, step: int) -> dict[str, str]:
     """SHA-256 of a checkpoint's tensors, and its facts but for times."""
     folder = run / "checkpoints" / f"step-{step:08d}"
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes")}
+    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes", "digest")}
     files: Iterable[Path] = folder.glob("*.safetensors")
     return {
         **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},

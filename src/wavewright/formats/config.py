@@ -61,7 +61,7 @@ class TrainingConfig:
     ema: float = Field(default=0.0, ge=0, lt=1)
     checkpoint_every: int = Field(default=1000, ge=1)
     validation_seconds: float = Field(default=20.0, gt=0)
-    sample_seconds: float = Field(default=1.0, ge=0)
+    sample_seconds: float = Field(default=5.0, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = Field(default=0, ge=0, le=SEED_MAX)
 

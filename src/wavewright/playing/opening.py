@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, WavewrightError, need_torch, printable
 from wavewright.files import read_json
@@ -10,14 +10,17 @@ from wavewright.formats import model_file
 from wavewright.formats.config import RunConfig
 from wavewright.formats.model_file import ModelFacts, Training
 from wavewright.formats.precision import Precision
-from wavewright.playing.engine import available
+from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import Playable, Player
 
 if TYPE_CHECKING:
+    from wavewright.models.base import Model
     from wavewright.playing.torch_model import TorchModel
 
 log = logging.getLogger(__name__)
+
+SLOW = "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
 
 
 def shipped(path: Path) -> Path:
@@ -67,9 +70,7 @@ def open_model(
     if engine == "auto":
         engine = "native" if on_cpu and available() else "torch"
         if on_cpu and not available():
-            log.warning(
-                "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
-            )
+            log.warning(SLOW)
     if engine == "native":
         if not on_cpu:
             raise ConfigError(f"--device {device}: the native engine plays on the CPU; use --engine torch")
@@ -81,9 +82,20 @@ def open_model(
 
 def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
-    config, model = run.plain_model()
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    from wavewright.playing.torch_model import plain_weights
+
+    config, weights = run.config.multiplied_out(), plain_weights(run.model)
     return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+
+
+def fastest_player(model: "Model[Any]", seed: int = 0) -> Player:
+    """Return a player of one stream of a torch module: the engine where it is built, on the CPU, else torch."""
+    from wavewright.playing.torch_model import plain_weights
+    from wavewright.playing.torch_player import TorchPlayer
+
+    if available():
+        return Engine(model.config.multiplied_out(), plain_weights(model), seed=seed)
+    return TorchPlayer(model, seed=seed)
 
 
 def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":
@@ -116,15 +128,12 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
     saved = checkpoint.load(checkpoint.find(path, which))
     model = with_weights(config.model, saved.model, saved.folder, where)
-    try:
-        best = saved.facts["best"]
-        training = Training(
-            run=printable(path.resolve().name),
-            step=saved.facts["step"],
-            samples=saved.facts["samples"],
-            best_bits=best and best["bits"],
-            **versions,
-        )
-    except (KeyError, TypeError, ValueError):
-        raise WavewrightError(f"{saved.folder / 'training.json'}: damaged; {checkpoint.REMEDY}") from None
+    facts = saved.facts
+    training = Training(
+        run=printable(path.resolve().name),
+        step=facts.step,
+        samples=facts.samples,
+        best_bits=facts.best.bits if facts.best else None,
+        **versions,
+    )
     return TorchModel(config.model, config.encoding, rate, levelling, training, path, model)

@@ -1,8 +1,8 @@
 """The torch back end, in which torch plays a trained model on any device."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.formats.model_file import ModelFile
+from wavewright.formats.model_file import ModelFile, Weights
 from wavewright.models.base import Model
 from wavewright.models.config import ModelConfig
-from wavewright.models.layers import multiply_out
 from wavewright.playing import scoring
 from wavewright.playing.playable import Playable
 from wavewright.playing.torch_player import TorchPlayer
@@ -43,11 +42,11 @@ class TorchModel(Playable):
         """See Playable."""
         return scoring.entropy(self.model, codes)
 
-    def plain_model(self) -> tuple[ModelConfig, Model[Any]]:
-        """Return a copy in float32 on the CPU with weight norm multiplied out, as in model files and the engine."""
-        model = deepcopy(self.model).float().cpu()
-        multiply_out(model)
-        return self.config.multiplied_out(), model
+
+def plain_weights(model: Model[Any]) -> Weights:
+    """Return a copy of the weights in float32 with weight norm multiplied out, as in model files and the engine."""
+    names = [name for name, _ in model.config.shapes()]
+    return {name: attrgetter(name)(model).detach().float().cpu().numpy().copy() for name in names}
 
 
 def from_file(file: ModelFile, device: torch.device | None = None) -> TorchModel:

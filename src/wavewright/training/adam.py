@@ -34,7 +34,7 @@ class Adam:
         """Move the parameters along their gradients, at the learning rate `rate`."""
         for parameter in self.parameters:
             if parameter not in self.state:
-                self.state[parameter] = _beginning(parameter)
+                self.state[parameter] = beginning(parameter)
         states = [self.state[parameter] for parameter in self.parameters]
         adam(
             self.parameters,
@@ -54,7 +54,8 @@ class Adam:
         )
 
 
-def _beginning(parameter: Tensor) -> dict[str, Tensor]:
+def beginning(parameter: Tensor) -> dict[str, Tensor]:
+    """Return the state of a parameter before its first step."""
     return {
         "step": torch.zeros((), device=parameter.device),
         "exp_avg": torch.zeros_like(parameter),

@@ -80,12 +80,20 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, resuming: bool) -> None
     path = run / "config.json"
     if resuming:
         before = read_json(path)
-        if found := differences({key: before.get(key) for key in facts}, _plain(facts)):
+        if found := differences(_course({key: before.get(key) for key in facts}), _course(_plain(facts))):
             raise ConfigError(f"{path}: {found[0]}; resume with what the run was begun with, or choose another --out")
         if found := differences(before["made_by"], made_by):
             log.warning(f"{run}: {found[0]}; the run goes on, but not to the same bits")
     elif processes.rank() == 0:
         write_json(path, {"format": FORMAT, **facts, "made_by": made_by})
+
+
+def _course(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts that decide a run's course. The length of listening samples may change at a resume."""
+    training = facts["training"]
+    if not isinstance(training, dict):
+        return facts
+    return {**facts, "training": {key: value for key, value in training.items() if key != "sample_seconds"}}
 
 
 def _plain(value: Any) -> Any:
