@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz lint bench parity soak overfit gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz kill lint bench parity soak overfit gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make lint      ruff, mypy and the order of imports"
 	@echo "make sanitize  run the engine's own tests under ASan, UBSan and TSan"
 	@echo "make fuzz      try hostile model files for FUZZ_SECONDS (300)"
+	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
 	@echo "make soak      play an hour of audio with each model and measure memory"
@@ -70,6 +71,11 @@ fuzz: setup
 	@$(BIN)/pip install --quiet --disable-pip-version-check atheris==3.0.0
 	@mkdir -p .fuzz/corpus
 	$(BIN)/python tests/fuzz_model_file.py .fuzz/corpus -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_SECONDS)
+
+# A quarter of the kills falls around roll-backs.
+KILLS ?= 200
+kill: setup
+	$(BIN)/python tests/kill_runs.py --kills $(KILLS) --around-rollbacks $$(($(KILLS) / 4))
 
 bench: setup
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/training_speed.py

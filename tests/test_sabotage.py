@@ -253,6 +253,19 @@ def test_a_bad_step_is_said_in_one_line(
     assert lines == [f"step {MOMENT + 1}: skipped, gradient norm of nan"]
 
 
+def test_a_bad_step_that_tensorboard_would_show(corpus: Corpus, tmp_path: Path, sabotage: Any) -> None:
+    """Every tenth step is shown there, which has no word for a gradient that is not finite."""
+
+    def act(trainer: Trainer) -> None:
+        trainer.step = 79
+        hook = trainer.parameters[0].register_hook(lambda gradient: (hook.remove(), gradient * math.inf)[1])
+
+    sabotage(act)
+    train(tmp_path / "run", corpus, 85)
+    (skipped,) = [record for record in records(tmp_path / "run") if record.get("verdict") == "skip"]
+    assert (skipped["step"], skipped["gradient_norm"]) == (80, None)
+
+
 def test_a_good_checkpoint_stays_when_all_others_go(corpus: Corpus, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(run, corpus, 40)

@@ -85,9 +85,9 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
 
 # Commands. A process that has torch imported already forks one child per command, which a test may kill.
 
-_fork = multiprocessing.get_context("forkserver")
-_fork.set_forkserver_preload(
-    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "torch._dynamo", "support.tiny"]
+fork = multiprocessing.get_context("forkserver")
+fork.set_forkserver_preload(
+    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "matplotlib", "support.tiny"]
 )
 
 
@@ -139,7 +139,7 @@ class Command:
 
 def start(log: Path, *arguments: object) -> Command:
     """Start `wavewright ARGUMENTS`; what it says goes to `log`."""
-    process = _fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
+    process = fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
     process.start()
     return Command(process, log)
 

@@ -61,9 +61,9 @@ class Records:
         """Write a training step, with the seconds since the run's start and its speed."""
         times = {"seconds": round(seconds, 3), "samples_per_second": samples_per_second}
         self._write({"step": step, **asdict(record), "time": times})
-        if step % TENSORBOARD_INTERVAL == 0 and record.loss:
+        if step % TENSORBOARD_INTERVAL == 0:
             for tag, value in (
-                (TRAIN, bits(record.loss)),
+                (TRAIN, None if record.loss is None else bits(record.loss)),
                 (ZERO_ORDER, self.entropy),
                 ("train/gradient_norm", record.gradient_norm),
                 ("train/learning_rate", record.rate),
@@ -92,8 +92,10 @@ class Records:
         self._write({"step": step, "event": "rollback", "reason": reason})
 
     def _scalar(self, tag: str, value: float | None, step: int) -> None:
-        with disk_errors(self.run):
-            self.board.add_scalar(tag, value, step)
+        """Add a point to TensorBoard, but for what is not finite."""
+        if value is not None:
+            with disk_errors(self.run):
+                self.board.add_scalar(tag, value, step)
 
     def _write(self, record: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
