@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, WavewrightError, need_torch, printable
-from wavewright.files import read_json
 from wavewright.formats import model_file
-from wavewright.formats.config import RunConfig
 from wavewright.formats.model_file import ModelFacts, Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine, available
@@ -106,7 +104,7 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
     """
     need_torch()
     from wavewright.devices import choose_device
-    from wavewright.formats import checkpoint
+    from wavewright.formats import checkpoint, run_folder
     from wavewright.playing.torch_model import TorchModel, from_file, with_weights
 
     path, where = shipped(path), choose_device(device)
@@ -119,21 +117,17 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         raise WavewrightError(
             f"{path}: not a run (no config.json), nor a .safetensors file; make one with `wavewright train`"
         )
-    facts = read_json(config_file)
-    try:
-        config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})
-        rate, levelling = int(facts["corpus"]["rate"]), dict(facts["corpus"]["levelling"])
-        versions = {key: str(facts["made_by"][key]) for key in ("wavewright", "torch")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
+    run_folder.check(path)
+    begun = run_folder.read_begun(path)
     saved = checkpoint.load(checkpoint.find(path, which))
-    model = with_weights(config.model, saved.model, saved.folder, where)
+    model = with_weights(begun.config.model, saved.model, saved.folder, where)
     facts = saved.facts
     training = Training(
         run=printable(path.resolve().name),
         step=facts.step,
         samples=facts.samples,
         best_bits=facts.best.bits if facts.best else None,
-        **versions,
+        **begun.versions,
     )
-    return TorchModel(config.model, config.encoding, rate, levelling, training, path, model)
+    config = begun.config
+    return TorchModel(config.model, config.encoding, begun.rate, begun.levelling, training, path, model)

@@ -1,5 +1,6 @@
 """The torch back end, in which torch plays a trained model on any device."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -64,6 +65,9 @@ def with_weights(
     Raises:
         WavewrightError: the weights do not fit the model. The line names `where` they come from.
     """
+    wanted = sum(math.prod(shape) for _, shape in config.shapes())
+    if wanted > sum(tensor.numel() for tensor in weights.values()):  # before memory is taken for them
+        raise WavewrightError(f"{where}: not of this run's model (it has {wanted:,} weights)")
     model = config.build()
     try:
         model.load_state_dict(weights)
