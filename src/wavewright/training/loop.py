@@ -171,10 +171,7 @@ class Loop:
             self._validate_and_save()
 
     def _validate_and_save(self) -> None:
-        """Validate, make a listening sample and save, or roll back where the validation shows the need.
-
-        The checkpoint comes last, so that its time counts all that was done for it.
-        """
+        """Validate, make a listening sample and then save, with the time of both, or roll back where need be."""
         trainer = self.trainer
         value = trainer.validate(self._activity("validating"))
         if trainer.guard.drifted(
@@ -236,10 +233,7 @@ class Loop:
             self.records.rollback(self.trainer.step, line)
 
     def _save(self, *, scheduled: bool, metrics_bytes: int | None = None) -> None:
-        """Save a checkpoint; only scheduled ones would be there had the run never been stopped.
-
-        A run that goes on from it keeps `metrics_bytes` of metrics.jsonl, or all that there is now.
-        """
+        """Save a checkpoint. A run that goes on from it keeps `metrics_bytes` of metrics.jsonl, or all that it has now."""
         trainer = self.trainer
         length = self.records.sync() if self.records else 0
         saved = trainer.snapshot(

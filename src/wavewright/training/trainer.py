@@ -292,12 +292,7 @@ class Trainer:
 
 
 def _like(pattern: Tensor, tensors: dict[str, Tensor], name: str) -> Tensor:
-    """Return a copy of `tensors[name]` on the pattern's device.
-
-    Raises:
-        KeyError: it is not there.
-        ValueError: it has another shape.
-    """
+    """Return a copy of `tensors[name]` on the pattern's device. Another shape is a ValueError."""
     tensor = tensors[name]
     if tensor.shape != pattern.shape:
         raise ValueError(f"{name} is {tuple(tensor.shape)}, not {tuple(pattern.shape)}")
