@@ -233,7 +233,7 @@ class Loop:
             self.records.rollback(self.trainer.step, line)
 
     def _save(self, *, scheduled: bool, metrics_bytes: int | None = None) -> None:
-        """Save a checkpoint. A run that goes on from it keeps `metrics_bytes` of metrics.jsonl, or all that it has now."""
+        """Save a checkpoint. A run that goes on from it keeps `metrics_bytes` of metrics.jsonl, or all of it."""
         trainer = self.trainer
         length = self.records.sync() if self.records else 0
         saved = trainer.snapshot(
