@@ -189,9 +189,9 @@ def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
     facts = checkpoint.read_facts(checkpoint.path(trained, 60))
-    assert opening.open_run(trained).step == facts["best"]["step"]
+    assert opening.open_run(trained).step == facts.best.step
     assert opening.open_run(trained, "last").step == 60
-    assert f"step-{facts['best']['step']:08d}" in checkpoints(trained)
+    assert f"step-{facts.best.step:08d}" in checkpoints(trained)
     assert opening.open_run(trained, "49").step == 49
 
 

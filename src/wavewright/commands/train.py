@@ -84,6 +84,7 @@ def train(
     """
     need_torch()
     from wavewright.formats import config as configuration
+    from wavewright.formats import run_folder
     from wavewright.processes import rank
     from wavewright.training.loop import Budget
     from wavewright.training.run import train as run_training
@@ -101,6 +102,7 @@ def train(
     if steps is None and epochs is None and minutes is None:
         minutes = DEFAULT_MINUTES
     budget = Budget(steps, epochs, minutes)
+    run_folder.check(out)
     summary = run_training(settings, _corpus(corpus, out), out, budget, resume=resume, device=device, progress=progress)
     if rank() == 0:
         _report(summary, json)

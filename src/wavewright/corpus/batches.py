@@ -103,6 +103,11 @@ class Batches:
             first = self.position.group * self.lanes + self.own_lanes.start
             yield first, next(self)
 
+    def holds(self, position: Position) -> bool:
+        """Tell whether `position` is a place in these sections."""
+        sizes = np.ptp(self._group(position), axis=1)
+        return len(sizes) > 0 and position.offset < sizes.max()
+
     def reorder(self) -> None:
         """Go to the start of the current group, in an order not seen before."""
         self.position = replace(self.position, offset=0, order=self.position.order + 1)

@@ -19,6 +19,9 @@ from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 from wavewright.sampling import SEED_MAX
 
+STEPS_MAX = 10**9
+MOST_LOGITS = 2**31  # of a step: 8.6 GB in float32, 36 times the largest preset's
+
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class TrainingConfig:
@@ -45,24 +48,24 @@ class TrainingConfig:
         seed: seed of the weights, the order of sections and the listening samples.
     """
 
-    batch_size: int = Field(default=16, ge=1)
-    length: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=16, ge=1, le=65536)
+    length: int = Field(default=512, ge=1, le=2**20)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1e6)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0, le=1)
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    schedule_steps: int | None = Field(default=None, ge=1)
+    warmup_steps: int = Field(default=0, ge=0, le=STEPS_MAX)
+    schedule_steps: int | None = Field(default=None, ge=1, le=STEPS_MAX)
     minimum_rate: float = Field(default=0.05, ge=0, le=1)
-    plateau_patience: int = Field(default=5, ge=1)
+    plateau_patience: int = Field(default=5, ge=1, le=STEPS_MAX)
     plateau_factor: float = Field(default=0.5, gt=0, lt=1)
     clip: Literal["none", "value", "norm"] = "norm"
-    clip_limit: float = Field(default=1.0, gt=0)
+    clip_limit: float = Field(default=1.0, gt=0, le=1e12)
     ema: float = Field(default=0.0, ge=0, lt=1)
-    checkpoint_every: int = Field(default=1000, ge=1)
-    validation_seconds: float = Field(default=20.0, gt=0)
-    sample_seconds: float = Field(default=1.0, ge=0)
+    checkpoint_every: int = Field(default=1000, ge=1, le=STEPS_MAX)
+    validation_seconds: float = Field(default=20.0, gt=0, le=1e6)
+    sample_seconds: float = Field(default=5.0, ge=0, le=3600)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = Field(default=0, ge=0, le=SEED_MAX)
 
@@ -78,6 +81,12 @@ class RunConfig:
     model: ModelConfig
     encoding: Encoding
     training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if self.training.batch_size * self.training.length * self.model.q_levels > MOST_LOGITS:
+            raise ConfigError(
+                f"training: batch_size times length times model.q_levels is more than {MOST_LOGITS:,}; make one smaller"
+            )
 
     @property
     def quantizer(self) -> Quantizer:
@@ -100,7 +109,10 @@ class RunConfig:
             ConfigError: a field that is unknown or out of range, or fields that contradict one another.
         """
         _known(values, ["model", "encoding", "training"], "")
-        fields = dict(values.get("model") or {})
+        fields = values.get("model") or {}
+        if not isinstance(fields, dict):
+            raise ConfigError("model: holds no fields; give a name and fields")
+        fields = dict(fields)
         training = values.get("training") or {}
         _known(training, [field.name for field in dataclasses.fields(TrainingConfig)], "training.")
         return cls(

@@ -19,6 +19,8 @@ Cell = Literal["lstm", "gru"]
 Size = Annotated[int, Field(ge=1, le=65536)]
 Depth = Annotated[int, Field(ge=1, le=1000)]
 Levels = Annotated[int, Field(ge=2, le=65536)]
+Factor = Annotated[float, Field(gt=0, le=1000)]
+Bias = Annotated[float, Field(ge=-1000, le=1000)]
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 

@@ -5,25 +5,25 @@ import itertools
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
-from wavewright.files import read_json
 from wavewright.formats import model_file
-from wavewright.formats.config import RunConfig
 from wavewright.formats.model_file import ModelFacts, Training
 from wavewright.formats.precision import Precision
-from wavewright.playing.engine import available
+from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import Playable, Player
 
 if TYPE_CHECKING:
+    from wavewright.models.base import Model
     from wavewright.playing.torch_model import TorchModel
 
 log = logging.getLogger(__name__)
 
 SEARCHED = 1000  # folders, for runs below a folder that is none
 NAMED = 5  # runs, in a message
+SLOW = "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
 
 
 def shipped(path: Path) -> Path:
@@ -83,9 +83,7 @@ def open_model(
     if engine == "auto":
         engine = "native" if on_cpu and available() else "torch"
         if on_cpu and not available():
-            log.warning(
-                "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
-            )
+            log.warning(SLOW)
     if engine == "native":
         if not on_cpu:
             raise ConfigError(f"--device {device}: the native engine plays on the CPU; use --engine torch")
@@ -113,9 +111,20 @@ def _no_run(path: Path) -> str:
 
 def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
-    config, model = run.plain_model()
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    from wavewright.playing.torch_model import plain_weights
+
+    config, weights = run.config.multiplied_out(), plain_weights(run.model)
     return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+
+
+def fastest_player(model: "Model[Any]", seed: int = 0) -> Player:
+    """Return a player of one stream of a torch module: the engine where it is built, on the CPU, else torch."""
+    from wavewright.playing.torch_model import plain_weights
+    from wavewright.playing.torch_player import TorchPlayer
+
+    if available():
+        return Engine(model.config.multiplied_out(), plain_weights(model), seed=seed)
+    return TorchPlayer(model, seed=seed)
 
 
 def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":
@@ -126,7 +135,7 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
     """
     need_torch()
     from wavewright.devices import choose_device
-    from wavewright.formats import checkpoint
+    from wavewright.formats import checkpoint, run_folder
     from wavewright.playing.torch_model import TorchModel, from_file, with_weights
 
     path, where = shipped(path), choose_device(device)
@@ -137,24 +146,17 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
     config_file = path / "config.json"
     if not config_file.is_file():
         raise WavewrightError(f"{path}: {_no_run(path)}")
-    facts = read_json(config_file)
-    try:
-        config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})
-        rate, levelling = int(facts["corpus"]["rate"]), dict(facts["corpus"]["levelling"])
-        versions = {key: str(facts["made_by"][key]) for key in ("wavewright", "torch")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
+    run_folder.check(path)
+    begun = run_folder.read_begun(path)
     saved = checkpoint.load(checkpoint.find(path, which))
-    model = with_weights(config.model, saved.model, saved.folder, where)
-    try:
-        best = saved.facts["best"]
-        training = Training(
-            run=printable(path.resolve().name),
-            step=saved.facts["step"],
-            samples=saved.facts["samples"],
-            best_bits=best and best["bits"],
-            **versions,
-        )
-    except (KeyError, TypeError, ValueError):
-        raise WavewrightError(f"{saved.folder / 'training.json'}: damaged; {checkpoint.REMEDY}") from None
-    return TorchModel(config.model, config.encoding, rate, levelling, training, path, model)
+    model = with_weights(begun.config.model, saved.model, saved.folder, where)
+    facts = saved.facts
+    training = Training(
+        run=printable(path.resolve().name),
+        step=facts.step,
+        samples=facts.samples,
+        best_bits=facts.best.bits if facts.best else None,
+        **begun.versions,
+    )
+    config = begun.config
+    return TorchModel(config.model, config.encoding, begun.rate, begun.levelling, training, path, model)

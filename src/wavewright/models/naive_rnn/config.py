@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear, recurrent
+from wavewright.models.config import (
+    STRICT,
+    Bias,
+    Depth,
+    Levels,
+    ModelConfig,
+    Shapes,
+    Size,
+    code_input,
+    linear,
+    recurrent,
+)
 
 if TYPE_CHECKING:
     from wavewright.models.naive_rnn.network import NaiveRNN
@@ -45,7 +56,7 @@ class NaiveRNNConfig(ModelConfig):
     layers: Depth = 2
     units: Size = 512
     input: Literal["scalar", "embedded"] = "embedded"
-    forget_bias: float = 1.0
+    forget_bias: Bias = 1.0
     q_levels: Levels = 256
 
     @property

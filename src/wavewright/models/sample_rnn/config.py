@@ -8,7 +8,19 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Cell, Depth, Levels, ModelConfig, Shapes, Size, linear, recurrent
+from wavewright.models.config import (
+    STRICT,
+    Bias,
+    Cell,
+    Depth,
+    Factor,
+    Levels,
+    ModelConfig,
+    Shapes,
+    Size,
+    linear,
+    recurrent,
+)
 
 if TYPE_CHECKING:
     from wavewright.models.sample_rnn.network import SampleRNN
@@ -72,17 +84,17 @@ class SampleRNNConfig(ModelConfig):
     name: ClassVar[str] = "sample-rnn"
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
-    frame_sizes: tuple[int, ...] = (8, 2)
+    frame_sizes: Annotated[tuple[int, ...], Field(max_length=100)] = (8, 2)
     window: Annotated[int, Field(ge=1, le=1024)] | None = None  # the engine has a table for each place
     units: Size = 512
     n_rnn: Depth = 1
     cell: Cell = "lstm"
     input: Literal["scalar", "embedded"] = "embedded"
     embedding: Size = 256
-    frame_scale: float = Field(default=2.0, gt=0)
+    frame_scale: Factor = 2.0
     learned_state: bool = False
     weight_norm: bool = False
-    forget_bias: float = 1.0
+    forget_bias: Bias = 1.0
     q_levels: Levels = 256
 
     @field_validator("frame_sizes", mode="before")

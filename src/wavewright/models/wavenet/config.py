@@ -7,9 +7,10 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear
+from wavewright.models.config import STRICT, Depth, Factor, Levels, ModelConfig, Shapes, Size, code_input, linear
 
 LONGEST = 1 << 20  # receptive field, in samples
+LARGEST = 1 << 28  # numbers in a stream's queues: 1.1 GB in float32
 
 if TYPE_CHECKING:
     from wavewright.models.wavenet.network import WaveNet
@@ -70,7 +71,7 @@ class WaveNetConfig(ModelConfig):
     filter_width: int = Field(default=2, ge=2, le=65536)
     form: Literal["plain", "gated"] = "gated"
     input: Literal["scalar", "embedded"] = "embedded"
-    gain: float = Field(default=1.0, gt=0)
+    gain: Factor = 1.0
     q_levels: Levels = 256
 
     def __post_init__(self) -> None:
@@ -78,6 +79,8 @@ class WaveNetConfig(ModelConfig):
             raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
         if self.receptive_field > LONGEST:
             raise ValueError(f"layers: a receptive field of more than {LONGEST} samples; take fewer layers or blocks")
+        if self.receptive_field * self.channels > LARGEST:
+            raise ValueError(f"channels: queues of more than {LARGEST:,} numbers; take fewer channels or layers")
 
     @property
     def dilations(self) -> tuple[int, ...]:
