@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear, recurrent
+from wavewright.models.config import (
+    STRICT,
+    Depth,
+    Levels,
+    ModelConfig,
+    Shapes,
+    Size,
+    code_input,
+    linear,
+    recurrent,
+    vectors,
+)
 
 if TYPE_CHECKING:
     from wavewright.models.naive_rnn.network import NaiveRNN
@@ -47,6 +58,11 @@ class NaiveRNNConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     forget_bias: float = 1.0
     q_levels: Levels = 256
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig."""
+        return vectors(2 * self.layers, self.units)
 
     def build(self) -> "NaiveRNN":
         """See ModelConfig."""

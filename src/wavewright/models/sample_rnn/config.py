@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Cell, Depth, Levels, ModelConfig, Shapes, Size, linear, recurrent
+from wavewright.models.config import STRICT, Cell, Depth, Levels, ModelConfig, Shapes, Size, linear, recurrent, vectors
 
 if TYPE_CHECKING:
     from wavewright.models.sample_rnn.network import SampleRNN
@@ -108,6 +108,14 @@ class SampleRNNConfig(ModelConfig):
     def reach(self) -> int:
         """Number of past samples at the sample tier."""
         return self.window or self.frame_sizes[-1]
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. A tier holds its layers' state, its output, and its input from the slower tier."""
+        layers = (2 if self.cell == "lstm" else 1) * self.n_rnn * len(self.frame_sizes)
+        gates = (4 if self.cell == "lstm" else 3) * self.units
+        codes = 4 * max(self.frame_sizes[0], self.reach)
+        return vectors(layers + sum(self.ratios), self.units) + vectors(sum(self.ratios[:-1]), gates) + codes
 
     def build(self) -> "SampleRNN":
         """See ModelConfig."""

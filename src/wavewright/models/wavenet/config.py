@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear
+from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear, vectors
 
 LONGEST = 1 << 20  # receptive field, in samples
 
@@ -89,6 +89,16 @@ class WaveNetConfig(ModelConfig):
     def receptive_field(self) -> int:
         """Receptive field in samples, 1 + (filter_width - 1) * the sum of the dilations."""
         return 1 + self.blocks * (self.filter_width**self.layers - 1)
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. Each layer keeps the inputs that its filter reaches, and a new one."""
+        count = len(self.dilations)
+        kept = self.receptive_field - 1 + count
+        if self.form == "gated":
+            return vectors(kept, self.channels)
+        first = self.filter_width  # the first layer has one channel
+        return vectors(first, 1) + vectors(kept - first, self.channels)
 
     def build(self) -> "WaveNet":
         """See ModelConfig."""
