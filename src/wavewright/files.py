@@ -49,14 +49,26 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is flushed and renamed on success, and removed on failure."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        temporary.touch()
         try:
-            yield temporary
-            sync_file(temporary)
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            with _held(temporary):
+                yield temporary
+                sync_file(temporary)
+                os.replace(temporary, path)
+                sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files beside `path` that killed processes left, and none that another is writing."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with contextlib.suppress(OSError):  # held by another process, or gone
+            if leftover.is_file():
+                with _held(leftover):
+                    leftover.unlink()
 
 
 @contextlib.contextmanager
@@ -103,9 +115,9 @@ def recover_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a lock on `folder` that ends with this process, so that others can recognise a dead run's leftovers."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _held(path: Path) -> Iterator[None]:
+    """Hold a lock on `path` that ends with this process, so that others can recognise a dead run's leftovers."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
