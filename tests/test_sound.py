@@ -1,7 +1,11 @@
 """From codes to sound: both ends fade, other sample rates and bit depths, FLAC; and a stream is the file."""
 
+import contextlib
 import io
 import json
+import signal
+import sys
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +23,9 @@ from support.tiny import RATE, start
 from wavewright.corpus.levelling import limit
 from wavewright.errors import ConfigError
 from wavewright.playing import opening, takes
-from wavewright.playing.live import stream_wav
+from wavewright.playing.live import play_aloud, stream_wav
 from wavewright.playing.sound import sounds
+from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_model import TorchModel
 from wavewright.quantize import Quantizer
 
@@ -157,6 +162,54 @@ def test_a_stream_has_the_samples_of_the_file(
     takes.record(run, tmp_path / "take.wav", seconds=0.7, seed=2, rate=rate, bits=bits)
     assert found == (rate or RATE)
     assert np.array_equal(streamed, soundfile.read(tmp_path / "take.wav", dtype="int32")[0])
+
+
+class Interrupted(io.BytesIO):
+    """A place for a stream that is interrupted in the midst of its third write, the second of sound."""
+
+    writes = 0
+
+    def write(self, data: Any) -> int:
+        self.writes += 1
+        if self.writes == 3:
+            signal.raise_signal(signal.SIGINT)
+        return super().write(data)
+
+
+def test_an_interrupted_stream_loses_nothing_and_fades_out(run: TorchModel) -> None:
+    out = Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        stream_wav(run, out, seconds=np.inf, seed=2)
+    found = np.frombuffer(out.getvalue()[44:], "<i2") / 32768
+    codes = np.concatenate(list(stream(run.player(1, 2), 2 * BLOCK)), 1)
+    whole = run.quantizer.decode(codes)[0]
+    assert len(found) == 2 * BLOCK
+    np.testing.assert_allclose(found[FADED:-FADED], whole[FADED:-FADED], atol=1 / 32767)
+    assert abs(found[-1]) < 0.001
+
+
+def test_an_interrupted_sound_card_plays_what_was_made_and_fades_out(
+    run: TorchModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[NDArray[np.float32]] = []
+
+    class Card(contextlib.nullcontext[Any]):
+        def __init__(self, rate: int, channels: int, dtype: str) -> None:
+            super().__init__(self)
+
+        def write(self, block: NDArray[np.float32]) -> None:
+            heard.append(block[:, 0])
+            if len(heard) == 2:
+                signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setitem(
+        sys.modules, "sounddevice", types.SimpleNamespace(OutputStream=Card, PortAudioError=ZeroDivisionError)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        play_aloud(run, seed=2)
+    sound = np.concatenate(heard)
+    assert len(sound) == 2 * BLOCK
+    assert np.abs(sound[[0, -1]]).max() < 0.001
 
 
 def test_an_amplitude_becomes_the_nearest_integer(run: TorchModel, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def record(
         **asdict(controls),
     }
     meters = [Meter() for _ in paths]
-    with contextlib.ExitStack() as stack, stoppable() as stop:
+    with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files
         stack.enter_context(writing(out))
         files = []
         for i, path in enumerate(paths):
