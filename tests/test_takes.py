@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from numpy.typing import NDArray
 
 from conftest import melody
 from support.tiny import RATE, Command, checkpoints, small_disk, start
