@@ -165,13 +165,13 @@ def test_a_stream_has_the_samples_of_the_file(
 
 
 class Interrupted(io.BytesIO):
-    """A place for a stream that is interrupted in the midst of its third write, the second of sound."""
+    """A place for a stream that is interrupted in the midst of its second write."""
 
     writes = 0
 
     def write(self, data: Any) -> int:
         self.writes += 1
-        if self.writes == 3:
+        if self.writes == 2:
             signal.raise_signal(signal.SIGINT)
         return super().write(data)
 

@@ -55,12 +55,13 @@ def stream_wav(
     header = (b"RIFF", size + 36, b"WAVE", b"fmt ", 16, 1, 1, rate, width * rate, width, bits, b"data", size)
     try:
         with stoppable() as stop:
-            out.write(struct.pack("<4sI4s4sIHHIIHH4sI", *header))
+            head = struct.pack("<4sI4s4sIHHIIHH4sI", *header)
             options = {"controls": controls, "seed": seed, "guard": guard, "progress": progress, "stop": stop}
             for block in _sound(model, seconds, prime, rate, frames, **options):
                 pcm = to_pcm(block, bits).astype("<i4").view(np.uint8).reshape(-1, 4)
-                out.write(pcm[:, 4 - width :].tobytes())
+                out.write(head + pcm[:, 4 - width :].tobytes())
                 out.flush()
+                head = b""  # it went out with the first sound, since a prime may be refused before that
             if stop():
                 raise KeyboardInterrupt
     except BrokenPipeError:
