@@ -105,16 +105,32 @@ def atomic_file(path: Path) -> Iterator[Path]:
         make_folder(path.parent)
         if path.is_dir():  # said now, not after the work
             raise IsADirectoryError(errno.EISDIR, "is a folder")
+        _remove_leftovers(path)
         temporary = _temporary(path)
+        temporary.touch()
         try:
-            yield temporary
-            sync_file(temporary)
-            os.replace(temporary, path)
+            with _held(temporary):
+                yield temporary
+                sync_file(temporary)
+                os.replace(temporary, path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
     with disk_errors(path, WRITTEN):
         sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files beside `path` that killed processes left, and none that another is writing.
+
+    On a drive without locks they stay, since another process may be writing them.
+    """
+    for leftover in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp"):
+        with contextlib.suppress(OSError):  # held by another process, or gone
+            if leftover.is_file():
+                with _held(leftover) as is_locked:
+                    if is_locked:
+                        leftover.unlink()
 
 
 @contextlib.contextmanager
@@ -172,12 +188,12 @@ def recover_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[bool]:
-    """Hold a lock on `folder` that ends with this process, so that others can recognise a dead run's leftovers.
+def _held(path: Path) -> Iterator[bool]:
+    """Hold a lock on `path` that ends with this process, so that others can recognise a dead run's leftovers.
 
     Yield whether there is a lock, as in `_lock`.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         yield _lock(descriptor)
     finally:

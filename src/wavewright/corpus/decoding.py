@@ -70,7 +70,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
         raise AudioError(path, reason)
     if whole.count == 0:
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
-    start, stop = _sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
+    start, stop = sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
     start -= start % step
     meter = SectionMeter(settings.section * step)  # the thesis levels its sections before it decimates them
     for block in _read(to, start, stop):
@@ -116,7 +116,7 @@ def rate_of(path: Path) -> Generator[None, None, int]:
         return recording.rate
 
 
-def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:
+def sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:
     """Return where the samples within `trim` dB of the peak start and stop. Silence is kept whole."""
     centre = float(whole.whole().means()[0])
     peak = max(float(whole.highs()[0]) - centre, centre - float(whole.lows()[0]))

@@ -22,7 +22,7 @@ from wavewright import files
 from wavewright.corpus import isolate, splits
 from wavewright.corpus.copies import find_copies
 from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, samples_file
-from wavewright.corpus.decoding import Decoded, decode
+from wavewright.corpus.decoding import Decoded, decode, sounding
 from wavewright.corpus.discovery import Found, count_kinds, find
 from wavewright.corpus.levelling import (
     Signal,
@@ -289,11 +289,16 @@ def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) 
     return other, sorted(before.keys() - {file.name for file in now})
 
 
-def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray[np.float32]]:
+def audio_like_corpus(path: Path, levelling: dict[str, Any], *, trim_end: float = 0.0) -> Iterator[NDArray[np.float32]]:
     """Yield blocks (n,) of a recording, resampled and levelled like the corpus whose `levelling()` is given.
 
     The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples. What is odd in
     the recording is logged.
+
+    Args:
+        path: the recording.
+        levelling: value of `Corpus.levelling()`.
+        trim_end: cut the end where it is more than this many dB below the peak. 0 keeps everything.
 
     Raises:
         AudioError: on the first block, where the recording cannot be read whole, or its channels cancel one another.
@@ -303,5 +308,9 @@ def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray
         result = isolate.one(decode, path, Path(folder) / "0.f32", settings)
         for note in result.source.notes:
             log.warning(f"{printable(path)}: {note}")
+        left = result.frames
+        if trim_end:
+            left = -(-sounding(result.file, result.meter.whole(), trim_end)[1] // result.step)
         for block, _ in Levelling(settings, common_gain).apply(result):
-            yield to_amplitude(block)
+            yield to_amplitude(block[:left])
+            left -= len(block[:left])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from wavewright.errors import ConfigError, explain, unknown
-from wavewright.models.config import ModelConfig
+from wavewright.models.config import MOST_STATE, ModelConfig
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.models.wavenet.config import WaveNetConfig
@@ -48,6 +48,11 @@ def configure(name: str, **fields: Any) -> ModelConfig:
         weights += math.prod(shape)
         if weights > MOST_WEIGHTS:
             raise ConfigError(f"model: more than {MOST_WEIGHTS:,} weights; take fewer or smaller layers")
+    if config.state_bytes > MOST_STATE:
+        raise ConfigError(
+            f"model: a stream would remember {config.state_bytes / 1e6:.3g} MB, and {MOST_STATE / 1e6:.3g} MB are the"
+            " most; take fewer or smaller layers"
+        )
     return config
 
 

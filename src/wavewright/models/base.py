@@ -12,7 +12,6 @@ The first code of a stream is the silence code, which predicts the first sample.
 """
 
 import dataclasses
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, final
@@ -86,8 +85,9 @@ class Model(nn.Module, Generic[S]):
 
     @property
     def receptive_field(self) -> float:
-        """Number of past samples that can reach a prediction, infinite for recurrent models."""
-        return math.inf
+        """See ModelConfig."""
+        reach: float = self.config.receptive_field
+        return reach
 
     @abstractmethod
     def initial_state(self, batch: int) -> S:

@@ -75,6 +75,7 @@ class Engine:
         seed: int = 0,
         isa: str = "",
     ) -> None:
+        config.check_streams(streams)
         if threads is None:
             large = sum(weight.size for weight in weights.values()) >= WORTH_SHARING
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1

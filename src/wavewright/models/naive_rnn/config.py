@@ -16,6 +16,7 @@ from wavewright.models.config import (
     code_input,
     linear,
     recurrent,
+    vectors,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class NaiveRNNConfig(ModelConfig):
     def title(self) -> str:
         """See ModelConfig."""
         return f"NaiveRNN {self.layers}x{self.units}"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig."""
+        return vectors(2 * self.layers, self.units)
 
     def build(self) -> "NaiveRNN":
         """See ModelConfig."""

@@ -20,6 +20,7 @@ from wavewright.models.config import (
     Size,
     linear,
     recurrent,
+    vectors,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +126,14 @@ class SampleRNNConfig(ModelConfig):
     def title(self) -> str:
         """See ModelConfig."""
         return f"SampleRNN {self.units}, {'/'.join(map(str, self.frame_sizes))}"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. A tier holds its layers' state, its output, and its input from the slower tier."""
+        layers = (2 if self.cell == "lstm" else 1) * self.n_rnn * len(self.frame_sizes)
+        gates = (4 if self.cell == "lstm" else 3) * self.units
+        codes = 4 * max(self.frame_sizes[0], self.reach)
+        return vectors(layers + sum(self.ratios), self.units) + vectors(sum(self.ratios[:-1]), gates) + codes
 
     def build(self) -> "SampleRNN":
         """See ModelConfig."""

@@ -7,10 +7,20 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Factor, Levels, ModelConfig, Shapes, Size, code_input, linear
+from wavewright.models.config import (
+    STRICT,
+    Depth,
+    Factor,
+    Levels,
+    ModelConfig,
+    Shapes,
+    Size,
+    code_input,
+    linear,
+    vectors,
+)
 
 LONGEST = 1 << 20  # receptive field, in samples
-LARGEST = 1 << 28  # numbers in a stream's queues: 1.1 GB in float32
 
 if TYPE_CHECKING:
     from wavewright.models.wavenet.network import WaveNet
@@ -79,8 +89,6 @@ class WaveNetConfig(ModelConfig):
             raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
         if self.receptive_field > LONGEST:
             raise ValueError(f"layers: a receptive field of more than {LONGEST} samples; take fewer layers or blocks")
-        if self.receptive_field * self.channels > LARGEST:
-            raise ValueError(f"channels: queues of more than {LARGEST:,} numbers; take fewer channels or layers")
 
     @property
     def dilations(self) -> tuple[int, ...]:
@@ -97,6 +105,16 @@ class WaveNetConfig(ModelConfig):
     def title(self) -> str:
         """See ModelConfig."""
         return f"WaveNet {self.blocks}x{self.layers}, {self.channels} channels"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. Each layer keeps the inputs that its filter reaches, and a new one."""
+        count = len(self.dilations)
+        kept = self.receptive_field - 1 + count
+        if self.form == "gated":
+            return vectors(kept, self.channels)
+        first = self.filter_width  # the first layer has one channel
+        return vectors(first, 1) + vectors(kept - first, self.channels)
 
     def build(self) -> "WaveNet":
         """See ModelConfig."""
