@@ -113,10 +113,12 @@ class RunConfig:
         if not isinstance(fields, dict):
             raise ConfigError("model: holds no fields; give a name and fields")
         fields = dict(fields)
+        if "name" not in fields:
+            raise ConfigError(f"model: has no name; there are {', '.join(CONFIGS)}")
         training = values.get("training") or {}
         _known(training, [field.name for field in dataclasses.fields(TrainingConfig)], "training.")
         return cls(
-            model=configure(str(fields.pop("name", None)), **fields),
+            model=configure(str(fields.pop("name")), **fields),
             encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
             training=_validate(TrainingConfig, training, "training"),
         )
