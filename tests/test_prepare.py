@@ -353,7 +353,7 @@ def test_prepare_refuses_in_one_line(wavewright: Command, album: Path, tmp_path:
     out = tmp_path / "c"
     for arguments, reason in (
         (("--split", "0.5,0.5,0", "--splits", listed), "contradict"),
-        (("--splits", listed), "unknown split 'training'"),
+        (("--splits", listed), "no split 'training'"),
         (("--split", "nan,0,1"), "--split nan,0,1"),
         (("--split", "1,2"), "--split 1,2"),
         (("--limiter", "3"), "limiter"),

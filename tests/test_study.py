@@ -5,10 +5,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
@@ -40,7 +42,7 @@ def objective(trial):
     note(f"ends {name}")
     return 1.0
 
-opened = study.open_study(storage, str(log), heartbeat=1)
+opened = study.open_study(storage, str(log), heartbeat=2)
 study.declare(opened, names)
 study.work(opened, objective, poll=0.1)
 """
@@ -57,18 +59,19 @@ def lines(log: Path, word: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of our own in a temporary folder, reached through a socket there; it dies with the tests."""
+def postgresql() -> Iterator[str]:
+    """A server of our own in a temporary folder, reached through a socket there; it dies with the tests.
+
+    The folder is not pytest's, which another session of pytest may close to other users.
+    """
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "").parent]
     programs = found[-1]
     if not (programs / "initdb").is_file():
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
-    folder = tmp_path_factory.mktemp("pg")
+    folder = Path(tempfile.mkdtemp(prefix="wavewright-pg-"))
     user: dict[str, object] = {}
     if os.geteuid() == 0:  # which PostgreSQL refuses to be
         user = {"user": "nobody"}
-        for path in (folder, *folder.parents[:3]):
-            path.chmod(0o755)
         shutil.chown(folder, "nobody")
 
     def run(*command: str) -> None:
@@ -82,6 +85,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg://wavewright@/postgres?host={folder}"
     finally:
         run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -107,6 +111,36 @@ def test_two_workers_do_each_trial_once_and_take_up_a_dead_ones(storage: str, tm
     assert sorted(name for _, _, name in lines(log, "ends")) == NAMES  # each once, the orphan too
     assert [name for _, _, name in lines(log, "begins")].count(orphan) == 2
     assert len({process for process, _, _ in lines(log, "ends")}) == 2  # both had work to do
+
+
+def test_a_worker_that_dies_before_its_first_heartbeat_leaves_its_trial_to_others(tmp_path: Path) -> None:
+    opened, calls = study.open_study(f"sqlite:///{tmp_path}/study.db", "test", heartbeat=1), []
+    study.declare(opened, NAMES)
+    opened.ask()  # as a worker does that is killed then
+
+    def objective(trial: object) -> float:
+        calls.append(study.declared(trial, NAMES))  # type: ignore[arg-type]
+        return 1.0
+
+    study.work(opened, objective, poll=0.1)
+    assert sorted(calls) == NAMES
+
+
+def test_a_worker_that_was_suspended_goes_on_with_another_trial(tmp_path: Path) -> None:
+    """Its trial was taken for stale meanwhile, and is done again."""
+    opened, calls = study.open_study(f"sqlite:///{tmp_path}/study.db", "test"), []
+    study.declare(opened, NAMES)
+
+    def suspended(trial: optuna.Trial) -> float:
+        calls.append(study.declared(trial, NAMES))
+        if len(calls) == 1:
+            opened._storage.set_trial_state_values(trial._trial_id, optuna.trial.TrialState.FAIL)
+            optuna.storages.RetryHeartbeatStaleTrialCallback()(opened, opened.trials[trial.number])
+        return 1.0
+
+    study.work(opened, suspended)
+    assert sorted(calls) == sorted([*NAMES, calls[0]])
+    assert [trial.state.name for trial in opened.trials].count("COMPLETE") == len(NAMES)
 
 
 def test_workers_that_reach_for_the_same_trial_do_it_once(storage: str, tmp_path: Path) -> None:

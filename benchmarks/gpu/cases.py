@@ -80,7 +80,7 @@ class Noise:
         edges = np.arange(lanes + 1) * section
         self._sections = np.stack([edges[:-1], edges[1:]], 1)
 
-    def samples(self, split: str) -> NDArray[np.int16]:
+    def reader(self, split: str) -> NDArray[np.int16]:
         """Return all samples (N,)."""
         return self._samples
 

@@ -1,5 +1,6 @@
 """Share trials among workers through one database (Optuna). Each trial is done once, also after a worker has died."""
 
+import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import IntegrityError
 
 from wavewright.errors import WavewrightError
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS = 5  # to open a database that several workers make at once
 HEARTBEAT = 20  # seconds between a worker's heartbeats; after three missed ones its trial is queued again
@@ -78,30 +81,50 @@ def work(study: optuna.Study, objective: Callable[[Trial], float], total: int = 
 
     A trial whose worker dies is done here. An error in the objective ends the work, after its trial is queued again.
     """
+    watched: set[int] = set()
     while True:
         optuna.storages.fail_stale_trials(study)
         states = [trial.state for trial in study.get_trials(deepcopy=False) if trial.state != TrialState.FAIL]
         if TrialState.WAITING in states or len(states) < total:
             _one(study, objective)
         elif TrialState.RUNNING in states:
+            _watch(study, watched)
             time.sleep(poll)
         else:
             return
 
 
+def _watch(study: optuna.Study, watched: set[int]) -> None:
+    """Record a first heartbeat for every running trial that is not in `watched`, and add it there.
+
+    A worker that dies before its own first heartbeat leaves a trial that Optuna would never take for stale.
+    """
+    storage: Any = study._storage
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if trial.number not in watched:
+            storage.record_heartbeat(trial._trial_id)
+            watched.add(trial.number)
+
+
 def _one(study: optuna.Study, objective: Callable[[Trial], float]) -> None:
     """Do one trial, a waiting one where there is one, else a new one."""
     taken: list[int] = []
+    done: list[float] = []
 
     def noted(trial: Trial) -> float:
         taken.append(trial.number)
-        return objective(trial)
+        done.append(objective(trial))
+        return done[0]
 
     try:
         study.optimize(noted, n_trials=1)
     except BaseException:
-        for number in taken:
-            RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, study.trials[number])
+        trial = study.trials[taken[0]] if taken else None
+        if done and trial and trial.state == TrialState.FAIL:
+            log.warning(f"trial {trial.number} was given to another worker, since this one gave no sign of life")
+            return
+        if trial:
+            RetryHeartbeatStaleTrialCallback(inherit_intermediate_values=True)(study, trial)
         raise
 
 
