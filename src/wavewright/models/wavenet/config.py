@@ -7,7 +7,19 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
-from wavewright.models.config import STRICT, Depth, Levels, ModelConfig, Shapes, Size, code_input, linear
+from wavewright.models.condition import Condition
+from wavewright.models.config import (
+    STRICT,
+    Depth,
+    Levels,
+    ModelConfig,
+    Shapes,
+    Size,
+    code_input,
+    encoder,
+    entry,
+    linear,
+)
 
 LONGEST = 1 << 20  # receptive field, in samples
 
@@ -58,6 +70,7 @@ class WaveNetConfig(ModelConfig):
         gain: initial standard deviation of the plain form's weights over He's sqrt(2 / fan_in). With fast-wavenet's
             sqrt(1/2), 40 layers shrink the signal by 2^-20 and do not learn (docs/log/2026-11-22-wavenet-4x10.md).
         q_levels: Q, the number of codes.
+        condition: the controls that the model takes.
     """
 
     name: ClassVar[str] = "wavenet"
@@ -72,6 +85,7 @@ class WaveNetConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     gain: float = Field(default=1.0, gt=0)
     q_levels: Levels = 256
+    condition: Condition | None = None
 
     def __post_init__(self) -> None:
         if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
@@ -84,6 +98,11 @@ class WaveNetConfig(ModelConfig):
         """Dilation of every layer, from the input on."""
         block = [self.filter_width**i for i in range(self.layers)]
         return tuple(islice(cycle(block), self.blocks * self.layers))
+
+    @property
+    def filters(self) -> int:
+        """Outputs of each convolution, which the gated form splits into filter and gate."""
+        return self.channels if self.form == "plain" else 2 * self.channels
 
     @property
     def receptive_field(self) -> int:
@@ -99,6 +118,8 @@ class WaveNetConfig(ModelConfig):
     def shapes(self) -> Shapes:
         """See ModelConfig."""
         width, skip, taps = self.channels, self.skip_channels or self.channels, self.filter_width
+        yield from encoder(self.condition)
+        yield from entry("condition", self.condition, len(self.dilations) * self.filters)
         if self.form == "plain":
             for i in range(self.blocks * self.layers):
                 yield f"layers.{i}.weight", (width, width if i else 1, taps)
