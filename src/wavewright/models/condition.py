@@ -120,7 +120,14 @@ class Condition:
         names = [control.name for control in self.controls]
         if len(set(names)) < len(names):
             raise ValueError(f"controls: {', '.join(names)}; give each name once")
+        if sum(isinstance(control, Notes) for control in self.controls) > 1:
+            raise ValueError("controls: more than one keyboard; give one")
         return self
+
+    @property
+    def notes(self) -> Notes | None:
+        """The keyboard, if there is one."""
+        return next((control for control in self.controls if isinstance(control, Notes)), None)
 
     @property
     def features(self) -> int:
