@@ -9,18 +9,12 @@ import mido
 import numpy as np
 import pytest
 
+from support.scores import read_score
 from wavewright.conditioning import score
 from wavewright.conditioning.events import Kind
 from wavewright.conditioning.score import Score
 from wavewright.corpus import isolate
 from wavewright.errors import AudioError
-
-
-def read(path: Path) -> Score:
-    (result,) = isolate.each(score.read, [(path,)], 1)
-    if isinstance(result, AudioError):
-        raise result
-    return result
 
 
 def notes(found: Score) -> list[tuple[float, float, int, int]]:
@@ -38,7 +32,7 @@ def notes(found: Score) -> list[tuple[float, float, int, int]]:
 
 @pytest.mark.parametrize("name", ["grieg/grieg_walzer", "mendelssohn/mendel_op19_1", "albeniz/alb_esp2"])
 def test_a_piece_is_what_another_reader_made_of_it(name: str, data: Path) -> None:
-    found = notes(read(data / "piano" / f"{name}.mid"))
+    found = notes(read_score(data / "piano" / f"{name}.mid"))
     with (data / "piano" / f"{name}.notes.csv").open() as file:
         rows = [
             (float(r["onset_s"]), float(r["offset_s"]), int(r["pitch"]), int(r["velocity"]))
@@ -90,13 +84,13 @@ def test_hostile_scores_are_read_or_refused_in_one_line(data: Path) -> None:
 
 
 def test_smpte_ticks_are_milliseconds(data: Path) -> None:
-    found = notes(read(data / "hostile" / "midi" / "ours__smpte_25fps_40.mid"))
+    found = notes(read_score(data / "hostile" / "midi" / "ours__smpte_25fps_40.mid"))
     assert [end - onset for onset, end, _, _ in found] == pytest.approx([0.5, 0.5, 0.5])
 
 
 def test_a_tempo_in_another_track_counts(data: Path) -> None:
     """The file has eight beats; their 240 a minute stand in its second track."""
-    assert read(data / "hostile" / "midi" / "ours__format1_tempo_track_last.mid").seconds[-1] == pytest.approx(2)
+    assert read_score(data / "hostile" / "midi" / "ours__format1_tempo_track_last.mid").seconds[-1] == pytest.approx(2)
 
 
 def write(path: Path, *tracks: list[mido.Message]) -> Path:
@@ -119,7 +113,7 @@ def test_two_hands_on_one_key(tmp_path: Path) -> None:
             one("control_change", control=64, value=0, time=500),
         ],
     )
-    found = read(path)
+    found = read_score(path)
     assert list(zip(found.seconds.round(3).tolist(), [e[1:] for e in found.events.tolist()], strict=True)) == [
         (0.0, (Kind.pedal, 0, 100)),
         (0.0, (Kind.strike, 60, 50)),
@@ -132,7 +126,7 @@ def test_two_hands_on_one_key(tmp_path: Path) -> None:
 def test_a_tempo_of_zero_is_refused(tmp_path: Path) -> None:
     track = [mido.MetaMessage("set_tempo", tempo=0), mido.Message("note_on", note=60, velocity=9)]
     with pytest.raises(AudioError, match="a tempo of 0 at"):
-        read(write(tmp_path / "x.mid", track))
+        read_score(write(tmp_path / "x.mid", track))
 
 
 def test_all_notes_off_releases_what_its_channel_holds(tmp_path: Path) -> None:
@@ -141,10 +135,10 @@ def test_all_notes_off_releases_what_its_channel_holds(tmp_path: Path) -> None:
         mido.Message("note_on", note=64, velocity=9, channel=1),
         mido.Message("control_change", control=123, time=100),
     ]
-    found = read(write(tmp_path / "x.mid", track))
+    found = read_score(write(tmp_path / "x.mid", track))
     assert found.events[found.events["kind"] == Kind.release]["key"].tolist() == [60]
 
 
 def test_many_events_at_one_tick(tmp_path: Path) -> None:
     strikes = [mido.Message("note_on", note=i % 128, velocity=1 + i % 127) for i in range(100_000)]
-    assert len(read(write(tmp_path / "x.mid", strikes)).strikes) == 100_000
+    assert len(read_score(write(tmp_path / "x.mid", strikes)).strikes) == 100_000
