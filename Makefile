@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz lint bench parity soak overfit gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench team parity soak overfit gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -15,9 +15,12 @@ help:
 	@echo "make lint      ruff, mypy and the order of imports"
 	@echo "make sanitize  run the engine's own tests under ASan, UBSan and TSan"
 	@echo "make fuzz      try hostile model files for FUZZ_SECONDS (300)"
+	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
+	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
-	@echo "make soak      play an hour of audio with each model and measure memory"
+	@echo "make team      measure what a second thread brings, on free cores and beside busy programs (10 minutes)"
+	@echo "make soak      play all models for an hour beside other programs, and check memory and samples"
 	@echo "make overfit   train the thesis's models, at its sizes, on one second of piano (hours, can be resumed)"
 	@echo "make gpu       test, measure and train on a CUDA machine for GPU_MINUTES (8), into GPU_OUT (gpu-out)"
 	@echo "make gpu-pack  collect wheels and a corpus in .gpu/ for a CUDA machine without a network"
@@ -71,9 +74,22 @@ fuzz: setup
 	@mkdir -p .fuzz/corpus
 	$(BIN)/python tests/fuzz_model_file.py .fuzz/corpus -artifact_prefix=.fuzz/ -max_total_time=$(FUZZ_SECONDS)
 
+FUZZ_FILES ?= 100000
+FUZZ_SEED ?= 1
+fuzz-recordings: setup
+	$(BIN)/python tests/fuzz_recordings.py $(FUZZ_FILES) $(FUZZ_SEED)
+
+# A quarter of the kills falls around roll-backs.
+KILLS ?= 200
+kill: setup
+	$(BIN)/python tests/kill_runs.py --kills $(KILLS) --around-rollbacks $$(($(KILLS) / 4))
+
 bench: setup
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/engine_speed.py
+
+team: setup
+	$(BIN)/python benchmarks/team.py
 
 parity: setup
 	$(BIN)/python benchmarks/engine_parity.py

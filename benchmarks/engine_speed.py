@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import platform
 from dataclasses import asdict
 from pathlib import Path
 
-from thesis import MODELS, native
+from thesis import MODELS, native, processor
 from wavewright.commands.console import say
 from wavewright.measuring.speed import bench
 
@@ -33,7 +32,7 @@ def main() -> None:
         for row in measured:
             rows.append(asdict(row))
             say(json.dumps(rows[-1]))
-    arguments.out.write_text(json.dumps({"processor": platform.processor(), "rows": rows}, indent=1) + "\n")
+    arguments.out.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -78,8 +78,10 @@ NB_MODULE(_engine, module) {
             nb::arg("name"), nb::arg("config"), nb::arg("weights"), nb::arg("precision"), nb::arg("streams"),
             nb::arg("threads"), nb::arg("isa") = "")
         .def_prop_ro("isa", &Engine::isa)
+        .def_prop_ro("samples_alone", &Engine::samples_alone)
         .def_prop_ro("weight_bytes", &Engine::weight_bytes)
-        .def("reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
+        .def(
+            "reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
         .def(
             "prime",
             [](Engine& engine, const Codes& codes) {

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -74,6 +75,23 @@ def trained(corpus: "Corpus", tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
     train(tiny("sample-rnn"), corpus, run, Budget(steps=60), device="cpu")
     return run
+
+
+@pytest.fixture(scope="session")
+def original(corpus: "Corpus", tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 16 steps: regular checkpoints of steps 7 and 14, and the last."""
+    from support.tiny import again, checkpoints
+
+    run = tmp_path_factory.mktemp("original") / "run"
+    again(corpus, run, 16)
+    assert checkpoints(run) == ["step-00000007", "step-00000014", "step-00000016"]
+    return run
+
+
+@pytest.fixture
+def run(original: Path, tmp_path: Path) -> Path:
+    """A copy of `original`."""
+    return shutil.copytree(original, tmp_path / "run")
 
 
 @pytest.fixture

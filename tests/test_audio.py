@@ -1,15 +1,12 @@
-"""Decoding to the true end, resampling, measuring, levelling; and tasks that try to take the program down."""
+"""Decoding to the true end, resampling, measuring, levelling."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import soundfile
 import soxr
@@ -18,7 +15,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import melody
-from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, mono, resample
 from wavewright.corpus.levelling import SectionMeter, apply_gain, gains, limit, offsets, peaks
 from wavewright.errors import AudioError
@@ -174,95 +170,6 @@ def test_limiter_holds_peaks_and_raises_the_rest() -> None:
     np.testing.assert_allclose(y[:14000], x[:14000] * 10 ** (6 / 20))
     assert y[15000] == pytest.approx(1)
     assert np.abs(np.diff(y / np.where(x == 0, 1, x))[14000:16000]).max() < 0.01  # a smooth gain
-
-
-# Isolation
-
-
-def double(path: Path, number: int) -> Iterator[None]:
-    yield
-    return 2 * number
-
-
-def crash(path: Path) -> Iterator[None]:
-    yield
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def hang(path: Path) -> Iterator[None]:
-    yield
-    time.sleep(3600)
-
-
-def swallow(path: Path) -> Iterator[None]:
-    hoard = []
-    while True:
-        hoard.append(np.ones(1 << 20))
-        yield
-
-
-def fill_the_disk(path: Path) -> Iterator[None]:
-    yield
-    with open("/dev/full", "wb") as file:
-        file.write(b"x")
-
-
-def any_task(path: Path, task: Callable[..., Iterator[None]], *args: int) -> Iterator[None]:
-    return (yield from task(path, *args))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
-def test_hostile_tasks_are_refused_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
-    monkeypatch.setattr(isolate, "STALL_SECONDS", 1.5)
-    path = Path("x.wav")
-    jobs = [
-        (path, double, 1),
-        (path, crash),
-        (path, hang),
-        (path, swallow),
-        (path, double, 2),
-        (path, double, 3),
-    ]
-    done: list[None] = []
-    results = isolate.each(any_task, jobs, workers, lambda: done.append(None))
-    assert [r for r in results if isinstance(r, int)] == [2, 4, 6]
-    crashed, hung, swallowed = (str(r) for r in results[1:4])
-    assert "SIGSEGV" in crashed
-    assert "hung" in hung
-    assert "memory" in swallowed
-    assert len(done) == len(jobs)
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_not_taken_for_a_bad_file() -> None:
-    with pytest.raises(OSError, match="No space left"):
-        isolate.each(fill_the_disk, [(Path("x.wav"),)], 1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_program_leaves_no_orphan(sent: signal.Signals) -> None:
-    script = (
-        "from pathlib import Path; from wavewright.corpus import isolate; import test_audio\n"
-        "isolate.each(test_audio.hang, [(Path('x'),)] * 2, 2)"
-    )
-    program = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=Path(__file__).parent, stderr=subprocess.PIPE, text=True
-    )
-    family = psutil.Process(program.pid)
-    deadline = time.monotonic() + 30
-    while len(family.children()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    children = family.children()
-    assert len(children) == 2
-    time.sleep(2)
-    assert program.poll() is None
-    assert all(child.is_running() for child in children)
-    program.send_signal(sent)
-    program.communicate(timeout=10)
-    _, alive = psutil.wait_procs(children, timeout=5)
-    assert alive == []
 
 
 @pytest.mark.slow

@@ -1,24 +1,27 @@
 """The command line as a user calls it: help without torch, recordings straight to a run, one line for each mistake."""
 
+import functools
 import json
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import soundfile
 import torch
+from cyclopts import App
 
 from conftest import melody, refusal
 from support.tiny import as_arguments, checkpoints, records, start, tiny
 from wavewright import __version__
+from wavewright.cli import app
 from wavewright.corpus.corpus import Corpus
 from wavewright.playing import opening
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ["inspect", "prepare", "train", "generate", "export", "evaluate", "demo"]
 IN_ORDER = [
     "demo",
     "inspect",
@@ -61,12 +64,40 @@ def test_that_the_test_above_would_notice() -> None:
     assert "soundfile" in loaded_by("import wavewright.corpus.audio")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help(command: str, tmp_path: Path) -> None:
-    ran = start(tmp_path / "log", command, "--help")
+def commands(within: App, *names: str) -> Iterator[tuple[str, ...]]:
+    """The names of every command that does something, such as ("experiment", "speed")."""
+    below = [name for name in within if not name.startswith("-")]
+    for name in below:
+        yield from commands(within[name], *names, name)
+    if not below:
+        yield names
+
+
+def test_the_commands_are_in_the_order_of_use() -> None:
+    assert list(dict.fromkeys(names[0] for names in commands(app))) == IN_ORDER
+    assert ("experiment", "speed") in commands(app)
+
+
+@pytest.mark.parametrize("names", list(commands(app)), ids=" ".join)
+def test_every_command_has_help(names: tuple[str, ...], tmp_path: Path) -> None:
+    ran = start(tmp_path / "log", *names, "--help")
     assert ran.wait() == 0
-    assert f"wavewright {command}" in ran.output
-    assert "--out" in ran.output or command in ("inspect", "evaluate")
+    assert f"wavewright {' '.join(names)}" in ran.output
+    command = functools.reduce(App.__getitem__, names, app)
+    options = [
+        argument
+        for argument in command.assemble_argument_collection(parse_docstring=True)
+        if argument.name.startswith("--")
+    ]
+    assert options
+    for option in options:
+        assert re.search(rf"{option.name}\b", ran.output)
+        assert option.parameter.help, option.name
+
+
+@pytest.mark.parametrize("names", list(commands(app)), ids=" ".join)
+def test_every_command_refuses_an_unknown_option_in_one_line(names: tuple[str, ...], tmp_path: Path) -> None:
+    assert "--no-such-option" in start(tmp_path / "log", *names, "--no-such-option", "3").refusal()
 
 
 def test_help_and_version(wavewright: Run) -> None:
@@ -162,7 +193,7 @@ def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> No
         f"from wavewright.cli import main; main(['train', {str(corpus.path)!r}, '--model', 'wavenet', '--out', 'x'])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert "needs torch, which is not installed: pip install 'wavewright[train]'" in refusal(result)
+    assert "needs torch, not installed: run pip install '.[train]' in the folder" in refusal(result)
 
 
 def test_a_leading_tilde_is_the_home_folder(
@@ -185,3 +216,79 @@ def test_a_leading_tilde_is_the_home_folder(
     assert f"{home}/nowhere" in refusal(wavewright("experiment", "overfit", "--data=~/nowhere", "--out=~/o"))
     wavewright("generate", "~/run", "--out=~nobody-of-this-name/a.wav", "--seconds", "0.02")
     assert [path.name for path in here.iterdir()] == ["~nobody-of-this-name"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["generat", "piano"], 'Did you mean "generate"?'),
+        (["experiment", "overfi"], 'Did you mean "overfit"? Available commands: overfit, variations'),
+        (["train", "x", "--model", "wavnet", "--out", "r"], 'Choose from: "naive-rnn", "sample-rnn", "wavenet"'),
+        (["train", "x", "--model", "wavenet", "--preset", "smal", "--out", "r"], 'Did you mean "small"?'),
+        (["export", "x", "--out", "r", "--precision", "int7"], 'Choose from: "float32", "bfloat16", "int8"'),
+        (
+            ["train", "x", "--model", "wavenet", "--set", "model.chanels=4", "--out", "r"],
+            "did you mean channels? there",
+        ),
+        (["generate", "Piano", "--out", "a.wav"], "Piano: no such run or model file; did you mean piano, the model in"),
+        (["generate", "pinao.safetensors", "--out", "a.wav"], "did you mean piano, the model in the package?"),
+        (["bench", "PIANO"], "did you mean piano, the model in the package?"),
+        (["export", "paino", "--out", "a.safetensors"], "did you mean piano, the model in the package?"),
+        (["play", "violin"], "violin: no such run or model file; make a run with `wavewright train`"),
+        (["experiment", "overfit", "--only"], "--only: name a trial; there are naive-rnn, sample-rnn"),
+        (["experiment", "speed", "--only", "naive-rn"], "did you mean naive-rnn? there are naive-rnn, sample-rnn"),
+        (["experiment", "speed", "--data", "x"], "Unknown option: --data"),
+        (["experiment", "speed", "--device", "cpu"], "Unknown option: --device"),
+        (["experiment", "speed", "--storage", "x"], "Unknown option: --storage"),
+    ],
+)
+def test_a_wrong_name_is_met_with_the_right_ones(
+    arguments: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert line in start(tmp_path / "log", *arguments).refusal()
+
+
+def test_runs_below_a_folder_are_named(trained: Path, tmp_path: Path) -> None:
+    def line(folder: Path) -> str:
+        return start(tmp_path / "log", "generate", folder, "--out", tmp_path / "a.wav").refusal()
+
+    assert f"not a run (no config.json), nor a .safetensors file; name a run in it: {trained}" in line(trained.parent)
+    for i in range(7):
+        (tmp_path / f"exp/trials/{i}").mkdir(parents=True)
+        (tmp_path / f"exp/trials/{i}/run").symlink_to(trained)
+    shutil.copytree(trained, tmp_path / "exp/trials/6/copy")
+    assert line(tmp_path / "exp").endswith(f"name a run in it: {tmp_path}/exp/trials/6/copy")
+    for i in range(6):
+        shutil.copytree(trained, tmp_path / f"exp/trials/{i}/copy")
+    assert line(tmp_path / "exp").endswith("exp/trials/4/copy and 2 more")
+
+
+@pytest.mark.parametrize("depth", [990, 100_000])
+def test_brackets_in_brackets_are_refused_in_one_line(
+    depth: int, trained: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    nested = "[" * depth + "]" * depth
+    run, other = shutil.copytree(trained, tmp_path / "run"), shutil.copytree(corpus.path, tmp_path / "corpus")
+    (tmp_path / "deep.yaml").write_text(f"model: {{units: {nested}}}")
+    (tmp_path / "splits.json").write_text(f'{{"train": [{nested}]}}')
+    options = ("--model", "naive-rnn", "--out", tmp_path / "new")
+
+    def refused(*arguments: object) -> str:
+        return start(tmp_path / "log", *arguments).refusal()
+
+    refused("train", other, *options, "--config", tmp_path / "deep.yaml")
+    refused("train", other, *options, "--set", f"model.units={nested[:60_000]}")
+    refused("prepare", tmp_path, "--out", tmp_path / "c", "--splits", tmp_path / "splits.json")
+    text = json.dumps({**json.loads((other / "corpus.json").read_text()), "rate": 0})
+    (other / "corpus.json").write_text(text.replace('"rate": 0', f'"rate": {nested}'))
+    assert "corpus.json" in refused("train", other, *options)
+    text = json.dumps({**json.loads((run / "config.json").read_text()), "encoding": 0})
+    (run / "config.json").write_text(text.replace('"encoding": 0', f'"encoding": {nested}'))
+    refused("generate", run, "--out", tmp_path / "a.wav")
+    header = json.dumps({"__metadata__": {"wavewright": nested}}).encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "m.safetensors" in refused("generate", tmp_path / "m.safetensors", "--out", "a.wav")
+    header = f'{{"a": {nested}}}'.encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    assert "m.safetensors" in refused("generate", tmp_path / "m.safetensors", "--out", "a.wav")

@@ -1,5 +1,6 @@
 """From recordings to a corpus: golden computations, levels, sections, splits, names."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from conftest import FAST, melody
 from wavewright.corpus import splits
 from wavewright.corpus.discovery import find
+from wavewright.corpus.levelling import limit
 from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
@@ -97,6 +99,27 @@ def test_limiter_and_channel_reach_the_samples(record: Record, tmp_path: Path) -
     assert not silent.samples("train").any()
 
 
+@pytest.mark.parametrize("length", [1, 100, 589, 5000])
+@pytest.mark.parametrize("block", [37, 2000, 5000])
+def test_the_limiter_is_what_its_formula_says_to_the_last_sample(length: int, block: int) -> None:
+    """The formula sample by sample: each cut that a loud neighbour needs, averaged under a Hann window."""
+    rng = np.random.default_rng(length)
+    x = rng.standard_normal(length) * np.where(np.arange(length) // 400 % 2, 0.05, 0.5)
+    x[-1] = 0.9  # loud to the end, so that the last gains are not 1
+    reach, threshold = round(0.02 * 14700), 0.5
+    hann = [0.5 + 0.5 * np.cos(np.pi * k / (reach + 1)) for k in range(-reach, reach + 1)]
+    cuts = {}
+    for i in range(-reach, length + reach):
+        loudest = np.abs(x[max(0, i - reach) : max(0, i + reach + 1)]).max(initial=threshold)
+        cuts[i] = 1 - threshold / loudest
+    expected = [
+        x[i] * (1 - sum(w * cuts[i + k] for k, w in zip(range(-reach, reach + 1), hann, strict=True)) / sum(hann))
+        for i in range(length)
+    ]
+    found = np.concatenate(list(limit(np.split(x, range(block, length, block)), 14700, 20 * np.log10(threshold))))
+    np.testing.assert_allclose(found, np.array(expected) / threshold, atol=1e-12)
+
+
 def test_priming_audio_is_levelled_as_the_corpus_was(album: Path, tmp_path: Path) -> None:
     for fields in (
         {},
@@ -178,6 +201,62 @@ def test_another_seed_deals_otherwise_and_one_more_track_moves_few() -> None:
     ]
     assert dealt[0] != dealt[1]
     assert sum(dealt[0][name] != dealt[2][name] for name in tracks) <= 2
+
+
+SECONDS = {  # of the recordings, and what training gets of them
+    "uneven three": ((12, 8, 4), 12),
+    "in another order": ((4, 8, 12), 12),
+    "one long of three": ((5, 5, 600), 600),
+    "one long of four": ((10, 10, 10, 60), 70),
+    "five": ((1, 2, 3, 4, 5), 12),
+    "two long of seven": ((5, 600, 5, 5, 600, 5, 5), 1205),
+    "two": ((12, 4), 14.08),
+    "one": ((12,), 10.56),
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("seconds", "least"), SECONDS.values(), ids=SECONDS)
+def test_training_gets_its_share_of_uneven_recordings(seconds: tuple[int, ...], least: float, seed: int) -> None:
+    lengths = {f"{i}.wav": 14700 * length for i, length in enumerate(seconds)}
+    stretches = splits.assign(lengths, PrepareSettings(seed=seed))
+    assert splits.training_share(stretches) >= min(least / sum(seconds), splits.LEAST_SHARE * 0.88) - 1e-9
+    assert {part.split for parts in stretches.values() for part in parts} == set(SPLITS)
+
+
+def test_a_deal_that_gives_training_enough_stays_as_it_was() -> None:
+    """The dealing of earlier versions, written out: in the order of the hashes, to the split that lacks most."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        lengths = {f"{i}.wav": int(length) for i, length in enumerate(rng.integers(10**6, 2 * 10**6, 20))}
+        lacking = {"train": 0.88, "valid": 0.06, "test": 0.06}
+        lacking = {split: share * sum(lengths.values()) for split, share in lacking.items()}
+        before = {}
+        order = sorted(lengths, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        for i, name in enumerate(order):
+            empty = sorted(lacking.keys() - before.values())
+            choice = empty if len(order) - i == len(empty) else lacking
+            before[name] = max(choice, key=lacking.__getitem__)
+            lacking[before[name]] -= lengths[name]
+        dealt = {name: parts[0].split for name, parts in splits.assign(lengths, PrepareSettings(seed=seed)).items()}
+        assert dealt == before
+
+
+def test_little_training_material_is_said_with_a_remedy(
+    record: Record, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for i, seconds in enumerate((2, 2, 2)):
+        record(f"a/{i}.wav", melody(seconds, 4000, 200 + 50 * i), 4000)
+    prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST))
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "training gets 33% of the duration instead of 88%" in line
+    assert "cut long recordings into several files" in line
+    caplog.clear()
+    prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, split=(0.34, 0.33, 0.33)))
+    prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits={"test": ("1.wav",), "train": ("2.wav",)}))
+    record("a/0.wav", melody(20, 4000), 4000)
+    prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST))
+    assert not caplog.records
 
 
 def test_a_lone_track_is_cut_into_stretches_between_sections(record: Record, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_float32_has_the_same_bits_in_every_way_of_running_it(kind: str) -> None
     reference = native(model, isa="scalar", threads=1, seed=5)
     expected = reference.generate(600)[0]
     for isa in instruction_sets():
-        for threads, streams, block in ((1, 1, 1), (2, 1, 17), (2, 3, 509), (1, 3, 4096)):
+        for threads, streams, block in ((1, 1, 1), (2, 1, 17), (2, 3, 509), (1, 3, 4096), (2, 17, 100)):
             player = native(model, isa=isa, threads=threads, streams=streams, seed=5)
             edges = [*range(0, 600, block), 600]
             found = np.concatenate([player.generate(b - a)[0] for a, b in pairwise(edges)])
@@ -176,6 +176,34 @@ def test_threads_take_turns_and_a_fork_is_refused() -> None:
             os._exit(7 if "forked" in str(error) else 1)
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_many_streams_on_two_threads_are_those_of_one_thread(precision: Precision) -> None:
+    """Each thread plays its own streams, here 8 and 9."""
+    model = build("tiers 8 4 2")
+    one, two = (native(model, streams=17, threads=threads, precision=precision, seed=2) for threads in (1, 2))
+    for block in (1, 300, 7):
+        assert np.array_equal(two.generate(block), one.generate(block))
+    assert two.state() == one.state()
+
+
+def test_samples_made_alone_are_counted() -> None:
+    """Two threads on one core hold each other up, so the caller plays on alone. One thread is never held up."""
+    model = build("naive scalar")
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        two, one = native(model, threads=2), native(model, threads=1)
+        for _ in range(50):
+            two.generate(100)
+            if two.samples_alone:
+                break
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert two.samples_alone > 0
+    one.generate(100)
+    assert one.samples_alone == 0
 
 
 def test_settings_change_between_blocks_and_along_curves() -> None:

@@ -12,10 +12,12 @@ import soundfile
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from conftest import refusal
+from support.html import parsed
 from support.tiny import hashes, records, start, wait_for_lines
 from wavewright.errors import ConfigError
 from wavewright.experiments import overfit, piano, search, variations
-from wavewright.experiments.experiment import Experiment
+from wavewright.experiments.experiment import Experiment, Trial
+from wavewright.experiments.scales import SCALES
 from wavewright.report import report
 
 pytestmark = pytest.mark.slow
@@ -64,6 +66,42 @@ def test_overfit_trains_plays_and_compares(tmp_path: Path) -> None:
         token_codes = np.floor((token + 1) * 128).clip(0, 255)
         assert measures["codes_equal_from_token"] == pytest.approx((token_codes == codes[8:]).mean(), abs=1e-3)
     assert json.loads((out / "experiment.json").read_text())["data"]["rate"] == 14700
+
+
+def test_what_ran_is_named_by_its_real_size(tmp_path: Path) -> None:
+    out, kept = tmp_path / "overfit", tmp_path / "kept"
+    command = start(tmp_path / "log", "experiment", "overfit", "--out", out, "--only", "naive-rnn", "wavenet-4x10")
+    assert command.wait(300) == 0, command.output
+    report([out], tmp_path / "report.html", kept)
+    page = parsed(tmp_path / "report.html")
+    found = json.loads((kept / "results.json").read_text())["sections"][0]
+    sounds = " ".join(path.name for path in (kept / "sounds").iterdir())
+    for name, title in (("naive-rnn", "NaiveRNN 2x32"), ("wavenet-4x10", "WaveNet 4x3, 8 channels")):
+        size = json.loads((out / "trials" / name / "run" / "config.json").read_text())["model"]
+        assert title in (
+            f"NaiveRNN 2x{size.get('units')}",
+            f"WaveNet 4x{size['layers']}, {size.get('channels')} channels",
+        )
+        assert result(out, name)["title"] == title
+        assert title in [trial["title"] for trial in found["trials"]]
+        assert title in [row[0] for table in found["tables"] for row in table["rows"]]
+        assert title in [cell.text for cell in page.all("td")]
+        assert title in [heading.text for heading in page.all("h4")]
+        assert f"overfit: {title} (trial {name})" in command.output
+        assert f"overfit-{title.lower().replace(', ', '-').replace(' ', '-')}-from-silence.flac" in sounds
+    assert "512" not in sounds
+
+
+@pytest.mark.parametrize("declared", [overfit.TRIALS, variations.TRIALS])
+def test_scales_grow(declared: dict[str, Trial]) -> None:
+    for name, trial in declared.items():
+        quick, medium, full = (overfit.at_scale(trial, SCALES[scale]) for scale in ("quick", "medium", "full"))
+        sizes = [sum(int(np.prod(shape)) for _, shape in t.config().model.shapes()) for t in (quick, medium, full)]
+        assert 8 * sizes[0] < sizes[1] < sizes[2] / 8, name
+        assert full == trial
+        assert quick.thesis is medium.thesis is None  # whose figures are of other sizes
+    at_all = [{overfit.at_scale(t, scale).title for t in declared.values()} for scale in SCALES.values()]
+    assert [len(titles) for titles in at_all] == [len(declared)] * 3  # no two trials are the same
 
 
 def test_variations_are_those_of_table_4_1(tmp_path: Path) -> None:
@@ -133,7 +171,11 @@ def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
     rates = [trial["parameters"]["learning_rate"] for trial in found["trials"]]
     assert len(set(rates)) == len(rates)  # nothing is tried twice
     assert found["best"] == min(complete, key=lambda number: complete[number])
+    units = {trial["number"]: trial["parameters"]["units"] for trial in found["trials"]}
     for number, value in complete.items():
+        run = json.loads((out / "trials" / f"trial-{number:04d}" / "run" / "config.json").read_text())
+        assert units[number] == run["model"]["units"]  # as the page's tables give them
+        assert result(out, f"trial-{number:04d}")["title"].startswith(f"SampleRNN {units[number]}, ")
         assert result(out, f"trial-{number:04d}")["measures"]["validation_bits"] == pytest.approx(value)
 
 
@@ -206,8 +248,9 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["overfit", "--only", "nothing"], "--only nothing: there are naive-rnn"),
+        (["overfit", "--only", "nothing"], "--only nothing: no such trial; there are naive-rnn"),
         (["overfit", "--data", "missing.flac"], "missing.flac"),
+        (["overfit", "--data", __file__], "test_experiments.py: not readable (Format not recognised)"),
         (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
         (["piano", "--minutes", "0"], "--minutes 0.0: give more than 0"),
         (["search", "--minutes", "-1"], "--minutes -1.0: give more than 0"),

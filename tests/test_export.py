@@ -21,6 +21,7 @@ from wavewright.formats import model_file, precision
 from wavewright.measuring.evaluation import evaluate
 from wavewright.playing import opening, takes
 from wavewright.playing.export import export, parity_error
+from wavewright.playing.prime import Prime
 from wavewright.sampling import Controls
 from wavewright.training.loop import Budget
 from wavewright.training.run import train
@@ -73,7 +74,7 @@ def test_a_file_in_another_precision_is_that_of_its_run(trained: Path, tmp_path:
 def test_a_file_plays_and_scores_as_its_run(
     trained: Path, normed: Path, corpus: Corpus, tmp_path: Path, record: Any
 ) -> None:
-    prime = record("prime.wav", melody(0.3, 8000), 8000)
+    prime = Prime(record("prime.wav", melody(0.3, 8000), 8000))
     for run in (trained, normed):
         path = tmp_path / "m.safetensors"
         export(opening.open_run(run), path)

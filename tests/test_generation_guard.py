@@ -55,9 +55,13 @@ def blocks(seconds: float) -> int:
     return round(seconds * RATE / BLOCK)
 
 
-def judged(codes: Codes, heard: Codes | None = None) -> list[tuple[float, Trouble]]:
+def judged(
+    codes: Codes,
+    heard: Codes | None = None,
+    quantizer: Quantizer = Quantizer(LEVELS, "mu-law"),  # noqa: B008
+) -> list[tuple[float, Trouble]]:
     """Every trouble of a stream, with the seconds at which it is noticed."""
-    watch = GenerationGuard(Quantizer(LEVELS, "mu-law"), RATE, np.zeros(0, np.int64) if heard is None else heard)
+    watch = GenerationGuard(quantizer, RATE, np.zeros(0, np.int64) if heard is None else heard)
     found = []
     for start in range(0, len(codes) - BLOCK + 1, BLOCK):
         if trouble := watch.judge(codes[start : start + BLOCK]):
@@ -115,6 +119,55 @@ def test_a_fault_is_noticed_when_it_has_lasted(fault: Codes, patience: float, wh
 )
 def test_what_passes_is_none(pause: Codes) -> None:
     assert judged(np.concatenate((music(10), pause, music(10)))) == []
+
+
+def square(seconds: float, low: int, high: int) -> Codes:
+    """A square wave of 230 Hz between two codes: nothing in it surprises, whatever the quantiser."""
+    return np.resize(np.repeat([low, high], 32), blocks(seconds) * BLOCK)
+
+
+def sine(seconds: float, level: float) -> Codes:
+    """A tone at a level in dBFS, in mu-law."""
+    t = np.arange(blocks(seconds) * BLOCK) / RATE
+    return Quantizer(LEVELS, "mu-law").encode(10 ** (level / 20) * np.sqrt(2) * np.sin(2 * np.pi * 220 * t))
+
+
+def whats(found: list[tuple[float, Trouble]]) -> set[str]:
+    return {trouble.what for _, trouble in found}
+
+
+@pytest.mark.parametrize(("deviation", "faults"), [(1.5, set()), (2.5, {"noise"})])
+def test_noise_of_a_code_or_two_is_the_quantisers_own(deviation: float, faults: set[str]) -> None:
+    drawn = deviation * np.random.default_rng(0).standard_normal(blocks(8) * BLOCK)
+    codes = np.concatenate((square(8, 14, 50), np.rint(32 + drawn).astype(np.int64)))
+    assert whats(judged(codes, quantizer=Quantizer(64, "linear"))) == faults
+
+
+@pytest.mark.parametrize(("share", "faults"), [(0.03, {"silent"}), (0.25, set())])
+def test_codes_that_are_nearly_all_one_are_silence(share: float, faults: set[str]) -> None:
+    """A few codes of a coarse quantiser are a loud sound, so only their spread (0.17 and 0.43) tells."""
+    other = np.random.default_rng(0).random(blocks(15) * BLOCK) < share
+    codes = np.concatenate((square(8, 5, 10), 8 + other.astype(np.int64)))
+    assert whats(judged(codes, quantizer=Quantizer(16, "linear"))) == faults
+
+
+@pytest.mark.parametrize(("height", "faults"), [(3, {"silent"}), (6, set())])
+def test_codes_that_hardly_move_beside_the_usual_ones_are_silence(height: int, faults: set[str]) -> None:
+    """The usual spread is 80 codes, of which a sixteenth is 5. The fall of 28 dB is not yet one of 30."""
+    codes = np.concatenate((square(8, 48, 208), square(15, 128 - height, 128 + height)))
+    assert whats(judged(codes, quantizer=Quantizer(256, "linear"))) == faults
+
+
+@pytest.mark.parametrize(("level", "faults"), [(-43, {"silent"}), (-37, set())])
+def test_a_fall_by_more_than_30_db_is_silence(level: float, faults: set[str]) -> None:
+    """Neither is quiet by itself, nor are its codes still."""
+    assert whats(judged(sine(15, level))) == set()
+    assert whats(judged(np.concatenate((sine(8, -10), sine(15, level))))) == faults
+
+
+@pytest.mark.parametrize(("level", "faults"), [(-58, {"silent"}), (-52, set())])
+def test_below_55_dbfs_is_silence_without_a_past(level: float, faults: set[str]) -> None:
+    assert whats(judged(rumble(15, level))) == faults
 
 
 def test_a_model_of_noise_may_make_noise() -> None:
@@ -250,6 +303,27 @@ def test_it_goes_back_further_each_time_and_then_gives_up(caplog: pytest.LogCapt
     assert places == pytest.approx([start - 1, start - 1 - 2, start - 1 - 2 - 3], abs=0.3)
 
 
+@pytest.mark.parametrize(("healthy", "attempt"), [(9.3, 2), (10.5, 1)])
+def test_after_ten_healthy_seconds_a_fault_is_a_new_one(
+    healthy: float, attempt: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = np.concatenate((music(8), noise(60)))[None]
+    again = np.concatenate((music(healthy, seed=1), noise(60)))
+    played(script(original, again, music(80, seed=2)), original.shape[1])
+    assert [line[-3:] for line in caplog.messages] == ["(1)", f"({attempt})"]
+
+
+def test_faults_that_come_again_and_again_are_drawn_again_while_the_sound_recovers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Five faults with twelve healthy seconds between them, more than the attempts at one fault."""
+    original = np.concatenate((music(8), noise(90)))[None]
+    again = [np.concatenate((music(12, seed=k), noise(90))) for k in range(1, 5)]
+    made = played(script(original, *again, music(90, seed=9)), original.shape[1])[0]
+    assert [line[-3:] for line in caplog.messages] == ["(1)"] * 5
+    assert judged(made) == []
+
+
 def test_guard_off_is_the_raw_truth(caplog: pytest.LogCaptureFixture) -> None:
     original = np.concatenate((music(8), noise(10)))[None]
     assert np.array_equal(played(script(original), original.shape[1], guard=False), original)
@@ -278,20 +352,10 @@ def test_live_sound_is_given_at_once_and_goes_on_in_the_present(caplog: pytest.L
     assert any(np.array_equal(tail, again[start : start + len(tail)]) for start in range(0, 4 * BLOCK, BLOCK))
 
 
-def test_ctrl_c_gives_out_what_was_held_back() -> None:
-    original, made = music(40)[None], []
-
-    def advance(amount: float = 1, text: str | None = None) -> None:
-        if PLAYERS[0].place >= 10 * BLOCK:
-            raise KeyboardInterrupt
-
-    def collect() -> None:
-        for block in play(script(original), original.shape[1], advance=advance):
-            made.append(block)
-
-    with pytest.raises(KeyboardInterrupt):
-        collect()
-    assert np.array_equal(np.concatenate(made, 1), original[:, : 10 * BLOCK])
+def test_a_stream_that_is_stopped_gives_out_what_was_held_back() -> None:
+    original = music(40)[None]
+    made = played(script(original), original.shape[1], stop=lambda: PLAYERS[0].place >= 10 * BLOCK)
+    assert np.array_equal(made, original[:, : 10 * BLOCK])
 
 
 def test_a_prime_is_a_healthy_past() -> None:

@@ -103,7 +103,8 @@ def test_prepare_of_the_folder_records_every_refusal(hostile: Path, tmp_path: Pa
         assert reason in refused[name]
     kept = {track.name.removeprefix("audio/") for track in corpus.tracks}
     unknown = {"tinytag__magic_bytes_only_wav.x"}  # neither its name nor its content says that it is audio
-    assert kept | refused.keys() | unknown == {path.name for path in (hostile / "audio").iterdir()}
+    copies = {copy.name.removeprefix("audio/") for copy in corpus.contents.copies}
+    assert kept | refused.keys() | copies | unknown == {path.name for path in (hostile / "audio").iterdir()}
     notes = {track.name: track.source.notes for track in corpus.tracks}
     assert "truncated" in notes["audio/ours__truncated_mid_sample.wav"][0]
 

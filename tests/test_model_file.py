@@ -10,16 +10,25 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from conftest import ROOT
 from support.kinds import KINDS, LEVELS, build
 from support.model_files import LEVELLING, TRAINING, make, parts, run_of
 from wavewright.formats.model_file import load
 from wavewright.formats.precision import pack, unpack
-from wavewright.models.layers import multiply_out
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
+
+
+def multiply_out(module: nn.Module) -> None:
+    """Make every matrix below `module` a plain parameter of the same value, by torch's own means."""
+    for layer in list(module.modules()):
+        for weight in ("weight", "input_weight", "hidden_weight"):
+            if is_parametrized(layer, weight):
+                remove_parametrizations(layer, weight)
 
 
 def weights_of(kind: str) -> dict[str, torch.Tensor]:

@@ -26,9 +26,9 @@ WHOLE = PrepareSettings(**FAST, split=(1, 0, 0))
 def test_channels_that_cancel_are_refused_and_a_weak_mix_is_noted(
     record: Record, tmp_path: Path, caplog: pytest.LogCaptureFixture, shift: float
 ) -> None:
-    left = melody(2, 4000)
-    for name, right in (("cancel", -left), ("weak", -0.96 * left), ("well", 0.5 * left), ("mute", 0 * left)):
-        record(f"a/{name}.wav", np.stack([left, right], axis=1) + shift, 4000, "PCM_24")
+    for i, (name, ratio) in enumerate({"cancel": -1, "weak": -0.96, "well": 0.5, "mute": 0}.items()):
+        left = melody(2, 4000, 220 + 30 * i)
+        record(f"a/{name}.wav", np.stack([left, ratio * left], axis=1) + shift, 4000, "PCM_24")
     corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
     (refused,) = corpus.refused
     assert refused.name == "cancel.wav"
@@ -72,6 +72,46 @@ def test_a_muted_track_with_dither_stays_silent(record: Record, tmp_path: Path, 
             assert "-80 dBFS" in track.source.notes[0]
 
 
+@pytest.mark.parametrize("rate", [4000, 4410])  # resampled, DC has clicks at its ends
+@pytest.mark.parametrize("levels", ["track", "section", "corpus"])
+@pytest.mark.parametrize("remove_dc", [True, False])
+def test_dc_alone_is_no_sound(record: Record, tmp_path: Path, rate: int, levels: str, remove_dc: bool) -> None:
+    rng = np.random.default_rng(0)
+    shifts = {"little": 0.01, "much": 0.4, "below": -0.2}
+    for name, shift in shifts.items():
+        record(f"a/{name}.wav", rng.integers(-1, 2, 2 * rate) / 32768 + shift, rate)
+    settings = WHOLE.model_copy(update={"levels": levels, "remove_dc": remove_dc})
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", settings)
+    assert {track.name: set(track.gain) for track in corpus.tracks} == {f"{name}.wav": {1.0} for name in shifts}
+    assert all(bool(track.source.notes) == (levels != "corpus") for track in corpus.tracks)
+    record("a/quiet.wav", melody(2, rate, peak=0.001) + 0.4, rate, "PCM_24")
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", settings)
+    (quiet,) = [track for track in corpus.tracks if track.name == "quiet.wav"]
+    assert min(quiet.gain) > 1  # sound beside DC still has its gain
+    assert quiet.source.notes == ()
+
+
+def test_inspect_notes_what_prepare_notes(record: Record, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stereo = np.stack([melody(2, 8000), -0.96 * melody(2, 8000)], axis=1)
+    record("a/digital.wav", np.zeros(8000), 8000)
+    record("a/muted.wav", rng.integers(-1, 2, 16000) / 32768, 8000)
+    record("a/muted-with-dc.wav", rng.integers(-1, 2, 16000) / 32768 + 0.2, 8000)
+    record("a/mutedstereo.wav", rng.integers(-1, 2, (16000, 2)) / 32768, 8000)
+    record("a/weak.wav", stereo, 8000, "PCM_24")
+    record("a/well.wav", melody(2, 8000), 8000)
+    record("a/quiet.wav", melody(2, 8000, peak=0.001), 8000, "PCM_24")
+    whole = record("a/cut.wav", melody(2, 8000, 300), 8000).read_bytes()
+    (tmp_path / "a/cut.wav").write_bytes(whole[:-5000])
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    notes = {track.name: track.source.notes for track in corpus.tracks}
+    assert {one.name: one.notes for one in inspect([tmp_path / "a"]).files} == notes
+    assert {name for name, found in notes.items() if any("-80 dBFS" in note for note in found)} == {
+        *("digital.wav", "muted.wav", "muted-with-dc.wav", "mutedstereo.wav")
+    }
+    assert {name for name, found in notes.items() if not found} == {"well.wav", "quiet.wav"}
+
+
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", [4000, 8000])
 def test_amplitudes_near_the_greatest_float_refuse_their_file_only(
@@ -97,8 +137,8 @@ def test_amplitudes_near_the_greatest_float_refuse_their_file_only(
 
 
 def test_linked_folders_are_followed_once_and_loops_are_not(record: Record, tmp_path: Path) -> None:
-    for name in ("a/real/1.wav", "a/real/deep/2.wav", "elsewhere/3.wav", "elsewhere/deep/4.wav"):
-        record(name, melody(0.1, 4000), 4000)
+    for i, name in enumerate(("a/real/1.wav", "a/real/deep/2.wav", "elsewhere/3.wav", "elsewhere/deep/4.wav")):
+        record(name, melody(0.1, 4000, 200 + 50 * i), 4000)
     root = tmp_path / "a"
     (root / "0-first").symlink_to(root / "real")  # the real folder's names win
     (root / "linked").symlink_to(tmp_path / "elsewhere")
@@ -129,7 +169,7 @@ def test_earlier_runs_and_corpora_are_no_recordings(
     record: Record, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     record("a/1.wav", melody(2, 4000), 4000)
-    record("a/settings/2.wav", melody(2, 4000), 4000)
+    record("a/settings/2.wav", melody(2, 4000, 300), 4000)
     (tmp_path / "a/settings/config.json").write_text("{}")  # no run, whatever it is
     for run, left in (("run", "metrics.jsonl"), ("deep/run", "checkpoints/step-00000001/state.json")):
         record(f"a/{run}/samples/step-00000001.wav", melody(2, 4000), 4000)
@@ -148,6 +188,112 @@ def test_earlier_runs_and_corpora_are_no_recordings(
     assert older.path.is_dir()
 
 
+def test_links_into_earlier_runs_and_corpora_lead_nowhere(record: Record, tmp_path: Path) -> None:
+    """Whatever a link is to: the sounds of a run, a folder in a run, one sound, or a corpus."""
+    record("a/1.wav", melody(2, 4000), 4000)
+    record("other/2.wav", melody(2, 4000, 300), 4000)
+    made = record("runs/r/samples/step-00000001.wav", melody(2, 4000, 400), 4000)
+    record("runs/r/deep/er/3.wav", melody(2, 4000, 500), 4000)
+    (tmp_path / "runs/r/config.json").write_text("{}")
+    (tmp_path / "runs/r/metrics.jsonl").write_text("")
+    prepare([tmp_path / "other"], tmp_path / "runs/c", WHOLE)
+    for name, target in {
+        "samples": made.parent,
+        "er": tmp_path / "runs/r/deep/er",
+        "sound.wav": made,
+        "chain.wav": tmp_path / "a/sound.wav",
+        "corpus": tmp_path / "runs/c",
+        "other": tmp_path / "other",
+        "other.wav": tmp_path / "other/2.wav",
+    }.items():
+        (tmp_path / "a" / name).symlink_to(target)
+    found, _ = find([tmp_path / "a"])
+    assert [file.name for file in found] == ["1.wav", "other/2.wav"]
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    assert {track.name for track in corpus.tracks} == {"1.wav", "other/2.wav"}
+    assert [one.name for one in inspect([tmp_path / "a"]).files] == ["1.wav", "other/2.wav"]
+    inside = tmp_path / "runs/r/deep"  # asked for by name, so links within the same run are followed
+    (inside / "link").symlink_to(made.parent)
+    assert [file.name for file in find([inside])[0]] == ["er/3.wav", "link/step-00000001.wav"]
+
+
+def test_what_was_passed_over_is_counted_by_kind(record: Record, tmp_path: Path) -> None:
+    record("a/1.wav", melody(2, 4000), 4000)
+    record("a/3.wav", melody(2, 4000, 300), 4000)
+    (tmp_path / "a/1.wav").rename(tmp_path / "a/sound without extension")
+    for name in ("cover.jpg", "deep/BACK.JPG", "notes.txt", "README", ".hidden", "deep/.DS_Store", "broken.flac"):
+        (tmp_path / "a" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / name).write_text("no sound")
+    kinds = {".jpg": 2, "hidden": 2, ".txt": 1, "without extension": 1}
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    assert corpus.contents.passed_over == kinds
+    assert [one.name for one in corpus.refused] == ["broken.flac"]
+    report = inspect([tmp_path / "a"])
+    assert (report.passed_over, report.kinds) == (6, kinds)
+    listed = prepare([tmp_path / "a"], tmp_path / "c", WHOLE.model_copy(update={"splits": {"train": ("3.wav",)}}))
+    assert listed.contents.passed_over == {**kinds, "without extension": 2}
+
+
+# The same recording twice
+
+
+def test_of_recordings_with_the_same_samples_one_is_kept(record: Record, tmp_path: Path) -> None:
+    take = np.rint(melody(2, 8000) * 32768).astype(np.int16)
+    record("a/take.wav", take, 8000)
+    record("a/take (1).wav", take, 8000)
+    record("a/old/take.flac", take, 8000)
+    record("a/stereo take.wav", np.stack([take, take], axis=1), 8000)
+    record("a/24 bits of the take.wav", take.astype(np.int32) << 16, 8000, "PCM_24")
+    for i in range(4):
+        record(f"a/other {i}.wav", melody(2, 8000, 300 + 50 * i), 8000)
+    record("a/softer.wav", take // 2, 8000)
+    record("a/slower.wav", take, 4000)
+    kept = {"take.wav", "softer.wav", "slower.wav", *(f"other {i}.wav" for i in range(4))}
+    copies = ["24 bits of the take.wav", "old/take.flac", "stereo take.wav", "take (1).wav"]
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST))
+    assert {track.name for track in corpus.tracks} == kept
+    assert [(copy.name, copy.same_as) for copy in corpus.contents.copies] == [(name, "take.wav") for name in copies]
+    noted = {one.name: one.notes for one in inspect([tmp_path / "a"]).files}
+    assert {name for name, notes in noted.items() if any("the same samples as take.wav" in note for note in notes)} == {
+        *copies
+    }
+    (tmp_path / "a/take.wav").rename(tmp_path / "a/z")  # by name, not by the order of the folder
+    (tmp_path / "a/z").rename(tmp_path / "a/take.wav")
+    again = prepare([tmp_path / "a"], tmp_path / "d", PrepareSettings(**FAST), workers=2)
+    assert fingerprint(again.path) == fingerprint(corpus.path)
+
+
+def test_recordings_that_trim_to_the_same_samples_are_copies(record: Record, tmp_path: Path) -> None:
+    tone = np.cos(np.arange(8000) / 3)
+    record("a/bare.wav", tone, 4000, "FLOAT")
+    record("a/padded.wav", np.concatenate([np.zeros(3000), tone, np.zeros(50)]), 4000, "FLOAT")
+    record("a/other.wav", 0.5 + 0.1 * tone, 4000, "FLOAT")
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", WHOLE)
+    assert [(copy.name, copy.same_as) for copy in corpus.contents.copies] == [("padded.wav", "bare.wav")]
+
+
+def test_listed_copies_stay_in_one_split(record: Record, tmp_path: Path) -> None:
+    for name in ("a.wav", "a (1).wav"):
+        record(f"a/{name}", melody(2, 4000), 4000)
+    record("a/b.wav", melody(2, 4000, 300), 4000)
+
+    def listed(**splits: tuple[str, ...]) -> PrepareSettings:
+        return PrepareSettings(**FAST, splits=splits)
+
+    with pytest.raises(WavewrightError, match=r"a \(1\)\.wav: the same samples as a\.wav, but listed in another split"):
+        prepare([tmp_path / "a"], tmp_path / "c", listed(train=("a.wav", "b.wav"), test=("a (1).wav",)))
+    assert not (tmp_path / "c").exists()
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", listed(train=("a.wav", "a (1).wav"), test=("b.wav",)))
+    assert [(track.name, track.split) for track in corpus.tracks] == [("a.wav", "train"), ("b.wav", "test")]
+    assert [copy.name for copy in corpus.contents.copies] == ["a (1).wav"]
+    corpus = prepare([tmp_path / "a"], tmp_path / "c", listed(train=("b.wav",), test=("a (1).wav",)))
+    assert [(track.name, track.split) for track in corpus.tracks] == [("b.wav", "train"), ("a (1).wav", "test")]
+    assert (corpus.contents.copies, corpus.contents.left_out) == ((), ("a.wav",))
+
+
+# Containers
+
+
 def test_audio_in_containers_that_cannot_be_read_is_refused_by_name(record: Record, tmp_path: Path) -> None:
     record("a/1.wav", melody(2, 4000), 4000)
     kinds = ["3gp", "aax", "avi", "m4a", "m4b", "mka", "mkv", "mov", "shn", "spx", "tta", "webm", "WEBM"]
@@ -164,13 +310,13 @@ def test_audio_in_containers_that_cannot_be_read_is_refused_by_name(record: Reco
 def test_listed_splits_match_names_in_another_unicode_form(record: Record, tmp_path: Path) -> None:
     names = [f"Frédéric/Étude {i}.wav" for i in range(3)]
     on_disk = [unicodedata.normalize("NFD", name) for name in names]
-    for name in on_disk:
-        record(f"a/{name}", melody(2, 4000), 4000)
+    for i, name in enumerate(on_disk):
+        record(f"a/{name}", melody(2, 4000, 200 + 50 * i), 4000)
     listed = {"train": [names[0]], "valid": [on_disk[1]]}
     corpus = prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits=listed))
     assert {track.name: track.split for track in corpus.tracks} == {on_disk[0]: "train", on_disk[1]: "valid"}
     assert corpus.contents.left_out == (on_disk[2],)
-    record(f"a/{names[0]}", melody(2, 4000), 4000)  # both forms are there: the name as listed is meant
+    record(f"a/{names[0]}", melody(2, 4000, 400), 4000)  # both forms are there: the name as listed is meant
     corpus = prepare([tmp_path / "a"], tmp_path / "c", PrepareSettings(**FAST, splits=listed))
     assert {track.name: track.split for track in corpus.tracks} == {names[0]: "train", on_disk[1]: "valid"}
     with pytest.raises(WavewrightError, match="listed in the splits but not found"):

@@ -236,7 +236,7 @@ def test_without_its_packages_the_core_still_works(
 ) -> None:
     monkeypatch.setattr(perceptual, "PACKAGES", ("no_such_package", "numpy"))
     assert evaluate(run, corpus, "test").bits_per_sample < 6
-    expected = r"no_such_package, not installed: pip install 'wavewright\[experiments\]'"
+    expected = r"needs no_such_package, not installed: run pip install '\.\[experiments\]' in the folder"
     with pytest.raises(WavewrightError, match=expected):
         evaluate(run, corpus, "test", generate=1)
     for seconds in (0.5, -1, np.nan, np.inf):

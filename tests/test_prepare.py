@@ -4,9 +4,11 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conftest import FAST, fingerprint, melody, refusal
 from wavewright.corpus.corpus import Corpus
-from wavewright.corpus.prepare import prepare
+from wavewright.corpus.prepare import changes, prepare
+from wavewright.corpus.reader import Reader
 from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
 
@@ -203,6 +208,122 @@ def test_a_damaged_corpus_is_refused_in_one_line(album: Path, tmp_path: Path) ->
         Corpus.open(tmp_path / "c")
     with pytest.raises(WavewrightError, match="not a corpus"):
         Corpus.open(album)
+
+
+def test_what_is_not_as_it_was_when_a_corpus_was_made(album: Path, record: Record, tmp_path: Path) -> None:
+    copy = shutil.copy(album / "0/0.flac", album / "0/a copy of 0.flac")
+    (album / "broken.flac").write_text("no recording")
+    (album / "notes.txt").write_text("no recording either")
+    for fields in ({}, {"splits": {"train": ("0/0.flac", "1/1.flac"), "valid": ("2/2.flac",)}}):
+        corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST, **fields))
+        assert changes(corpus, [album]) == ([], [])
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    (album / "more.txt").write_text("no recording")
+    record("album/new.wav", melody(2, 4000), 4000)
+    record("album/1/1.flac", melody(2, 4000), 4000)
+    Path(copy).write_text("not even a recording any more")
+    (album / "2/2.flac").unlink()
+    (album / "broken.flac").unlink()
+    assert changes(corpus, [album]) == (["0/a copy of 0.flac", "1/1.flac", "new.wav"], ["2/2.flac"])
+
+
+# Samples that change on disk
+
+
+def test_a_flipped_bit_is_noticed_when_training_opens_the_corpus(album: Path, tmp_path: Path) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    assert corpus.contents.sha256 == {split: fingerprint(corpus.path)[f"{split}.i16"] for split in SPLITS}
+    for split in SPLITS:
+        file = corpus.path / f"{split}.i16"
+        whole = file.read_bytes()
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(WavewrightError, match=rf"{split}\.i16: damaged, .* prepare the corpus again") as caught:
+            Corpus.open(corpus.path).reader(split)
+        assert "\n" not in str(caught.value)
+        file.write_bytes(whole)
+        assert np.array_equal(Corpus.open(corpus.path).reader(split)[:], corpus.samples(split))
+
+
+def test_checking_a_big_corpus_is_said(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    caplog.clear()
+    caplog.set_level("INFO", "wavewright")
+    corpus.reader("train")
+    assert not caplog.records
+    monkeypatch.setattr("wavewright.corpus.corpus.BIG", 1000)
+    corpus.reader("train")
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"checking {corpus.path / 'train.i16'}, 0.0 GB"
+
+
+def test_a_corpus_of_an_earlier_version_still_opens(album: Path, tmp_path: Path) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    index = corpus.path / "corpus.json"
+    contents = json.loads(index.read_text())
+    for field in ("copies", "passed_over", "sha256"):
+        del contents[field]
+    index.write_text(json.dumps(contents))
+    opened = Corpus.open(corpus.path)
+    assert np.array_equal(opened.reader("train")[3:1000], corpus.samples("train")[3:1000])
+    assert (opened.contents.copies, opened.contents.passed_over) == ((), {})
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(-30_000, 30_000) | st.none(), min_size=2, max_size=2))
+def test_a_reader_slices_as_an_array_does(edges: list[int | None]) -> None:
+    whole = np.random.default_rng(0).integers(-32767, 32768, 20_000).astype("<i2")
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(whole.tobytes())
+        reader = Reader(Path(file.name), len(whole))
+        found = reader[slice(*edges)]
+    assert np.array_equal(found, whole[slice(*edges)])
+    assert found.dtype == np.int16
+    assert not found.flags.writeable
+    assert len(reader) == len(whole)
+
+
+def test_an_open_reader_outlives_the_corpus(album: Path, tmp_path: Path) -> None:
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    reader, expected = corpus.reader("train"), np.array(corpus.samples("train"))
+    prepare([album], tmp_path / "c", PrepareSettings(**FAST, seed=1))  # replaced
+    assert np.array_equal(reader[:], expected)
+    shutil.rmtree(tmp_path / "c")
+    assert np.array_equal(reader[:], expected)
+    for use in (corpus.reader, corpus.samples):
+        with pytest.raises(WavewrightError, match=r"train\.i16: cannot be read: .*No such file"):
+            use("train")
+
+
+CUT_SHORT = """if True:
+    import os, sys
+    from pathlib import Path
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.errors import WavewrightError
+    corpus = Corpus.open(Path(sys.argv[1]))
+    reader = corpus.reader("train")
+    os.truncate(corpus.path / "train.i16", 2000)
+    assert len(reader[:1000]) == 1000
+    for part in (slice(999, 1001), slice(len(reader) - 10, None)):
+        try:
+            reader[part]
+        except WavewrightError as error:
+            print(error)
+"""
+
+
+def test_a_file_cut_short_under_a_reader_is_one_line(album: Path, tmp_path: Path) -> None:
+    """In a process of its own, since a memory map would end it with SIGBUS."""
+    corpus = prepare([album], tmp_path / "c", PrepareSettings(**FAST))
+    command = [sys.executable, "-c", CUT_SHORT, corpus.path]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = f"{corpus.path}/train.i16: cannot be read: cut short since it was opened; prepare the corpus again"
+    assert (result.returncode, result.stdout.splitlines()) == (0, [line, line]), result.stderr
+    with pytest.raises(WavewrightError, match=r"train\.i16: cannot be read: "):
+        corpus.samples("train")
 
 
 # The commands, as a user calls them

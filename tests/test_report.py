@@ -7,9 +7,11 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ import soundfile
 
 from conftest import refusal
 
-pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'wavewright[experiments]'")
+pytest.importorskip("jinja2", reason="the report needs jinja2: pip install '.[experiments]'")
 
 from support import experiment_folders
+from support.html import parsed
 from wavewright.errors import WavewrightError
 from wavewright.report import report
 from wavewright.report.format import NONE, clock, number
@@ -28,6 +31,7 @@ from wavewright.report.sound_card import sound_card
 
 pytestmark = pytest.mark.slow
 
+SVG = "http://www.w3.org/2000/svg"
 ADDRESS = re.compile(r"""(?:src|href|srcset|action|poster|data)\s*=\s*["']?\s*([^"'>\s]+)|url\(([^)]*)\)|@import""")
 
 
@@ -48,6 +52,81 @@ def text(page: Path) -> str:
     """The page without its data, scripts and styles, entities resolved."""
     source = re.sub(r"(?s)<(script|style)>.*?</\1>|data:[^\"]*", "", page.read_text(encoding="utf-8"))
     return html.unescape(source)
+
+
+def test_the_page_is_whole_html(page: Path) -> None:
+    root = parsed(page)  # which fails where elements are not closed in order
+    every = list(root.all())
+    names = [element.attributes["id"] for element in every if "id" in element.attributes]
+    assert len(set(names)) == len(names)
+    values = [value for element in every for key, value in element.attributes.items() if key != "data-peaks"]
+    referred = {found[1] for value in values if (found := re.fullmatch(r"(?:url\()?#([^)]*)\)?", value))}
+    assert len(referred) > 50
+    assert referred <= set(names)
+    assert not [element for element in every if element.tag in ("style", "metadata") and element.within("svg")]
+
+
+def test_the_page_can_be_read_aloud(page: Path) -> None:
+    root = parsed(page)
+    levels = [int(element.tag[1]) for element in root.all() if re.fullmatch("h[1-6]", element.tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    for image in root.all("img"):
+        assert len(image.attributes["alt"]) > 10
+    for drawing in root.all("svg"):
+        assert drawing.attributes["role"] == "img"
+        assert len(drawing.attributes["aria-label"]) > 10
+    boxes = [element for element in root.all() if "tabindex" in element.attributes]
+    assert len(boxes) > 10
+    assert all(box.attributes["aria-label"] and box.attributes["role"] in ("region", "group") for box in boxes)
+
+
+def test_a_section_has_its_original_once(page: Path, folders: list[Path], tmp_path: Path) -> None:
+    players = [
+        [figure.first("strong").text for figure in section.all("figure") if figure.has("player")]
+        for section in parsed(page).all("section")
+    ]
+    assert [titles.count("original") for titles in players] == [0, 1, 1, 0, 0, 0]
+    assert players[1][0] == players[2][0] == "original"  # before the sounds that are compared with it
+    report(folders, tmp_path / "report.html", tmp_path)
+    kept = [path.name for path in (tmp_path / "sounds").iterdir() if "original" in path.name]
+    assert sorted(kept) == ["overfit-original-original.flac", "variations-original-original.flac"]
+
+
+def test_what_few_readers_want_is_folded(page: Path) -> None:
+    root = parsed(page)
+    folds = [fold for fold in root.all("details")]
+    assert not [fold for fold in folds if "open" in fold.attributes]
+    for element in root.all():
+        if element.has("fields") or element.tag == "pre" or element.text.startswith("wavewright experiment"):
+            assert element.within("details")
+    assert {fold.first("summary").text for fold in folds} >= {"How it was made", "Measures"}
+    for table in root.all("table"):
+        assert table.within("div", "scroll")
+
+
+def test_titles_say_what_was_compared(tmp_path: Path) -> None:
+    folder = experiment_folders.variations(tmp_path / "small", 40)
+    for config in folder.glob("trials/*/run/config.json"):
+        values = json.loads(config.read_text())
+        values["model"]["units"] //= 16
+        config.write_text(json.dumps(values))
+    header = json.loads((folder / "experiment.json").read_text()) | {"scale": "medium"}
+    header["data"]["seconds"] = 0.25
+    (folder / "experiment.json").write_text(json.dumps(header))
+    report([folder], tmp_path / "report.html")
+    root = parsed(tmp_path / "report.html")
+    said = [element.text for element in root.all() if element.tag in ("h2", "strong", "p")]
+    for title in (
+        "The NaiveRNNs of table 4.1 learn 0.25 s of music",
+        "2 layers and 3 layers",
+        "16 units and 32 units",
+        "Sections of 256 and sections of 512",
+        "16 units, sections of 256 and 32 units, sections of 128",
+    ):
+        assert title in said
+    assert len([line for line in said if line.startswith("A medium run")]) == 1
 
 
 def test_every_figure_of_the_thesis_is_there(text: str) -> None:
@@ -118,10 +197,14 @@ def test_figures_sounds_and_numbers_one_by_one(page: Path, folders: list[Path], 
     sounds = [sound for part in found["sections"] for sound in part["sounds"]]
     assert len(figures) == source.count('<figure class="drawn">')
     assert len(sounds) == source.count("<audio")
-    for entries, kind in ((figures, "image/svg+xml"), (sounds, "audio/flac")):
-        held = {entry["file"]: (tmp_path / entry["file"]).read_bytes() for entry in entries}
-        for content in held.values():
-            assert f"data:{kind};base64,{base64.b64encode(content).decode()}" in source
+    for sound in sounds:
+        content = (tmp_path / sound["file"]).read_bytes()
+        assert f"data:audio/flac;base64,{base64.b64encode(content).decode()}" in source
+    shown = [element for element in parsed(page).all("svg") if element.within("figure", "drawn")]
+    for figure, drawing in zip(figures, shown, strict=True):
+        assert drawing.attributes["aria-label"] == f"{figure['title']}. {figure['ours']}"
+        kept = ElementTree.parse(tmp_path / figure["file"]).iter(f"{{{SVG}}}path")
+        assert [path.get("d") for path in kept] == [path.attributes.get("d") for path in drawing.all("path")]
     section = {part["experiment"]: part for part in found["sections"]}
     kept = {trial["name"]: trial for trial in section["overfit"]["trials"]}
     for trial in read(folders[1]).trials:
@@ -186,6 +269,7 @@ def _set(**values: Any) -> Callable[[Path], None]:
 
 
 TRIAL = "trials/wavenet-2x12/"
+BOMB = np.zeros((1 << 23) + 1, np.int16)  # a small file that takes much memory
 OUTSIDE = {"file": "../../original.wav", "title": "outside"}
 
 
@@ -208,6 +292,8 @@ OUTSIDE = {"file": "../../original.wav", "title": "outside"}
         (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"step": 1, "loss": 2}\n'), "samples"),
         (TRIAL + "takes/0.wav", Path.unlink, "no such file"),
         (TRIAL + "takes/0.wav", lambda path: path.write_bytes(b"RIFF"), "not readable"),
+        (TRIAL + "takes/0.wav", lambda path: soundfile.write(path, BOMB, 14700, format="FLAC"), "570.7 s; cut it"),
+        ("original.wav", lambda path: soundfile.write(path, BOMB, 14700, format="FLAC"), "570.7 s; cut it"),
     ],
 )
 def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, damage: Callable[[Path], None], said: str) -> None:
@@ -231,7 +317,9 @@ def test_the_command(tmp_path: Path, wavewright: Callable[..., CompletedProcess[
 
 def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(WavewrightError, match=r"jinja2.*pip install 'wavewright\[experiments\]'"):
+    with pytest.raises(
+        WavewrightError, match=r"jinja2, not installed: run pip install '\.\[experiments\]' in the folder"
+    ):
         report([tmp_path], tmp_path / "report.html")
 
 
@@ -316,7 +404,7 @@ def test_in_a_browser(browser: Any, page: Path, width: int) -> None:
     shown.on("request", lambda request: asked.append(request.url))
     shown.goto(page.as_uri())
     buttons = shown.locator(".player button")
-    assert buttons.count() == shown.locator(".player").count() == 28
+    assert buttons.count() == shown.locator(".player").count() == 20
     assert shown.evaluate("document.documentElement.scrollWidth") == width  # no more than that
     assert shown.evaluate("[...document.images].every(image => image.complete && image.naturalWidth)")
 
@@ -330,12 +418,85 @@ def test_in_a_browser(browser: Any, page: Path, width: int) -> None:
     shown.close()
 
 
-def test_in_print(browser: Any, page: Path) -> None:
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_wider_than_the_screen(browser: Any, page: Path, width: int) -> None:
+    shown = browser.new_page(viewport={"width": width, "height": 800})
+    shown.goto(page.as_uri())
+    assert shown.evaluate("document.documentElement.scrollWidth") == width
+    wide = "[...document.querySelectorAll('main .scroll, main .grid')].filter(box => box.clientWidth)"
+    assert shown.evaluate(f"{wide}.every(box => box.getBoundingClientRect().right <= innerWidth)")
+    beside = "[...document.querySelectorAll('.grid')].filter(grid => grid.children.length > 1)"
+    tops = f"{beside}.every(grid => new Set([...grid.children].slice(0, 2).map(child => child.offsetTop)).size == 1)"
+    assert shown.evaluate(tops)  # side by side, on a phone in a row to swipe through
+    shown.close()
+
+
+# The contrast of each line, area and letter of the drawings with the page behind it, grids left out.
+CONTRASTS = """() => {
+    const canvas = document.createElement("canvas").getContext("2d")
+    const light = colour => {
+        canvas.fillStyle = colour
+        canvas.fillRect(0, 0, 1, 1)
+        const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3).map(value => {
+            const share = value / 255
+            return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4
+        })
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const paper = light(getComputedStyle(document.body).backgroundColor)
+    const drawn = [...document.querySelectorAll(".drawn svg path, .drawn svg use")]
+    const kept = drawn.filter(element => !element.getAttribute("style")?.includes("--line") && !element.closest("defs"))
+    return kept.flatMap(element => {
+        const style = getComputedStyle(element)
+        return [style.fill, style.stroke].filter(colour => colour != "none").map(colour => {
+            const [low, high] = [light(colour), paper].sort((a, b) => a - b)
+            return (high + 0.05) / (low + 0.05)
+        })
+    })
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_take_the_colours_of_the_page(browser: Any, page: Path, scheme: str) -> None:
+    shown = browser.new_page(color_scheme=scheme)
+    shown.goto(page.as_uri())
+    contrasts = shown.evaluate(CONTRASTS)
+    assert len(contrasts) > 1000
+    assert min(contrasts) > 2
+    clear = "[...document.querySelectorAll('.drawn svg')].map(svg => getComputedStyle(svg).backgroundColor)"
+    assert set(shown.evaluate(clear)) == {"rgba(0, 0, 0, 0)"}
+    shown.close()
+
+
+def test_arrow_keys_seek(browser: Any, page: Path) -> None:
     shown = browser.new_page()
     shown.goto(page.as_uri())
-    assert not shown.locator(".outline").first.is_visible()
-    assert shown.pdf(format="A4").startswith(b"%PDF")
+    at = "n => document.querySelectorAll('audio')[n].currentTime"
+    long = shown.locator(".player button").count() - 1  # of the piano, four seconds
+    shown.locator(".player button").nth(long).focus()
+    shown.keyboard.press("Enter")
+    assert shown.evaluate(PLAYED, long) > 0.1
+    shown.keyboard.press("Enter")
+    before = shown.evaluate(at, long)
+    shown.keyboard.press("ArrowRight")
+    assert shown.evaluate(at, long) == pytest.approx(before + 1, abs=0.05)
+    shown.keyboard.press("ArrowLeft")
+    assert shown.evaluate(at, long) == pytest.approx(before, abs=0.05)
+    shown.close()
+
+
+def test_in_print(browser: Any, page: Path) -> None:
+    shown = browser.new_page(color_scheme="dark")
+    shown.goto(page.as_uri())
+    assert shown.locator(".player").first.is_visible()
+    pages = len(re.findall(rb"/Type\s*/Page\b", shown.pdf(format="A4")))
+    assert pages <= 12
     shown.emulate_media(media="print")
-    assert shown.locator(".outline").first.is_visible()
-    assert not shown.locator(".surfer, .player button").first.is_visible()
+    for hidden in (".player", "nav", "details", ".fields"):
+        assert not any(element.is_visible() for element in shown.locator(hidden).all())
+    assert all(figure.is_visible() for figure in shown.locator(".drawn svg").all())
+    whole = "[...document.querySelectorAll('.drawn')].map(figure => getComputedStyle(figure).breakInside)"
+    assert set(shown.evaluate(whole)) == {"avoid"}
+    shown.locator("details").first.evaluate("fold => { fold.open = true }")
+    assert shown.locator("details").first.is_visible()  # what the reader has unfolded is printed
     shown.close()

@@ -157,9 +157,9 @@ def test_a_validation_that_drifts_rolls_back(
 ) -> None:
     ordinary, calls = Trainer.validate, []
 
-    def validate(trainer: Trainer) -> float | None:
+    def validate(trainer: Trainer, *arguments: Any) -> float | None:
         calls.append(trainer.step)
-        value = ordinary(trainer)
+        value = ordinary(trainer, *arguments)
         return value + 3 if value is not None and len(calls) == 3 else value
 
     caplog.set_level(logging.INFO, "wavewright")
@@ -182,8 +182,8 @@ def test_nothing_goes_on_from_an_abandoned_course(
     """Two bad validations in a row lead back to step 20; a kill at step 30 must not resume from step 40."""
     ordinary, step, kills = Trainer.validate, Trainer.train_step, [30]
 
-    def validate(trainer: Trainer) -> float | None:
-        value = ordinary(trainer)
+    def validate(trainer: Trainer, *arguments: Any) -> float | None:
+        value = ordinary(trainer, *arguments)
         return value + 3 if value is not None and trainer.step == 60 and trainer.rollbacks < 2 else value
 
     def killed(trainer: Trainer) -> Any:
@@ -251,6 +251,19 @@ def test_a_bad_step_is_said_in_one_line(
     train(tmp_path / "run", corpus, MOMENT + 5)
     lines = [line for line in caplog.messages if "skipped" in line]
     assert lines == [f"step {MOMENT + 1}: skipped, gradient norm of nan"]
+
+
+def test_a_bad_step_that_tensorboard_would_show(corpus: Corpus, tmp_path: Path, sabotage: Any) -> None:
+    """Every tenth step is shown there, which has no word for a gradient that is not finite."""
+
+    def act(trainer: Trainer) -> None:
+        trainer.step = 79
+        hook = trainer.parameters[0].register_hook(lambda gradient: (hook.remove(), gradient * math.inf)[1])
+
+    sabotage(act)
+    train(tmp_path / "run", corpus, 85)
+    (skipped,) = [record for record in records(tmp_path / "run") if record.get("verdict") == "skip"]
+    assert (skipped["step"], skipped["gradient_norm"]) == (80, None)
 
 
 def test_a_good_checkpoint_stays_when_all_others_go(corpus: Corpus, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_run_of_that_name_comes_first_but_no_other_folder(tmp_path: Path, monk
     Path("piano").mkdir()  # of recordings, or what `experiment piano --out piano` leaves
     assert opening.open_model(Path("piano")).training == opening.load(PIANO).training
     Path("piano", "config.json").write_text("{}")
-    with pytest.raises(WavewrightError, match=r"piano/config.json: damaged"):
+    with pytest.raises(WavewrightError, match=r"piano/config.json: model: has no name"):
         opening.open_model(Path("piano"))
     assert opening.shipped(Path("sub/piano")) == Path("sub/piano")
     assert opening.shipped(Path("violin")) == Path("violin")

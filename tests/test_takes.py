@@ -1,13 +1,16 @@
-"""`wavewright generate`: WAV files and what is in them, primes of every kind, refusals, interruption."""
+"""`wavewright generate`: sound files and what is in them, primes of every kind, refusals, interruption."""
 
+import contextlib
 import csv
 import json
 import math
 import re
+import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,18 +18,22 @@ import soundfile
 import torch
 
 from conftest import melody
-from support.tiny import RATE, checkpoints, small_disk, start
+from support.tiny import RATE, Command, checkpoints, small_disk, start
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
 from wavewright.formats import checkpoint
 from wavewright.models.output import Softmax
 from wavewright.playing import opening, takes
-from wavewright.playing.stream import stream
+from wavewright.playing.engine import Engine
+from wavewright.playing.native_model import NativeModel
+from wavewright.playing.prime import Prime
+from wavewright.playing.stream import play, stream
 from wavewright.playing.torch_model import TorchModel
 from wavewright.quantize import Quantizer
 from wavewright.sampling import Controls, Uniforms
 
 Record = Callable[..., Path]
+FADED = round(0.01 * RATE)  # samples at either end
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,8 @@ def test_a_take_is_the_codes_of_the_model(run: TorchModel, tmp_path: Path) -> No
     sound, rate = soundfile.read(take.path)
     assert rate == RATE == run.rate
     codes = np.concatenate(list(stream(run.player(seed=3), 2800, controls)), 1)[0]
-    np.testing.assert_allclose(sound, Quantizer(64, "mu-law").decode(codes), atol=1 / 32767)
+    whole = Quantizer(64, "mu-law").decode(codes)
+    np.testing.assert_allclose(sound[FADED:-FADED], whole[FADED:-FADED], atol=1 / 32767)
     assert take.seconds == pytest.approx(0.7)
     assert take.mean == pytest.approx(sound.mean(), abs=1e-4)
     assert take.rms_dbfs == pytest.approx(20 * math.log10(np.sqrt(np.mean(sound**2))), abs=0.01)
@@ -58,6 +66,8 @@ def test_a_take_tells_what_made_it(run: TorchModel, tmp_path: Path) -> None:
         "model": "sample-rnn",
         "seed": 9,
         "prime": None,
+        "prime_from": None,
+        "prime_seconds": None,
         "temperature": 0.8,
         "top_k": 5,
         "top_p": None,
@@ -82,20 +92,20 @@ def test_a_prime_is_levelled_as_the_corpus_was(run: TorchModel, corpus: Corpus, 
         corpus.samples("train")[track.start :][: track.frames] / np.float32(32767)
     )
     sound = melody(1.6, RATE, 180)  # as a.wav was made
-    found = np.concatenate(list(takes.prime_codes(run, record("a.flac", 0.3 * sound, RATE, "PCM_24"))))
+    found = np.concatenate(list(Prime(record("a.flac", 0.3 * sound, RATE, "PCM_24")).codes(run)))
     assert len(found) == len(expected)
     assert np.mean(found != expected) < 0.01  # 24 bits round otherwise than 16
     stereo = np.stack([melody(1.6, 44100, 180), melody(1.6, 44100, 180)], 1)
-    faster = np.concatenate(list(takes.prime_codes(run, record("b.wav", stereo, 44100))))
+    faster = np.concatenate(list(Prime(record("b.wav", stereo, 44100)).codes(run)))
     assert abs(len(faster) - len(expected)) <= 1
     assert np.abs(faster[:6000] - expected[:6000]).mean() < 2  # the resampler smooths the attacks
 
 
 @pytest.mark.parametrize("seconds", [1 / RATE, 0.01, 1.3])
 def test_a_take_continues_its_prime(run: TorchModel, record: Record, tmp_path: Path, seconds: float) -> None:
-    prime = record("prime.wav", melody(seconds, RATE, 180), RATE)
+    prime = Prime(record("prime.wav", melody(seconds, RATE, 180), RATE))
     (take,) = takes.record(run, tmp_path / "take.wav", seconds=0.1, prime=prime, seed=1)
-    codes = np.concatenate(list(takes.prime_codes(run, prime)))
+    codes = np.concatenate(list(prime.codes(run)))
     expected = []
     state, code = run.model.initial_state(1), 32
     numbers = Uniforms(1, 1)(400)
@@ -108,7 +118,8 @@ def test_a_take_continues_its_prime(run: TorchModel, record: Record, tmp_path: P
             code = int(Softmax(256).draw(logits.numpy(), numbers[:, t], Controls())[0])
             expected.append(code)
     sound, _ = soundfile.read(take.path)
-    np.testing.assert_allclose(sound, Quantizer(64, "mu-law").decode(np.array(expected)), atol=1 / 32767)
+    whole = Quantizer(64, "mu-law").decode(np.array(expected))
+    np.testing.assert_allclose(sound[:-FADED], whole[:-FADED], atol=1 / 32767)
     with soundfile.SoundFile(take.path) as file:
         assert json.loads(file.comment)["prime"] == "prime.wav"
 
@@ -127,7 +138,7 @@ def test_hostile_primes_are_read_or_refused_in_one_line(run: TorchModel, data: P
     for name in names:
         refused = ""
         try:
-            assert sum(map(len, takes.prime_codes(run, data / "hostile" / name))) > 0
+            assert sum(map(len, Prime(data / "hostile" / name).codes(run))) > 0
         except AudioError as error:
             refused = str(error)
         assert "\n" not in refused
@@ -163,7 +174,7 @@ def test_what_the_command_line_refuses(options: list[str], line: str, trained: P
 
 
 def test_where_a_take_cannot_go(run: TorchModel, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"take.mp3: name a .wav file"):
+    with pytest.raises(ConfigError, match=r"take.mp3: name a .wav or .flac file"):
         takes.record(run, tmp_path / "take.mp3", seconds=0.1)
     (tmp_path / "folder.wav").mkdir()
     command = start(tmp_path / "log", "generate", run.path, "--out", tmp_path / "folder.wav", "--seconds", 0.01)
@@ -189,28 +200,190 @@ def test_a_folder_that_is_no_run(tmp_path: Path, corpus: Corpus) -> None:
 
 def test_best_last_and_numbered_checkpoints(trained: Path) -> None:
     facts = checkpoint.read_facts(checkpoint.path(trained, 60))
-    assert opening.open_run(trained).step == facts["best"]["step"]
+    assert opening.open_run(trained).step == facts.best.step
     assert opening.open_run(trained, "last").step == 60
-    assert f"step-{facts['best']['step']:08d}" in checkpoints(trained)
+    assert f"step-{facts.best.step:08d}" in checkpoints(trained)
     assert opening.open_run(trained, "49").step == 49
 
 
+def being_made(command: Command, folder: Path) -> None:
+    """Wait until a command has written some sound to a take."""
+    while command.process.is_alive() and not any(p.stat().st_size > 1000 for p in folder.glob(".take*.wav.*.tmp")):
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
-def test_ctrl_c_keeps_what_there_is(trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_there_is(number: int, trained: Path, tmp_path: Path) -> None:
     out = tmp_path / "take.wav"
     command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 3600, "--count", 2)
-    while command.process.is_alive() and not any(p.stat().st_size > 1000 for p in tmp_path.glob(".take-1.wav.*.tmp")):
-        time.sleep(0.01)
-    command.send(signal.SIGINT)
+    being_made(command, tmp_path)
+    command.send(number)
     assert command.wait() == 130, command.output
     assert "interrupted" in command.output
     assert "Traceback" not in command.output
     lengths = [soundfile.info(tmp_path / f"take-{i}.wav").frames for i in (1, 2)]
-    assert min(lengths) >= 2048
+    assert lengths[0] == lengths[1] >= 17 * RATE  # what the guard held back, too
     assert not list(tmp_path.glob(".take*"))
-    whole = takes.record(opening.open_run(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
+    whole = takes.record(opening.open_model(trained), tmp_path / "whole.wav", seconds=lengths[0] / RATE, count=2)
     kept, _ = soundfile.read(tmp_path / "take-1.wav")
     np.testing.assert_array_equal(kept, soundfile.read(whole[0].path)[0])
+
+
+@pytest.mark.slow
+def test_a_killed_command_leaves_nothing_that_the_next_one_does_not_remove(trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "take.wav"
+    command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 3600)
+    being_made(command, tmp_path)
+    takes.record(opening.open_run(trained), out, seconds=0.1)
+    assert len(list(tmp_path.glob(".take*"))) == 1  # that of the command, which still writes it
+    command.send(signal.SIGKILL)
+    assert command.wait() == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".take*"))) == 1
+    takes.record(opening.open_run(trained), out, seconds=0.1)
+    assert not list(tmp_path.glob(".take*"))
+
+
+def test_a_take_stopped_before_its_first_sample_replaces_nothing(
+    run: TorchModel, tmp_path: Path, record: Record
+) -> None:
+    out, prime = record("take.wav", melody(0.5, RATE), RATE), Prime(record("prime.wav", melody(0.5, RATE), RATE))
+    before = out.read_bytes()
+
+    @contextlib.contextmanager
+    def stopped_while_primed(text: str, total: float | None) -> Iterator[Any]:
+        if text == "hearing the prime":
+            signal.raise_signal(signal.SIGTERM)
+        yield lambda amount=1, text=None: None
+
+    with pytest.raises(KeyboardInterrupt):
+        takes.record(run, out, seconds=1, prime=prime, progress=stopped_while_primed)
+    assert out.read_bytes() == before
+    assert not list(tmp_path.glob(".take*"))
+
+
+def test_more_takes_than_files_may_be_open_are_refused_at_once(run: TorchModel, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        with pytest.raises(ConfigError, match="--count 69: 68 takes can be made at once"):
+            takes.record(run, tmp_path / "take.wav", seconds=0.1, count=69)
+        assert not list(tmp_path.iterdir())
+        assert len(takes.record(run, tmp_path / "take.wav", seconds=0.001, count=68)) == 68
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# Primes
+
+
+def test_the_quiet_end_of_a_prime_is_left_out(run: TorchModel, record: Record) -> None:
+    sound = melody(1.2, RATE) - 0.01
+    faded = np.concatenate((sound, np.linspace(4e-4, 0, RATE)))
+    found = [np.concatenate(list(Prime(record("a.wav", one, RATE, "FLOAT")).codes(run))) for one in (sound, faded)]
+    assert abs(len(found[0]) - len(found[1])) < 20
+    size = min(map(len, found))
+    assert np.abs(found[0][:size] - found[1][:size]).max() <= 1  # the mean that is taken off is another
+
+
+@pytest.mark.parametrize(("start", "seconds"), [(0.3, 0.5), (0.0, 0.25), (1.0, None), (1.1, 9.0)])
+def test_a_prime_is_the_stretch_that_is_asked_for(
+    run: TorchModel, record: Record, start: float, seconds: float | None
+) -> None:
+    path = record("a.wav", melody(1.3, RATE) - 0.01, RATE)
+    whole = np.concatenate(list(Prime(path).codes(run)))
+    found = np.concatenate(list(Prime(path, start, seconds).codes(run)))
+    first = round(start * RATE)
+    assert np.array_equal(found, whole[first:] if seconds is None else whole[first : first + round(seconds * RATE)])
+
+
+def test_a_prime_that_ends_in_silence_is_told(run: TorchModel, record: Record, caplog: Any) -> None:
+    """A pause within the recording, which is not trimmed; what `--prime-seconds` cuts off brings the sound back."""
+    sound = np.concatenate((melody(0.5, RATE) - 0.01, np.zeros(2 * RATE), melody(0.5, RATE) - 0.01))
+    path = record("pause.wav", sound, RATE)
+    assert list(Prime(path, seconds=2.0).codes(run))
+    assert "pause.wav: the prime ends in 1 s of silence" in caplog.text
+    assert "--prime-seconds" in caplog.text
+    caplog.clear()
+    assert list(Prime(path, seconds=0.4).codes(run))
+    assert list(Prime(path).codes(run))
+    assert not caplog.messages
+
+
+def test_a_take_begins_where_its_prime_ends(run: TorchModel, tmp_path: Path, record: Record) -> None:
+    """No fade at the join, and nothing between."""
+    path = record("a.wav", melody(1.3, RATE) - 0.01, RATE)
+    for prime in (Prime(path), Prime(path, 0.2, 0.4)):
+        (take,) = takes.record(run, tmp_path / "take.wav", seconds=0.1, seed=1, prime=prime)
+        player = run.player(1, 1)
+        player.prime(np.concatenate(list(prime.codes(run))))
+        expected = run.quantizer.decode(player.generate(RATE // 10)[0])
+        np.testing.assert_allclose(soundfile.read(take.path)[0][:-FADED], expected[:-FADED], atol=1 / 32767)
+        with soundfile.SoundFile(take.path) as file:
+            facts = json.loads(file.comment)
+        found = facts["prime"], facts["prime_from"], facts["prime_seconds"]
+        assert found == ("a.wav", prime.start, prime.seconds)
+
+
+def test_a_long_prime_takes_a_wavenet_no_longer(tmp_path: Path, record: Record) -> None:
+    """It reads what its receptive field reaches, which gives the same take."""
+    model = opening.load("piano")
+    path, given = record("long.wav", melody(20.0, 14700) - 0.01, 14700), []
+    codes = np.concatenate(list(Prime(path).codes(model)))
+    player = model.player(1, 3)
+    player.prime(codes)
+    expected = player.generate(200)
+
+    class Counting(NativeModel):
+        def player(self, streams: int = 1, seed: int = 0) -> Engine:
+            made = super().player(streams, seed)
+            prime = made.prime
+            made.prime = lambda codes: (given.append(codes.shape[-1]), prime(codes))  # type: ignore[method-assign, assignment, func-returns-value]
+            return made
+
+    counting = Counting(**{name: getattr(model, name) for name in model.__dataclass_fields__})
+    (made,) = play(counting, 200, seed=3, prime=Prime(path).codes(model))
+    assert np.array_equal(made, expected)
+    assert given == [2047]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--prime", "a.wav", "--prime-from", -1], "--prime-from -1.0: give 0 or more seconds"),
+        (["--prime", "a.wav", "--prime-from", "nan"], "--prime-from nan: give 0 or more seconds"),
+        (["--prime", "a.wav", "--prime-seconds", 0], "--prime-seconds 0.0: give more than 0"),
+        (["--prime", "a.wav", "--prime-seconds", "inf"], "--prime-seconds inf: give more than 0"),
+        (["--prime", "a.wav", "--prime-from", 2], "--prime-from 2: the sound of "),
+        (["--prime-from", 1], "--prime-from 1: of no recording; name one with --prime"),
+        (["--prime-seconds", 1], "--prime-seconds 1: of no recording; name one with --prime"),
+    ],
+)
+def test_primes_that_are_refused(
+    options: list[object], line: str, trained: Path, tmp_path: Path, record: Record
+) -> None:
+    path = record("a.wav", melody(1.3, RATE), RATE)
+    options = [path if option == "a.wav" else option for option in options]
+    for place in ("-", tmp_path / "take.wav"):
+        assert line in start(tmp_path / "log", "generate", trained, "--out", place, *options).refusal()
+    assert not (tmp_path / "take.wav").exists()
+
+
+def test_the_progress_says_that_the_prime_is_heard(run: TorchModel, tmp_path: Path, record: Record) -> None:
+    shown: list[tuple[str, float]] = []
+
+    @contextlib.contextmanager
+    def progress(text: str, total: float | None) -> Iterator[Any]:
+        yield lambda amount=1, text_=None: shown.append((text, amount))
+
+    takes.record(
+        run, tmp_path / "a.wav", seconds=1, prime=Prime(record("p.wav", melody(1.3, RATE), RATE)), progress=progress
+    )
+    heard, made = (
+        sum(amount for text, amount in shown if text == name) for name in ("hearing the prime", "generating")
+    )
+    assert heard == pytest.approx(1.3 * RATE, abs=20)
+    assert made == RATE
 
 
 def test_json_reports_the_takes(trained: Path, tmp_path: Path) -> None:
@@ -218,11 +391,12 @@ def test_json_reports_the_takes(trained: Path, tmp_path: Path) -> None:
     command = start(tmp_path / "log", "generate", trained, "--out", out, "--seconds", 0.5, "--json")
     assert command.wait() == 0
     (take,) = json.loads(command.output)
+    samples, _ = soundfile.read(out)
     assert take == {
         "path": str(out),
         "seconds": 0.5,
-        "rms_dbfs": pytest.approx(take["rms_dbfs"]),
-        "mean": pytest.approx(take["mean"]),
+        "rms_dbfs": pytest.approx(10 * np.log10(np.mean(samples**2)), abs=0.01),
+        "mean": pytest.approx(samples.mean(), abs=1e-4),
     }
 
 

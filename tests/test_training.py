@@ -1,7 +1,10 @@
 """A step of training against textbook equations: the loss, Adam, clipping, averaging, what a validation reads."""
 
 import math
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from wavewright.formats import checkpoint
 from wavewright.playing import scoring
 from wavewright.quantize import Quantizer
 from wavewright.training import trainer
+from wavewright.training.adam import Adam
 from wavewright.training.loop import Budget
 from wavewright.training.run import train
 from wavewright.training.trainer import Trainer, has_bfloat16
@@ -83,6 +87,43 @@ def test_adams_moments_carry_on(corpus: Corpus) -> None:
         rate = 0.01 * min(1, step / 2)
         weight = weight - rate * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.8**step)) + 1e-2)
         np.testing.assert_allclose(trainer.parameters[-1].detach().numpy(), weight, rtol=1e-4, atol=2e-6)
+
+
+def test_adam_gives_the_bits_of_torchs_class() -> None:
+    shapes, chance = [(3, 4), (100, 33), (), (7,)], torch.Generator().manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(shape, generator=chance)) for shape in shapes]
+    theirs = [torch.nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    adam = Adam(ours, betas=(0.9, 0.98), epsilon=1e-7)
+    expected = torch.optim.Adam(theirs, betas=(0.9, 0.98), eps=1e-7, fused=True)
+    for step in range(30):
+        for parameter, other in zip(ours, theirs, strict=True):
+            parameter.grad = torch.randn(parameter.shape, generator=chance)
+            other.grad = parameter.grad.clone()
+        adam.step(0.01 / (1 + step))
+        expected.param_groups[0]["lr"] = 0.01 / (1 + step)
+        expected.step()
+    for parameter, other in zip(ours, theirs, strict=True):
+        assert torch.equal(parameter, other)
+        assert all(torch.equal(value, expected.state[other][key]) for key, value in adam.state[parameter].items())
+
+
+STEP = """if True:
+    import sys
+    from pathlib import Path
+    from support.tiny import tiny
+    from wavewright.corpus.corpus import Corpus
+    from wavewright.training.loop import Budget
+    from wavewright.training.run import train
+    train(tiny("naive-rnn"), Corpus.open(Path(sys.argv[1])), Path(sys.argv[2]), Budget(steps=1), device="cpu")
+    print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_a_step_does_without_torchs_compiler(corpus: Corpus, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", STEP, corpus.path, tmp_path / "run"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert found.stdout.split() == ["False"]
 
 
 @pytest.mark.parametrize("model", TINY)

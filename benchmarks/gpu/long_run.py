@@ -198,4 +198,4 @@ def resumed(earlier: Path, folder: Path) -> float:
     with tarfile.open(path) as tar:
         tar.extractall(folder, filter="data")
     path.unlink()
-    return float(checkpoint.read_facts(checkpoint.find(folder, "last"))["seconds"])
+    return checkpoint.read_facts(checkpoint.find(folder, "last")).seconds

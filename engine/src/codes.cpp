@@ -45,8 +45,9 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const Co
     }
 }
 
-void CodeImage::apply_alone(const CodeHistory& codes, const VectorsView& y) const {
-    for (int s = 0; s < y.count; s++)
+void CodeImage::apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const {
+    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
+    for (int s = first_stream; s < last_stream; s++)
         for (int block = 0; block < blocks_; block++) {
             float* const out = y[s] + block * kBlock;
             std::copy_n(bias_.data() + block * kBlock, kBlock, out);
@@ -55,8 +56,9 @@ void CodeImage::apply_alone(const CodeHistory& codes, const VectorsView& y) cons
 }
 
 void CodeImage::apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const {
-    const auto [first, last] = runtime_->team.share(thread, blocks_);
-    for (int s = 0; s < y.count; s++)
+    const auto [first, last] = runtime_->team.rows(thread, blocks_);
+    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
+    for (int s = first_stream; s < last_stream; s++)
         for (int block = first; block < last; block++) {
             float* const out = y[s] + block * kBlock;
             std::copy_n(x[s] + block * kBlock, kBlock, out);

@@ -37,9 +37,9 @@ public:
     // The weight is (rows, codes that it reaches back), or (rows, that many times the embedding's width).
     CodeImage(const BuildContext& context, const Matrix& weight, const CodeImageOptions& options);
 
-    // y = bias + image. The calling thread computes all rows.
-    void apply_alone(const CodeHistory& codes, const VectorsView& y) const;
-    // y = x + image, for the thread's own rows.
+    // y = bias + image, for all rows of the thread's own streams.
+    void apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const;
+    // y = x + image, for the thread's own rows and streams.
     void apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const;
     // Adds 64 rows of a stream's image to out.
     void add_block(const CodeHistory& codes, int stream, int block, float* out) const;

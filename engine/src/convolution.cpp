@@ -20,13 +20,14 @@ Convolution::Convolution(const BuildContext& context, const std::string& name, c
 
 std::size_t Convolution::bytes() const { return taps_.size() * taps_[0].bytes(); }
 
-void Convolution::start(int thread, std::uint64_t clock, const VectorsView& sums) const {
-    const auto [first, last] = runtime_->team.share(thread, taps_[0].blocks);
+void Convolution::start(int thread, std::uint64_t clock, const VectorsView& all) const {
+    const VectorsView sums = runtime_->own(thread, all);
+    const auto [first, last] = runtime_->team.rows(thread, taps_[0].blocks);
     for (int s = 0; s < sums.count; s++)
         std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, sums[s] + first * kBlock);
     const int past_taps = static_cast<int>(taps_.size()) - 1;
     for (int tap = 0; tap < past_taps; tap++)
-        add_tap(thread, tap, inputs(clock, std::uint64_t(past_taps - tap) * dilation_), sums);
+        add_tap(thread, tap, inputs(clock, std::uint64_t(past_taps - tap) * dilation_), all);
 }
 
 void Convolution::finish(int thread, const VectorsView& x, const VectorsView& sums) const {
@@ -38,10 +39,11 @@ void Convolution::fill_past() {
     for (int slot = 1; slot < slots_; slot++) std::copy_n(ring_.data(), size, ring_.data() + slot * size);
 }
 
-void Convolution::add_tap(int thread, int tap, const VectorsView& x, const VectorsView& sums) const {
+void Convolution::add_tap(int thread, int tap, const VectorsView& x, const VectorsView& all) const {
+    const VectorsView sums = runtime_->own(thread, all);
     const PackedMatrix& matrix = taps_[tap];
     const Operand operands = runtime_->operand(thread, matrix, x);
-    const auto [first, last] = runtime_->team.share(thread, matrix.blocks);
+    const auto [first, last] = runtime_->team.rows(thread, matrix.blocks);
     for (int block = first; block < last; block++)
         runtime_->kernels.product(matrix, block, operands, sums.count, sums.data + block * kBlock, sums.stride);
 }

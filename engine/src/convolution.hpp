@@ -1,4 +1,4 @@
-// A dilated causal convolution, one column a step. Each thread computes its own rows.
+// A dilated causal convolution, one column a step. Each thread computes its own rows and streams.
 #pragma once
 
 #include "build_context.hpp"
@@ -27,14 +27,14 @@ public:
         return {ring_.data() + slot * runtime_->streams * stride_, runtime_->streams, stride_};
     }
     // sums = bias + the past taps
-    void start(int thread, std::uint64_t clock, const VectorsView& sums) const;
+    void start(int thread, std::uint64_t clock, const VectorsView& all) const;
     // sums += the present tap, where x is inputs(clock).
     void finish(int thread, const VectorsView& x, const VectorsView& sums) const;
-    // Copies the inputs of step 0 to the whole past. One thread does so.
+    // Copies the inputs of step 0 to the whole past.
     void fill_past();
 
 private:
-    void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& sums) const;
+    void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& all) const;
 
     const Runtime* runtime_;
     int dilation_, slots_;

@@ -12,9 +12,10 @@ Dense::Dense(const BuildContext& context, const Matrix& weight, const Matrix& bi
     context.runtime.reserve(options.vectors ? options.vectors : context.runtime.streams, weight.columns);
 }
 
-void Dense::apply(int thread, const Operand& x, const VectorsView& y) const {
+void Dense::apply(int thread, const Operand& x, const VectorsView& all) const {
     const Kernels& kernels = runtime_->kernels;
-    const auto [first, last] = runtime_->team.share(thread, weight_.blocks);
+    const VectorsView y = runtime_->own(thread, all);
+    const auto [first, last] = runtime_->team.rows(thread, weight_.blocks);
     for (int block = first; block < last; block++) {
         const VectorsView rows{y.data + block * kBlock, y.count, y.stride};
         for (int i = 0; i < y.count; i++) std::copy_n(bias_.data() + block * kBlock, kBlock, rows[i]);
@@ -24,10 +25,11 @@ void Dense::apply(int thread, const Operand& x, const VectorsView& y) const {
     }
 }
 
-void Dense::add(int thread, const VectorsView& x, const VectorsView& y) const {
+void Dense::add(int thread, const VectorsView& x, const VectorsView& all) const {
     const Kernels& kernels = runtime_->kernels;
+    const VectorsView y = runtime_->own(thread, all);
     const Operand operands = operand(thread, x);
-    const auto [first, last] = runtime_->team.share(thread, weight_.blocks);
+    const auto [first, last] = runtime_->team.rows(thread, weight_.blocks);
     for (int block = first; block < last; block++) {
         const VectorsView rows{y.data + block * kBlock, y.count, y.stride};
         for (int i = 0; i < y.count; i++) kernels.add(rows[i], bias_.data() + block * kBlock, kBlock);

@@ -1,4 +1,4 @@
-// A dense layer: y = W x + b for any number of vectors. Each thread computes its own rows.
+// A dense layer: y = W x + b for any number of vectors. Each thread computes its own rows and streams.
 #pragma once
 
 #include "build_context.hpp"
@@ -23,9 +23,9 @@ public:
 
     // y = W x + b
     void apply(int thread, const VectorsView& x, const VectorsView& y) const { apply(thread, operand(thread, x), y); }
-    void apply(int thread, const Operand& x, const VectorsView& y) const;
+    void apply(int thread, const Operand& x, const VectorsView& all) const;
     // y += W x + b, without relu.
-    void add(int thread, const VectorsView& x, const VectorsView& y) const;
+    void add(int thread, const VectorsView& x, const VectorsView& all) const;
 
 private:
     const Runtime* runtime_ = nullptr;

@@ -1,4 +1,5 @@
-// Functions of each element of vectors. Each thread computes its own rows, the same rows as a dense layer of that size.
+// Functions of each element of vectors. Each thread computes its own rows and streams, as a dense layer of that size
+// does.
 #pragma once
 
 #include "runtime.hpp"

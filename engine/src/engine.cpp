@@ -20,8 +20,8 @@ int positive(int value, const char* field, int most = 1 << 30) {
     return value;
 }
 
-// How many samples the caller computes alone after another thread stalled it. The number doubles with every stall.
-constexpr std::size_t kLeastAlone = 512, kMostAlone = 65536;
+// From so many streams for each thread, a thread does as well with its own streams as with its own rows.
+constexpr int kManyStreams = 8;
 
 // One value for all samples, or one for each.
 template <class T>
@@ -50,7 +50,7 @@ struct Engine::Impl {
     Buffer<Philox> uniforms;        // of each stream
     Buffer<std::uint64_t> clock;    // how many steps were made
     std::vector<std::span<std::byte>> state;
-    std::size_t samples_alone = 0, next_samples_alone = kLeastAlone;
+    std::atomic<std::uint64_t> samples_alone{0};
 
     Impl(const Config& config, const Weights& weights, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
@@ -71,31 +71,23 @@ struct Engine::Impl {
     template <class Between>
     void play(std::size_t count, bool wanted, Between between) {
         for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
-            const bool alone = samples_alone > 0;
-            end = play_stretch(begin, alone ? std::min(count, begin + samples_alone) : count, alone, wanted, between);
-            if (alone) {
-                samples_alone -= end - begin;
-            } else if (team.was_stalled()) {
-                samples_alone = next_samples_alone;
-                next_samples_alone = std::min(2 * next_samples_alone, kMostAlone);
-            } else {
-                next_samples_alone = std::max(next_samples_alone / 2, kLeastAlone);
-            }
+            team.choose(streams >= kManyStreams * team.size());
+            end = play_stretch(begin, count, wanted, between);
+            if (team.size() > 1 && team.alone()) samples_alone += end - begin;
         }
     }
 
-    // Does so from sample `begin` to `most`, or until the caller is stalled. Returns the sample after the last one.
+    // Does so from sample `begin` until the team should choose again. Returns the sample after the last one.
     template <class Between>
-    std::size_t play_stretch(std::size_t begin, std::size_t most, bool alone, bool wanted, Between between) {
+    std::size_t play_stretch(std::size_t begin, std::size_t count, bool wanted, Between between) {
         const std::uint64_t start = clock[0];
-        std::atomic<std::size_t> end{most};
-        team.run_alone(alone);
+        std::atomic<std::size_t> end{count};
         team.run([&](int thread) {
-            const auto [first, last] = team.share(thread, streams);
+            const auto [first, last] = team.items(thread, streams);
             for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
                 network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
-                if (thread == 0 && team.was_stalled()) end.store(i + 1, std::memory_order_relaxed);
+                if (thread == 0 && team.should_choose()) end.store(i + 1, std::memory_order_relaxed);
                 team.arrive_and_wait(thread);  // All threads see `end` before they test it.
             }
         });
@@ -128,6 +120,7 @@ Engine::~Engine() = default;
 int Engine::streams() const { return impl_->streams; }
 int Engine::q_levels() const { return impl_->q_levels; }
 const char* Engine::isa() const { return impl_->kernels.name; }
+std::uint64_t Engine::samples_alone() const { return impl_->samples_alone; }
 std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->read_bytes()); }
 
 void Engine::reset(std::span<const std::uint64_t> keys) {
@@ -138,7 +131,7 @@ void Engine::reset(std::span<const std::uint64_t> keys) {
         for (int i = 0; i < impl.network->past(); i++) impl.network->push_code(s, impl.q_levels / 2);
     }
     impl.clock[0] = 0;
-    impl.team.run([&](int thread) { impl.network->reset(thread); });
+    impl.team.run_alone([&] { impl.network->reset(); });
 }
 
 void Engine::prime(std::span<const std::int32_t> codes) {

@@ -35,13 +35,13 @@ public:
         for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
     }
 
-    void reset(int thread) override {
-        for (Recurrent& layer : layers_) layer.reset(thread);
+    void reset() override {
+        for (Recurrent& layer : layers_) layer.reset();
     }
 
     void step(int thread, std::uint64_t clock, bool wanted) override {
         VectorsView x = inputs_[thread];
-        input_.apply_alone(past_codes_, x);  // Every thread has its own copy, which is quicker than a barrier.
+        input_.apply_alone(thread, past_codes_, x);  // Every thread has its own copy, which is quicker than a barrier.
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Recurrent& layer = layers_[i];
             layer.start(thread, clock);

@@ -15,11 +15,12 @@ public:
     Network(const BuildContext& context, int past);
     virtual ~Network() = default;
 
-    // Every thread of the team calls reset and step, with its number.
-    // reset puts all streams into the state that endless silence leaves. The past codes are silence already.
-    virtual void reset(int thread) = 0;
-    // Computes the logits of the next code from the past codes. Without `wanted`, only the state goes on. When step
-    // returns, all threads can read the logits. clock: how many steps were made before.
+    // Puts all streams into the state that endless silence leaves. The past codes are silence already. The caller of
+    // the team works alone meanwhile.
+    virtual void reset() = 0;
+    // Computes the logits of the next code from the past codes. Without `wanted`, only the state goes on. Every thread
+    // of the team calls step, with its number. When step returns, the thread can read the logits of its items of the
+    // streams (Team::items). clock: how many steps were made before.
     virtual void step(int thread, std::uint64_t clock, bool wanted) = 0;
 
     // One thread pushes a stream's next code, between two steps.

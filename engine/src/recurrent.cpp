@@ -49,8 +49,7 @@ Recurrent::Recurrent(const BuildContext& context, const Cell& cell)
     gates_ = Vectors(streams, Cell::kGates * units);
 }
 
-void Recurrent::reset(int thread) {
-    if (thread > 0) return;
+void Recurrent::reset() {
     for (int s = 0; s < runtime_.streams; s++) {
         std::copy_n(start_hidden_.data, start_hidden_.stride, hidden_[0][s]);
         std::fill_n(hidden_[1][s], hidden_[1].stride, 0.0f);
@@ -60,7 +59,8 @@ void Recurrent::reset(int thread) {
 
 void Recurrent::start(int thread, std::uint64_t step) {
     const auto [first, last] = own_blocks(thread);
-    for (int s = 0; s < runtime_.streams; s++)
+    const auto [first_stream, last_stream] = own_streams(thread);
+    for (int s = first_stream; s < last_stream; s++)
         std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, gates_[s] + first * kBlock);
     add_product(thread, hidden_weight_, hidden(step));
 }
@@ -69,13 +69,15 @@ void Recurrent::add_input(int thread, const VectorsView& x) { add_product(thread
 
 void Recurrent::add_gates(int thread, const VectorsView& x) {
     const auto [first, last] = own_blocks(thread);
-    for (int s = 0; s < runtime_.streams; s++)
+    const auto [first_stream, last_stream] = own_streams(thread);
+    for (int s = first_stream; s < last_stream; s++)
         runtime_.kernels.add(gates_[s] + first * kBlock, x[s] + first * kBlock, (last - first) * kBlock);
 }
 
 void Recurrent::add_codes(int thread, const CodeImage& image, const CodeHistory& codes) {
     const auto [first, last] = own_blocks(thread);
-    for (int s = 0; s < runtime_.streams; s++)
+    const auto [first_stream, last_stream] = own_streams(thread);
+    for (int s = first_stream; s < last_stream; s++)
         for (int block = first; block < last; block++) image.add_block(codes, s, block, gates_[s] + block * kBlock);
 }
 
@@ -83,7 +85,8 @@ void Recurrent::finish(int thread, std::uint64_t step) {
     const auto [first, last] = own_blocks(thread);
     const VectorsView& before = hidden(step);
     const VectorsView& after = hidden(step + 1);
-    for (int s = 0; s < runtime_.streams; s++)
+    const auto [first_stream, last_stream] = own_streams(thread);
+    for (int s = first_stream; s < last_stream; s++)
         for (int block = first; block < last; block++) {
             const float* const gates = gates_[s] + block * kBlock;
             const int unit = block * kUnits;
@@ -97,15 +100,17 @@ void Recurrent::finish(int thread, std::uint64_t step) {
 void Recurrent::add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const {
     const auto [first, last] = own_blocks(thread);
     const VectorsView& after = hidden(step + 1);
-    for (int s = 0; s < runtime_.streams; s++)
+    const auto [first_stream, last_stream] = own_streams(thread);
+    for (int s = first_stream; s < last_stream; s++)
         for (int unit = first * kUnits; unit < last * kUnits; unit++) y[s][unit] = x[s][unit] + after[s][unit];
 }
 
 void Recurrent::add_product(int thread, const PackedMatrix& weight, const VectorsView& x) {
     const auto [first, last] = own_blocks(thread);
     const Operand operands = runtime_.operand(thread, weight, x);
+    const VectorsView gates = runtime_.own(thread, gates_);
     for (int block = first; block < last; block++)
-        runtime_.kernels.product(weight, block, operands, runtime_.streams, gates_[0] + block * kBlock, gates_.stride);
+        runtime_.kernels.product(weight, block, operands, gates.count, gates.data + block * kBlock, gates.stride);
 }
 
 }  // namespace wavewright

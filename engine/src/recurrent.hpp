@@ -1,4 +1,5 @@
-// An LSTM or GRU layer. Each thread sums all four gates of its own units and finishes those units.
+// An LSTM or GRU layer. Each thread sums all four gates of its own units and streams, and finishes
+// those units.
 #pragma once
 
 #include "codes.hpp"
@@ -26,7 +27,7 @@ public:
 
     std::size_t bytes() const { return input_weight_.bytes() + hidden_weight_.bytes(); }
     std::vector<std::span<std::byte>> state() const { return {hidden_[0].bytes(), hidden_[1].bytes(), cell_.bytes()}; }
-    void reset(int thread);
+    void reset();
 
     // The hidden values before the step. Those after the step are hidden(step + 1).
     const VectorsView& hidden(std::uint64_t step) const { return hidden_[step % 2]; }
@@ -45,7 +46,8 @@ public:
     void add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const;
 
 private:
-    std::pair<int, int> own_blocks(int thread) const { return runtime_.team.share(thread, hidden_weight_.blocks); }
+    std::pair<int, int> own_blocks(int thread) const { return runtime_.team.rows(thread, hidden_weight_.blocks); }
+    std::pair<int, int> own_streams(int thread) const { return runtime_.team.streams(thread, runtime_.streams); }
     void add_product(int thread, const PackedMatrix& weight, const VectorsView& x);
 
     const Runtime& runtime_;

@@ -18,7 +18,8 @@ void Runtime::reserve(int vectors, int size) {
     }
 }
 
-Operand Runtime::operand(int thread, const MatrixView& matrix, const VectorsView& x) const {
+Operand Runtime::operand(int thread, const MatrixView& matrix, const VectorsView& all) const {
+    const VectorsView x = own(thread, all);
     if (matrix.precision != Precision::int8) return {x.data, nullptr, nullptr, x.stride};
     const Scratch& scratch = scratch_[thread];
     const int columns = even(matrix.columns);

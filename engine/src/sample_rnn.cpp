@@ -64,9 +64,9 @@ public:
         add_read_bytes(head_.bytes());
     }
 
-    void reset(int thread) override {
+    void reset() override {
         for (Tier& tier : tiers_)
-            for (Recurrent& layer : tier.layers) layer.reset(thread);
+            for (Recurrent& layer : tier.layers) layer.reset();
     }
 
     void step(int thread, std::uint64_t clock, bool wanted) override {
@@ -147,7 +147,15 @@ private:
             tier.upsample[k].apply(thread, operand, of_step(tier.upsampled, k));
         if (i + 1 == tiers_.size()) return;  // The sample tier goes on with this thread's own rows.
         team_.arrive_and_wait(thread);
-        tiers_[i + 1].conditioning.apply(thread, tier.upsampled, tiers_[i + 1].conditioned);
+        condition(thread, tier, tiers_[i + 1]);
+    }
+
+    // All steps at once, or one after the other where a thread's own streams do not lie behind one another.
+    void condition(int thread, const Tier& slower, const Tier& tier) const {
+        const int vectors = slower.upsampled.count, at_once = team_.apart() ? streams_ : vectors;
+        for (int first = 0; first < vectors; first += at_once)
+            tier.conditioning.apply(thread, slower.upsampled.slice(first, at_once),
+                                    tier.conditioned.slice(first, at_once));
     }
 
     void step_samples(int thread, std::uint64_t clock) {

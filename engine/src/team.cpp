@@ -11,9 +11,14 @@
 namespace wavewright {
 namespace {
 
-constexpr int kSpins = 4096;       // some 50 us, far longer than a running thread lags behind
-constexpr int kIdleSpins = 65536;  // a millisecond, as long as a busy caller takes between two blocks
+using namespace std::chrono_literals;
+
+constexpr int kSpins = 256;         // some microseconds, since most waits are too short to be worth a look at the clock
+constexpr auto kYieldAfter = 50us;  // far longer than a running thread lags behind, for one stream
+constexpr auto kIdle = 1ms;         // as long as a busy caller takes between two blocks
 constexpr long kNapNanoseconds = 100'000;
+
+StallRule::Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 void pause() {
 #if defined(__x86_64__)
@@ -27,6 +32,7 @@ void pause() {
 
 Team::Team(int threads) : threads_(threads), process_(getpid()), places_(threads) {
     for (int thread = 1; thread < threads; thread++) others_.emplace_back([this, thread] { serve(thread); });
+    run([](int) {});  // The threads have started, which takes system calls.
 }
 
 Team::~Team() {
@@ -38,27 +44,45 @@ Team::~Team() {
             other.detach();  // A forked process has no such thread.
 }
 
-void Team::wait(int thread) {
-    if (thread == 0 && alone_) return;
-    const std::uint32_t mine = places_[thread].count.load(std::memory_order_relaxed);
-    for (int other = 0; other < threads_; other++) {
-        int spins = 0;
-        while (static_cast<std::int32_t>(places_[other].count.load(std::memory_order_acquire) - mine) < 0) {
-            if (++spins < kSpins) {
-                pause();
-            } else {  // The other thread is not running, since another program has its core.
-                if (thread == 0) was_stalled_ = true;
-                sched_yield();
-            }
-        }
+void Team::wait_for_others(int thread) {
+    for (int spins = 0; spins < kSpins; spins++) {
+        if (all_reached(thread)) return;
+        pause();
     }
+    const StallRule::Time from = now();
+    StallRule::Time to = from;
+    for (; !all_reached(thread); to = now())
+        if (to - from < kYieldAfter)
+            pause();
+        else
+            sched_yield();  // Another program may have the core of the thread that is late.
+    if (thread == 0) rule_.waited(from, to);
 }
 
+bool Team::all_reached(int thread) const {
+    const std::uint32_t mine = places_[thread].count.load(std::memory_order_relaxed);
+    for (const Place& place : places_)
+        if (static_cast<std::int32_t>(place.count.load(std::memory_order_acquire) - mine) < 0) return false;
+    return true;
+}
+
+void Team::choose(bool many_streams) {
+    way_ = Way::alone;
+    if (threads_ == 1) return;
+    const StallRule::Time time = now();
+    rule_.resume(time);
+    if (!rule_.alone(time)) way_ = many_streams ? Way::apart : Way::shared;
+}
+
+bool Team::should_choose() const { return threads_ > 1 && !apart() && alone() != rule_.alone(now()); }
+
 void Team::start() {
-    if (!alone_) job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     const NoDenormals none;
+    if (alone()) return call_(context_, 0);
+    job_.store(job_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     call_(context_, 0);
-    arrive_and_wait(0);
+    reach(0);
+    wait_for_others(0);
 }
 
 void Team::serve(int thread) {
@@ -66,9 +90,9 @@ void Team::serve(int thread) {
     std::uint32_t seen = 0;
     for (;;) {
         // An idle thread looks for work 10,000 times a second, so that the caller needs no system call to wake it.
-        for (int spins = 0; job_.load(std::memory_order_acquire) == seen; spins++) {
+        for (const StallRule::Time from = now(); job_.load(std::memory_order_acquire) == seen;) {
             if (stop_) return;
-            if (spins < kIdleSpins) {
+            if (now() - from < kIdle) {
                 pause();
             } else {
                 const timespec nap{0, kNapNanoseconds};
@@ -77,7 +101,8 @@ void Team::serve(int thread) {
         }
         seen++;
         call_(context_, thread);
-        arrive_and_wait(thread);
+        reach(thread);
+        wait_for_others(thread);
     }
 }
 

@@ -1,5 +1,6 @@
 // A few threads that work in step. They spin at barriers, so that the generating path makes no system call. The caller
-// is thread 0. The other threads start when the team is made.
+// is thread 0. The other threads start when the team is made. Few streams share their rows among the threads, which
+// meet at every layer. Of many streams each thread plays its own, and the threads meet at the end of a block only.
 #pragma once
 
 #include <atomic>
@@ -9,8 +10,19 @@
 #include <vector>
 
 #include "buffer.hpp"
+#include "stall_rule.hpp"
 
 namespace wavewright {
+
+// Treats denormal numbers as zero in this thread during the object's lifetime, since they are slow.
+class NoDenormals {
+public:
+    NoDenormals();
+    ~NoDenormals();
+
+private:
+    std::uint64_t before_;
+};
 
 class Team {
 public:
@@ -29,61 +41,78 @@ public:
         start();
     }
 
-    // When other programs take the cores, threads that wait for one another are very slow. With `alone`, the caller
-    // computes all shares from now on. Not to be called inside run().
-    void run_alone(bool alone) {
-        alone_ = alone;
-        was_stalled_ = false;
+    // Runs work() on the caller, whose share is all.
+    template <class Work>
+    void run_alone(Work&& work) {
+        way_ = Way::alone;
+        const NoDenormals none;
+        work();
     }
 
-    // Whether the caller had to wait for a thread that was not running, since the last run_alone().
-    bool was_stalled() const { return was_stalled_; }
+    // Chooses the way of the next run(): alone where the stall rule says so or there is one thread, else apart if
+    // `many_streams`, else shared. Not to be called inside run().
+    void choose(bool many_streams);
+    // Whether threads that share rows had better choose again, or a caller that works alone. Only the caller asks.
+    bool should_choose() const;
+    bool alone() const { return way_ == Way::alone; }
+    bool apart() const { return way_ == Way::apart; }
 
-    // The two halves of a barrier. Work that does not depend on the other threads fits between them.
+    // The two halves of a barrier between threads that share rows. Work that does not depend on the other threads fits
+    // between them.
     void arrive(int thread) {
-        if (thread == 0 && alone_) return;
-        auto& count = places_[thread].count;
-        count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+        if (way_ == Way::shared) reach(thread);
     }
-    void wait(int thread);
+    void wait(int thread) {
+        if (way_ == Way::shared) wait_for_others(thread);
+    }
     void arrive_and_wait(int thread) {
         arrive(thread);
         wait(thread);
     }
 
-    // The share [first, last) of `count` items that this thread computes.
-    std::pair<int, int> share(int thread, int count) const {
-        if (alone_ || threads_ == 1) return {0, count};
-        return {count * thread / threads_, count * (thread + 1) / threads_};
+    // The range [first, last) of rows, or of blocks of rows, that this thread computes.
+    std::pair<int, int> rows(int thread, int count) const {
+        return way_ == Way::shared ? part(thread, count) : std::pair{0, count};
+    }
+    // The streams whose rows this thread computes.
+    std::pair<int, int> streams(int thread, int count) const {
+        return way_ == Way::apart ? part(thread, count) : std::pair{0, count};
+    }
+    // Each item belongs to one thread, however rows and streams are divided.
+    std::pair<int, int> items(int thread, int count) const {
+        return way_ == Way::alone ? std::pair{0, count} : part(thread, count);
     }
 
 private:
+    // Threads share the rows of every stream, or play their own streams apart. Or the caller works alone.
+    enum class Way { shared, apart, alone };
+
     struct alignas(64) Place {
         std::atomic<std::uint32_t> count{0};
     };
 
+    std::pair<int, int> part(int thread, int count) const {
+        return {count * thread / threads_, count * (thread + 1) / threads_};
+    }
     void start();
     void serve(int thread);
+    void reach(int thread) {
+        auto& count = places_[thread].count;
+        count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
+    void wait_for_others(int thread);
+    bool all_reached(int thread) const;  // the barrier that this thread has reached
 
     int threads_;
-    int process_;  // that started the threads
-    bool alone_ = false, was_stalled_ = false;  // only the caller writes them
+    int process_;            // that started the threads
+    Way way_ = Way::shared;  // Only the caller writes this and the rule.
+    StallRule rule_;
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};
     std::atomic<bool> stop_{false};
     void (*call_)(void*, int) = nullptr;
     void* context_ = nullptr;
     std::vector<std::thread> others_;
-};
-
-// Treats denormal numbers as zero in this thread during the object's lifetime, since they are slow.
-class NoDenormals {
-public:
-    NoDenormals();
-    ~NoDenormals();
-
-private:
-    std::uint64_t before_;
 };
 
 }  // namespace wavewright

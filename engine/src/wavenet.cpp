@@ -59,7 +59,7 @@ public:
     }
 
     // Endless silence leaves every layer's response to a constant input in the rings.
-    void reset(int thread) override { step_layers(thread, 0, true); }
+    void reset() override { step_layers(0, 0, true); }
 
     void step(int thread, std::uint64_t clock, bool wanted) override {
         step_layers(thread, clock, false);
@@ -98,15 +98,11 @@ private:
 
     void step_layers(int thread, std::uint64_t clock, bool silent) {
         VectorsView x = layers_[0].convolution.inputs(clock);
-        if (thread == 0) input_.apply_alone(past_codes_, x);
+        if (thread == 0 || team_.apart()) input_.apply_alone(thread, past_codes_, x);
         team_.arrive(thread);
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Layer& layer = layers_[i];
-            if (silent) {
-                team_.wait(thread);
-                if (thread == 0) layer.convolution.fill_past();
-                team_.arrive_and_wait(thread);
-            }
+            if (silent) layer.convolution.fill_past();
             const bool last = i + 1 == layers_.size();
             const VectorsView y = last ? top_ : layers_[i + 1].convolution.inputs(clock);
             layer.convolution.start(thread, clock, sums_);

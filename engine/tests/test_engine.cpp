@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 
+#include "../src/stall_rule.hpp"
 #include "wavewright/engine.hpp"
 
 #if defined(__linux__)
@@ -219,6 +220,8 @@ Engine::Options with(Precision precision, int streams, int threads, std::string 
     return {precision, streams, threads, std::move(isa)};
 }
 
+constexpr int kMany = 17;  // streams, so that two threads play their own, and not equally many
+
 void same_bits(const Model& model) {
     constexpr int kCount = 150;
     Engine reference(model.config, model.weights, with(Precision::float32, 1, 1, "scalar"));
@@ -228,26 +231,24 @@ void same_bits(const Model& model) {
     for (int i = 1; i < kCount; i++) changes += expected[i] != expected[i - 1];
     check(changes > 25, model.name + ": the reference hardly moves");
     for (const std::string& isa : instruction_sets())
-        for (int threads : {1, 2})
-            for (int streams : {1, 5}) {
-                Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
-                engine.reset(keys(streams));
-                std::vector<std::int32_t> first;
-                for (int done = 0, block = 1; done < kCount;
-                     done += block, block = std::min(7 * block, kCount - done)) {
-                    const std::vector<std::int32_t> codes = generate(engine, block);
-                    first.insert(first.end(), codes.begin(), codes.begin() + block);
-                }
-                check(first == expected, model.name + ": other codes with " + isa + ", " + std::to_string(threads) +
-                                             " threads, " + std::to_string(streams) + " streams");
+        for (const auto& [threads, streams] : {std::pair{1, 1}, {1, 5}, {2, 1}, {2, 5}, {2, kMany}}) {
+            Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
+            engine.reset(keys(streams));
+            std::vector<std::int32_t> first;
+            for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
+                const std::vector<std::int32_t> codes = generate(engine, block);
+                first.insert(first.end(), codes.begin(), codes.begin() + block);
             }
+            check(first == expected, model.name + ": other codes with " + isa + ", " + std::to_string(threads) +
+                                         " threads, " + std::to_string(streams) + " streams");
+        }
 }
 
-void state_and_reset(const Model& model) {
+void state_and_reset(const Model& model, int streams) {
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
-        Engine engine(model.config, model.weights, with(precision, 2, 2)),
-            other(model.config, model.weights, with(precision, 2, 1));
-        engine.reset(keys(2));
+        Engine engine(model.config, model.weights, with(precision, streams, 2)),
+            other(model.config, model.weights, with(precision, streams, 1));
+        engine.reset(keys(streams));
         const std::vector<std::int32_t> beginning = generate(engine, 37);
         std::vector<std::byte> state(engine.state_size());
         engine.save(state);
@@ -255,7 +256,7 @@ void state_and_reset(const Model& model) {
         generate(other, 11);
         other.restore(state);
         check(generate(other, 50) == after, model.name + ": a restored state goes another way");
-        engine.reset(keys(2));
+        engine.reset(keys(streams));
         check(generate(engine, 37) == beginning, model.name + ": a reset engine begins otherwise");
         try {
             engine.restore(std::span(state).first(state.size() - 1));
@@ -315,6 +316,64 @@ void refuses() {
 
 // -- Real time.
 
+// Drives the rule with made-up times. Work and waiting take turns until `end`, or until the caller is to work alone.
+struct Stalled {
+    StallRule rule;
+    StallRule::Time now{std::chrono::hours(5)};
+
+    Stalled() { rule.resume(now); }
+    bool goes_alone(StallRule::Time work, StallRule::Time wait, StallRule::Time duration) {
+        for (const StallRule::Time end = now + duration; now < end;) {
+            rule.waited(now + work, now + work + wait);
+            now += work + wait;
+            if (rule.alone(now)) return true;
+        }
+        return false;
+    }
+    // How long the caller is to work alone from now on.
+    StallRule::Time stretch() {
+        const StallRule::Time start = now;
+        while (rule.alone(now)) now += std::chrono::milliseconds(1);
+        rule.resume(now);
+        return now - start;
+    }
+};
+
+void stall_rule() {
+    using namespace std::chrono_literals;
+    check(!Stalled().goes_alone(60us, 40us, 60s), "waiting for less than half of the time sends the caller alone");
+    check(!Stalled().goes_alone(600us, 300us, 60s), "long steps of many streams send the caller alone");
+    check(!Stalled().goes_alone(8ms, 250us, 60s), "a worker that wakes from its nap sends the caller alone");
+    check(!Stalled().goes_alone(200ms, 4ms, 60s), "a rare slice of another program sends the caller alone");
+    check(!Stalled().goes_alone(10s, 1s, 60s), "the unequal ends of a long block send the caller alone");
+    check(Stalled().goes_alone(1ms, 4ms, 40ms), "other programs on the cores do not send the caller alone");
+    check(Stalled().goes_alone(20us, 200us, 40ms), "short waits that add up do not send the caller alone");
+
+    Stalled live;  // The pause between two blocks is no work, which would hide the waiting.
+    bool alone = false;
+    for (int block = 0; block < 20 && !alone; block++) {
+        alone = live.goes_alone(1ms, 4ms, 5ms);
+        live.rule.resume(live.now += 100ms);
+    }
+    check(alone, "pauses between blocks hide that the caller waits");
+
+    Stalled busy;
+    StallRule::Time before{0}, longest{0}, total{0};
+    for (int i = 0; i < 8; i++) {
+        check(busy.goes_alone(1ms, 4ms, 40ms), "the caller does not go alone again");
+        const StallRule::Time stretch = busy.stretch();
+        check(stretch >= before, "a stretch alone is shorter than the one before");
+        longest = std::max(longest, stretch);
+        total += stretch;
+        before = stretch;
+    }
+    check(longest == StallRule::kMostAlone, "stretches alone do not grow to the longest");
+    check(total > 10 * 8 * StallRule::kMostDebt, "the caller is alone for too short a time to make up for the tries");
+    check(!busy.goes_alone(100us, 10us, 10s), "the caller stays alone when the cores are free again");
+    check(busy.goes_alone(1ms, 4ms, 40ms) && busy.stretch() == StallRule::kLeastAlone,
+          "a stall after a good time is not forgiven");
+}
+
 // Two threads on one core stall each other. So the caller goes on alone, and tries two threads again now and then.
 void same_bits_on_one_core(const Model& model) {
 #if defined(__linux__)
@@ -323,13 +382,14 @@ void same_bits_on_one_core(const Model& model) {
     sched_getaffinity(0, sizeof all, &all);
     CPU_ZERO(&one);
     CPU_SET(sched_getcpu(), &one);
-    for (Precision precision : {Precision::float32, Precision::int8}) {
-        Engine reference(model.config, model.weights, with(precision, 2, 1));
+    for (const auto& [precision, streams] :
+         {std::pair{Precision::float32, 2}, {Precision::int8, 2}, {Precision::int8, kMany}}) {
+        Engine reference(model.config, model.weights, with(precision, streams, 1));
         sched_setaffinity(0, sizeof one, &one);
-        Engine engine(model.config, model.weights, with(precision, 2, 2));
-        engine.reset(keys(2));
-        reference.reset(keys(2));
-        for (int block : {kCount, 1, 1, 70})
+        Engine engine(model.config, model.weights, with(precision, streams, 2));
+        engine.reset(keys(streams));
+        reference.reset(keys(streams));
+        for (int block : {streams == kMany ? 300 : kCount, 1, 1, 70})
             check(generate(engine, block) == generate(reference, block), model.name + ": other codes on one core");
         sched_setaffinity(0, sizeof all, &all);
     }
@@ -338,10 +398,10 @@ void same_bits_on_one_core(const Model& model) {
 #endif
 }
 
-void no_allocation(const Model& model) {
+void no_allocation(const Model& model, int streams) {
 #if defined(COUNTS_ALLOCATIONS)
-    Engine engine(model.config, model.weights, with(Precision::int8, 3, 2));
-    std::vector<std::int32_t> codes(3 * 200);
+    Engine engine(model.config, model.weights, with(Precision::int8, streams, 2));
+    std::vector<std::int32_t> codes(std::size_t(streams) * 200);
     std::vector<float> logits(codes.size() * kLevels);
     const std::vector<double> temperature{0.9}, top_p{0.9};
     const std::vector<int> top_k{20};
@@ -357,7 +417,7 @@ void no_allocation(const Model& model) {
     const long used = allocations;
     check(used == unused + 2, "the counting allocator does not count");
 #else
-    (void)model;
+    (void)model, (void)streams;
 #endif
 }
 
@@ -409,13 +469,14 @@ void no_system_call(const Model&) {}
 int main() {
     for (const Model& model : every_kind) {
         same_bits(model);
-        state_and_reset(model);
+        for (int streams : {2, kMany}) state_and_reset(model, streams);
         primed(model);
         same_bits_on_one_core(model);
-        no_allocation(model);
+        for (int streams : {3, kMany}) no_allocation(model, streams);
         no_system_call(model);
     }
     refuses();
+    stall_rule();
     std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures);
     return failures != 0;
 }

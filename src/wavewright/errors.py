@@ -3,7 +3,11 @@
 The command line prints that line and exits with status 2.
 """
 
+import difflib
+import importlib.util
 import os
+import reprlib
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,18 +48,55 @@ class GivenUp(WavewrightError):
     """A training run that no rollback could save."""
 
 
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a name that is not one of `known`: the nearest of them, if any, and all."""
+    names = list(known)
+    by_lower_case = {one.lower(): one for one in names}
+    near = difflib.get_close_matches(name.lower(), by_lower_case, 1)
+    guess = f"did you mean {by_lower_case[near[0]]}? " if near else ""
+    return f"{guess}there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+
+
+def missing(extra: str, *modules: str) -> str:
+    """Return how to install those of `modules` that are not there, or nothing if all are.
+
+    Args:
+        extra: name of the extra in pyproject.toml that installs them.
+        modules: names as Python imports them.
+    """
+    names = [name for name in modules if importlib.util.find_spec(name) is None]
+    return f"{', '.join(names)}, not installed: {install(extra)}" if names else ""
+
+
+def install(extra: str) -> str:
+    """Return the command that adds an extra of pyproject.toml to an installation."""
+    return f"run pip install '.[{extra}]' in the folder of wavewright's sources"
+
+
+def need(extra: str, *modules: str) -> None:
+    """Check that `modules` are installed.
+
+    Raises:
+        WavewrightError: some are not. The line tells how to install them.
+    """
+    if reason := missing(extra, *modules):
+        raise WavewrightError(f"this needs {reason}")
+
+
 def need_torch() -> None:
     """Import torch.
 
     Raises:
         WavewrightError: torch is not installed.
     """
+    need("train", "torch")
     # Larger pages speed up the activations of a step. Torch reads this variable when it first allocates.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    try:
-        import torch  # noqa: F401
-    except ModuleNotFoundError:
-        raise WavewrightError("this needs torch, which is not installed: pip install 'wavewright[train]'") from None
+    import torch  # noqa: F401
+
+
+_REPR = reprlib.Repr()  # which takes values that are nested more deeply than Python's own
+_REPR.maxstring = 1000
 
 
 def explain(error: "ValidationError", prefix: str) -> str:
@@ -63,5 +104,6 @@ def explain(error: "ValidationError", prefix: str) -> str:
     first = error.errors()[0]
     message = first["msg"].removeprefix("Value error, ")
     field = ".".join([prefix, *(str(part) for part in first["loc"])])
-    value = "" if isinstance(first["input"], dict) or first["type"] == "value_error" else f" (got {first['input']!r})"
-    return f"{field}: {message}{value}"
+    if isinstance(first["input"], dict) or first["type"] == "value_error":
+        return f"{field}: {message}"
+    return f"{field}: {message} (got {_REPR.repr(first['input'])})"

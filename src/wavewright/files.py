@@ -4,13 +4,16 @@ An atomic write goes to a temporary file, is flushed to disk and renamed.
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -19,44 +22,115 @@ from typing import Any
 
 from wavewright.errors import WavewrightError
 
+log = logging.getLogger(__name__)
+
+
+UNCHANGED = "nothing was changed"
+WRITTEN = "the new content is there, but a power cut could lose it"
+LONG_NAME = 200  # bytes; most file systems end at 255, and hidden names add up to 14
+
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries, so that a rename in it survives a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    """Flush a folder's entries, so that a rename in it survives a power cut, where the drive can flush folders.
+
+    Raises:
+        OSError: the drive says that it lost what was written.
+    """
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:  # many network drives cannot, and say so in many ways
+        if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def sync_file(path: Path) -> None:
-    """Flush a file's contents to disk."""
+    """Flush a file's contents to disk, where the drive can flush files."""
     with path.open("rb") as file:
-        os.fsync(file.fileno())
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP):
+                raise
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's error on a write (disk full, no permission) into one line for the user."""
+def disk_errors(path: Path, state: str = "") -> Iterator[None]:
+    """Turn the operating system's error on a write (disk full, no permission) into one line for the user.
+
+    `state` says what has become of what was there before.
+    """
     try:
         yield
     except OSError as error:
-        raise WavewrightError(f"{path}: cannot write: {error.strerror or error}; nothing was changed") from error
+        raise WavewrightError(f"{path}: cannot write: {error.strerror or error}{state and '; '}{state}") from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        OSError: a folder cannot be made. Where a file is in the way, the reason names the file.
+        WavewrightError: the name has bytes that are no text.
+    """
+    check_name(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((place for place in (folder, *folder.parents) if place.is_file()), folder)
+        raise NotADirectoryError(errno.ENOTDIR, f"{file} is a file, not a folder") from error
+
+
+def check_name(path: Path) -> None:
+    """Check that a name is text, since not every library can open a file whose name has other bytes.
+
+    Raises:
+        WavewrightError: the name has bytes that are no text.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        raise WavewrightError(f"{path}: the name is not {encoding}; rename it, or choose another name") from None
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is flushed and renamed on success, and removed on failure."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+    with disk_errors(path, UNCHANGED):
+        check_name(path)
+        make_folder(path.parent)
+        if path.is_dir():  # said now, not after the work
+            raise IsADirectoryError(errno.EISDIR, "is a folder")
+        _remove_leftovers(path)
+        temporary = _temporary(path)
+        temporary.touch()
         try:
-            yield temporary
-            sync_file(temporary)
-            os.replace(temporary, path)
-            sync_folder(path.parent)
+            with _held(temporary):
+                yield temporary
+                sync_file(temporary)
+                os.replace(temporary, path)
         finally:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    with disk_errors(path, WRITTEN):
+        sync_folder(path.parent)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove the temporary files beside `path` that killed processes left, and none that another is writing.
+
+    On a drive without locks they stay, since another process may be writing them.
+    """
+    for leftover in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp"):
+        with contextlib.suppress(OSError):  # held by another process, or gone
+            if leftover.is_file():
+                with _held(leftover) as is_locked:
+                    if is_locked:
+                        leftover.unlink()
 
 
 @contextlib.contextmanager
@@ -66,11 +140,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     A rename cannot replace a folder that holds files, so the old folder is first renamed to `.NAME.old`. After a kill
     between the two renames, `recover_folder` puts it back.
     """
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(path, UNCHANGED):
+        check_name(path)
+        make_folder(path.parent)
         recover_folder(path)
         old = _old(path)
-        temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        temporary = _temporary(path)
         temporary.mkdir()
         try:
             with _held(temporary):
@@ -81,19 +156,29 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 sync_folder(temporary)
                 if path.exists():
                     os.replace(path, old)
-                os.replace(temporary, path)
-                sync_folder(path.parent)
+                try:
+                    os.replace(temporary, path)
+                except OSError:
+                    if old.exists():
+                        os.replace(old, path)
+                    raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with disk_errors(path, WRITTEN):
+        sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def recover_folder(path: Path) -> None:
-    """Put back the folder that a killed `atomic_folder` had renamed, and remove leftovers."""
+    """Put back the folder that a killed `atomic_folder` had renamed, and remove leftovers.
+
+    On a drive without locks, leftovers stay, since another process may be writing them.
+    """
     try:
-        for leftover in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp/"):
-            with _held(leftover):
-                shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in path.parent.glob(f"{glob.escape(_hidden(path))}.????????.tmp/"):
+            with _held(leftover) as is_locked:
+                if is_locked:
+                    shutil.rmtree(leftover, ignore_errors=True)
     except BlockingIOError:  # another process is writing this folder now
         return
     old = _old(path)
@@ -103,24 +188,55 @@ def recover_folder(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a lock on `folder` that ends with this process, so that others can recognise a dead run's leftovers."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _held(path: Path) -> Iterator[bool]:
+    """Hold a lock on `path` that ends with this process, so that others can recognise a dead run's leftovers.
+
+    Yield whether there is a lock, as in `_lock`.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        yield _lock(descriptor)
     finally:
         os.close(descriptor)
 
 
+def _lock(descriptor: int) -> bool:
+    """Lock an open file or folder, and return False where the drive has no locks, as some network drives.
+
+    Raises:
+        BlockingIOError: another process holds the lock.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
 def _old(path: Path) -> Path:
-    return path.with_name(f".{path.name}.old")
+    return path.with_name(f"{_hidden(path)}.old")
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f"{_hidden(path)}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _hidden(path: Path) -> str:
+    """Return the beginning of the names of hidden files beside `path`, short enough for a file system."""
+    name = os.fsencode(path.name)
+    return f".{path.name}" if len(name) <= LONG_NAME else f".{hashlib.sha256(name).hexdigest()[:32]}"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON (no NaN) atomically, with keys in their order."""
+    """Write strict JSON (no NaN) atomically, with keys in their order.
+
+    A byte of a file name that is no UTF-8 becomes a JSON escape, which `read_json` turns back.
+    """
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_json(path: Path) -> Any:
@@ -171,15 +287,18 @@ def sha256(path: Path) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Lock `folder` for this process. The lock ends with the process, however the process ends.
 
+    Where the drive has no locks, the log warns of that.
+
     Raises:
         WavewrightError: another process holds the lock.
     """
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder, UNCHANGED):
+        make_folder(folder)
         file = (folder / ".lock").open("w")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _lock(file.fileno()):
+                log.warning(f"{folder}: this drive has no locks; start no other command that writes to this folder")
         except BlockingIOError:
             raise WavewrightError(
                 f"{folder}: in use by another wavewright process; wait for it or choose another folder"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.quantize import Quantizer
+from wavewright.quantize import Quantizer, Samples16
 
 
 def bits(nats: float) -> float:
@@ -15,7 +15,7 @@ def bits(nats: float) -> float:
     return nats / math.log(2)
 
 
-def zero_order_entropy(samples: NDArray[np.int16], quantizer: Quantizer) -> float:
+def zero_order_entropy(samples: Samples16, quantizer: Quantizer) -> float:
     """Return the bits per sample of a model that knows only how often each code occurs: what any model must beat."""
     counts, block = np.zeros(quantizer.levels, np.int64), 1 << 20
     for start in range(0, len(samples), block):

@@ -7,7 +7,7 @@ offset.
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,14 @@ from numpy.typing import NDArray
 Encoding = Literal["linear", "mu-law"]
 
 FULL_SCALE = 32767  # the 16-bit integer of amplitude 1
+
+
+class Samples16(Protocol):
+    """16-bit samples (N,): an array, or a file of which each slice is read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> NDArray[np.int16]: ...
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.formats import config
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 RATE = 4000
 TRACKS = {"train": {"a.wav": 1.6, "b.wav": 0.9}, "valid": {"c.wav": 0.6}, "test": {"d.wav": 0.7, "e.wav": 0.3}}
@@ -59,6 +61,19 @@ def tiny(model: str, fields: dict[str, Any] | None = None, **training: Any) -> c
     )
 
 
+SETTINGS = tiny("naive-rnn")
+
+
+def again(corpus: Corpus, run: Path, steps: int = 20, settings: config.RunConfig = SETTINGS, **options: Any) -> None:
+    """Resume a run."""
+    train(settings, corpus, run, Budget(steps=steps), **{"resume": True, "device": "cpu", **options})
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files in a folder, by their names."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != ".lock"}
+
+
 def as_arguments(settings: config.RunConfig) -> list[str]:
     """The same as options of `wavewright train`."""
     values = settings.as_dict()
@@ -70,9 +85,9 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
 
 # Commands. A process that has torch imported already forks one child per command, which a test may kill.
 
-_fork = multiprocessing.get_context("forkserver")
-_fork.set_forkserver_preload(
-    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "torch._dynamo", "support.tiny"]
+fork = multiprocessing.get_context("forkserver")
+fork.set_forkserver_preload(
+    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "matplotlib", "support.tiny"]
 )
 
 
@@ -124,7 +139,7 @@ class Command:
 
 def start(log: Path, *arguments: object) -> Command:
     """Start `wavewright ARGUMENTS`; what it says goes to `log`."""
-    process = _fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
+    process = fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
     process.start()
     return Command(process, log)
 
@@ -158,7 +173,7 @@ def hashes(run: Path, step: int) -> dict[str, str]:
     """SHA-256 of a checkpoint's tensors, and its facts but for times."""
     folder = run / "checkpoints" / f"step-{step:08d}"
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes")}
+    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes", "digest")}
     files: Iterable[Path] = folder.glob("*.safetensors")
     return {
         **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},

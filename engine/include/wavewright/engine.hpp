@@ -50,6 +50,8 @@ public:
     int q_levels() const;
     const char* isa() const;
     std::size_t weight_bytes() const;  // of weights that one sample of one stream reads on average
+    // Samples of each stream that one of several threads made alone, since other programs held up the others.
+    std::uint64_t samples_alone() const;
 
     // Sets all streams to the state after endless silence, with Philox keys (streams, 2) for their draws.
     void reset(std::span<const std::uint64_t> keys);

@@ -3,17 +3,19 @@
 Progress is a bar on a terminal and plain lines elsewhere. Results go to standard output, all else to standard error.
 """
 
+import codecs
 import contextlib
+import io
 import json
 import logging
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TextIO, cast
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, printable
 from wavewright.progress import Advance
 
 PLAIN_INTERVAL = 10.0  # seconds between plain progress lines
@@ -21,79 +23,91 @@ FOLDED = 12  # characters to which a column of names or words may shrink on a na
 CLOSED = 141  # the exit status that a shell shows for a command whose reader went away: 128 + SIGPIPE
 
 
-class _Surviving:
-    """Standard error as a file that loses text rather than end a command, where its reader went away."""
+class _Stream:
+    """A standard stream that escapes the characters that its encoding does not have."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
+    def __init__(self, file: TextIO | None) -> None:
+        # Python has None for a stream that was closed before the command began.
+        self._file = open(os.devnull, "w", encoding="utf-8") if file is None else file  # noqa: SIM115
+        if isinstance(self._file, io.TextIOWrapper):
+            self._file.reconfigure(errors="backslashreplace")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):
+        with self._failures():
             self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with self._failures():
             self._file.flush()
 
+    def _failures(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
 
-def open_streams() -> None:
-    """Put the null device in place of a standard stream that was closed before the command began."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    def discard(self) -> None:
+        """Send the rest to the null device. Python writes out at exit what a failed write left behind."""
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._file.fileno())
+            os.close(null)
 
 
-def close_streams() -> None:
-    """Write out what is left, so that Python finds nothing to complain of at exit.
+class _Output(_Stream):
+    """Standard output, which ends a command where it cannot be written: quietly where its reader went away.
 
     Raises:
         WavewrightError: standard output cannot be written.
-        SystemExit: the reader of standard output went away.
+        SystemExit: the reader went away.
     """
-    try:
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        _discard(sys.stderr)
-    with _output():
-        sys.stdout.flush()
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            self.discard()
+            raise SystemExit(CLOSED) from None
+        except OSError as error:
+            self.discard()
+            raise WavewrightError(
+                f"standard output: cannot write: {error.strerror or error}; send it to another place"
+            ) from None
+
+
+class _Notes(_Stream):
+    """Standard error, which loses text rather than end a command, where it cannot be written."""
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):
+            self.discard()
 
 
 @contextmanager
-def _output() -> Iterator[None]:
-    """End quietly where the reader of standard output went away, and with one line where it cannot be written."""
+def standard_streams() -> Iterator[None]:
+    """Take the place of both standard streams, so that whatever is printed meets the same treatment."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = cast(TextIO, _Output(sys.stdout)), cast(TextIO, _Notes(sys.stderr))
     try:
         yield
-    except BrokenPipeError:
-        _discard(sys.stdout)
-        raise SystemExit(CLOSED) from None
-    except OSError as error:
-        _discard(sys.stdout)
-        raise WavewrightError(
-            f"standard output: cannot write: {error.strerror or error}; send it to another place"
-        ) from None
-
-
-def _discard(file: TextIO) -> None:
-    """Send the rest of a stream to the null device. Python writes out at exit what a failed write left behind."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, file.fileno())
-        os.close(null)
+    finally:
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
 
 
 def put(text: str) -> None:
-    """Print a result on standard output."""
-    with _output():
-        print(text, flush=True)
+    """Print a result on standard output, with odd characters escaped."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def say(text: str) -> None:
-    """Print one line on standard error. Where that fails, the line is lost and the command goes on."""
-    print(text, file=_Surviving(sys.stderr), flush=True)
+    """Print one line on standard error, with odd characters escaped."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def show_log() -> None:
@@ -111,8 +125,9 @@ class _Lines(logging.Handler):
 
 
 def print_json(value: Any) -> None:
-    """Print a result on standard output as strict JSON."""
-    put(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False))
+    """Print a result on standard output as strict JSON, in ASCII where the output is not UTF-8."""
+    is_utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    print(json.dumps(value, indent=1, allow_nan=False, ensure_ascii=not is_utf8), flush=True)
 
 
 @contextmanager
@@ -133,7 +148,7 @@ def _bar(text: str, total: float | None) -> Iterator[Advance]:
         TextColumn("{task.percentage:>3.0f}%"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=cast(TextIO, _Surviving(sys.stderr)))) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(text, total=total)
 
         def advance(amount: float = 1, text: str | None = None) -> None:
@@ -164,9 +179,9 @@ def table(title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> N
     On a terminal, columns that are empty in every row are left out, and long text goes on in the next line. Figures
     are never cut: where they do not fit side by side, the table is tab-separated too.
     """
-    cells = [[str(cell) for cell in row] for row in rows]
-    if not (sys.stdout.isatty() and _drawn(title, header, cells)):
-        put("\n".join("\t".join(row) for row in (header, *cells)))
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if not (sys.stdout.isatty() and _drawn(printable(title), header, cells)):
+        print("\n".join("\t".join(row) for row in (header, *cells)), flush=True)
 
 
 def _drawn(title: str, header: Sequence[str], rows: list[list[str]]) -> bool:
@@ -191,6 +206,5 @@ def _drawn(title: str, header: Sequence[str], rows: list[list[str]]) -> bool:
         return False
     for row in rows:
         drawn.add_row(*(Text(row[i]) for i in shown))
-    with _output():
-        console.print(drawn)
+    console.print(drawn)
     return True

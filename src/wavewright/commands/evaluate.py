@@ -40,8 +40,8 @@ def evaluate(
         Number of sections to continue from their middle for half a second and compare. 0 turns this off.
     generate
         Seconds of sound to make from silence and measure. Measured are loudness, DC, entropy, chroma, onsets, mel
-        spectrum and copying from the training split. 0 turns this off. The default is 10, or 0 without the packages
-        of wavewright[experiments].
+        spectrum and copying from the training split. 0 turns this off. The default is 10, or 0 where
+        librosa or auraloss is not installed.
     paper_compatible
         Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
         min-max scaled. CORPUS may then also be an audio file or a folder of audio.
@@ -71,8 +71,8 @@ def evaluate(
         print_json(asdict(result))
     else:
         _print_evaluation(result)
-    if not paper_compatible and (names := perceptual.missing()):
-        say(f"without {', '.join(names)} some measures are left out: pip install 'wavewright[experiments]'")
+    if not paper_compatible and (reason := perceptual.missing()):
+        say(f"some measures are left out without {reason}")
 
 
 def _print_evaluation(result: "Evaluation") -> None:

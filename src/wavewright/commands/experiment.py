@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from wavewright.commands.console import progress, say
 from wavewright.commands.options import Device, expanding
-from wavewright.errors import WavewrightError, need_torch
+from wavewright.errors import need, need_torch
+from wavewright.experiments.scales import ScaleName
 
 app = App(
     name="experiment",
@@ -30,60 +31,68 @@ class Common:
     out
         Folder for all files of the experiment. The default is runs/EXPERIMENT.
     scale
-        Size of the experiment: `quick` takes minutes and only tests that it works, `full` is the thesis's size.
+        Size of the experiment. `quick` only tests that it works. `medium` learns something in minutes. `full` is the
+        thesis's size and takes hours or days.
+    only
+        Name of a trial to do, instead of all. May be repeated. `--only` alone lists the names.
+    """
+
+    out: Path | None = None
+    scale: ScaleName = "quick"
+    only: Annotated[tuple[str, ...] | None, Parameter(negative="", consume_multiple=True)] = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The options that all experiments with training share.
+
+    Attributes
+    ----------
     data
         Recordings, or a corpus that `prepare` made. The default is the clip in the package.
     device
         Device for torch. `auto` takes the GPU where there is one.
-    only
-        Name of a trial to do, instead of all. May be repeated.
     storage
         URL of the study's database, such as postgresql+psycopg://HOST/NAME. The default is SQLite in the folder.
     """
 
-    out: Path | None = None
-    scale: Literal["full", "quick"] = "quick"
-    data: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
+    data: Annotated[tuple[Path, ...], Parameter(negative="", consume_multiple=1, show_default=False)] = ()
     device: Device = "auto"
-    only: Annotated[tuple[str, ...], Parameter(negative="", consume_multiple=True, show_default=False)] = ()
     storage: str | None = None
 
 
-def _run(name: str, common: Common | None, **options: object) -> None:
+def _run(name: str, common: Common | None, training: Training | None, **options: object) -> None:
     need_torch()
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        raise WavewrightError(
-            "this needs optuna, which is not installed: pip install 'wavewright[experiments]'"
-        ) from None
+    need("experiments", "optuna")
     from wavewright.experiments.experiment import Experiment
 
-    given = common or Common()
+    given, how = common or Common(), training or Training()
     out = given.out or Path("runs") / name
-    experiment = Experiment(name, out, given.scale, given.data, given.device, given.only, given.storage, progress)
+    experiment = Experiment(name, out, given.scale, how.data, how.device, given.only, how.storage, progress)
     importlib.import_module(f"wavewright.experiments.{name}").run(experiment, **options)
     say(f"{out}: done; read it: wavewright report {out} --out report.html")
 
 
 @app.command
 @expanding
-def overfit(common: Common | None = None) -> None:
+def overfit(common: Common | None = None, training: Training | None = None) -> None:
     """Overfit each model on one second of music and play the result."""
-    _run("overfit", common)
+    _run("overfit", common, training)
 
 
 @app.command
 @expanding
-def variations(common: Common | None = None) -> None:
+def variations(common: Common | None = None, training: Training | None = None) -> None:
     """Train the six NaiveRNN configurations of the thesis's table 4.1 on one second of music."""
-    _run("variations", common)
+    _run("variations", common, training)
 
 
 @app.command
 @expanding
 def search(
     common: Common | None = None,
+    training: Training | None = None,
     *,
     trials: int | None = None,
     minutes: float | None = None,
@@ -94,20 +103,24 @@ def search(
     ----------
     common
         The options that all experiments share.
+    training
+        The options that all experiments with training share.
     trials
-        Number of trials, counted over all workers. The default is 40 at full scale and 3 at quick.
+        Number of trials, counted over all workers. The default is 40 at full scale, 6 at medium and 3 at quick.
     minutes
-        Minutes of training for each trial that is not pruned. The default is 20 at full scale and 0.05 at quick.
+        Minutes of training for each trial that is not pruned. The default is 20 at full scale, 0.5 at medium and 0.05
+        at quick.
     """
-    _run("search", common, trials=trials, minutes=minutes)
+    _run("search", common, training, trials=trials, minutes=minutes)
 
 
 @app.command
 @expanding
 def piano(
     common: Common | None = None,
+    training: Training | None = None,
     *,
-    preset: Literal["thesis", "small", "tiny"] = "thesis",
+    preset: Literal["thesis", "small", "tiny"] | None = None,
     minutes: float | None = None,
 ) -> None:
     """Train each model for the same time on the same recordings and compare their sounds.
@@ -116,16 +129,20 @@ def piano(
     ----------
     common
         The options that all experiments share.
+    training
+        The options that all experiments with training share.
     preset
-        Preset that sets each model's size. `small` suits a machine with two cores.
+        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
+        and `tiny` below.
     minutes
-        Minutes of training for each model. The default is 2880 (48 hours) at full scale and 0.1 at quick.
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1
+        at quick.
     """
-    _run("piano", common, preset=preset, minutes=minutes)
+    _run("piano", common, training, preset=preset, minutes=minutes)
 
 
 @app.command
 @expanding
 def speed(common: Common | None = None) -> None:
     """Measure how many seconds torch and the engine compute for one second of sound."""
-    _run("speed", common)
+    _run("speed", common, None)

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -18,25 +18,31 @@ def generate(
     out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     seconds: float = 5.0,
     count: int = 1,
+    rate: int | None = None,
+    bits: Literal[16, 24, 32] = 16,
     playing: Playing = DEFAULT,
     checkpoint: str = "best",
     engine: EngineName = "auto",
     device: Device = "auto",
     json: Flag = False,
 ) -> None:
-    """Generate sound with a trained model and write it to WAV files.
+    """Generate sound with a trained model and write it to WAV or FLAC files.
 
     Parameters
     ----------
     run
         Run folder that `train` made, or model file that `export` made. `piano` is the model in the package.
     out
-        WAV file to write, at the model's sample rate. With --count N, the files are NAME-1.wav to NAME-N.wav. `-`
-        streams one take to standard output for `| aplay` or `| ffplay -`.
+        WAV or FLAC file to write, by its suffix. With --count N, the files are NAME-1.wav to NAME-N.wav. `-` streams
+        one take as WAV to standard output, for `| aplay` or `| ffplay -`.
     seconds
         Length of each take in seconds. With `--out -`, `inf` gives sound without end.
     count
         Number of takes to make in one pass.
+    rate
+        Sample rate of the files in Hz, such as 44100 or 48000. The default is the model's own rate.
+    bits
+        Bits of each sample in the files, all of them integers. FLAC takes 16 or 24.
     playing
         The options that `generate` and `play` share.
     checkpoint
@@ -50,18 +56,18 @@ def generate(
     """
     from wavewright.playing.opening import open_model
 
-    options = playing.options()
+    options = playing.options() | {"seconds": seconds, "rate": rate, "bits": bits, "progress": progress}
     opened = open_model(run, checkpoint, engine=engine, device=device)
     if str(out) == "-":
         if count != 1 or json:
             raise ConfigError("--out -: streams one take and nothing else; leave out --count and --json")
         from wavewright.playing.live import stream_wav
 
-        stream_wav(opened, sys.stdout.buffer, seconds=seconds, **options)
+        stream_wav(opened, sys.stdout.buffer, **options)
         return
     from wavewright.playing.takes import record
 
-    takes = record(opened, out, seconds=seconds, count=count, progress=progress, **options)
+    takes = record(opened, out, count=count, **options)
     if json:
         print_json([{**asdict(take), "path": str(take.path)} for take in takes])
     else:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavewright.commands.console import print_json, progress, put, table
-from wavewright.commands.options import Flag, duration, some, worker_count
+from wavewright.commands.options import Flag, duration, kinds, some, worker_count
 from wavewright.errors import WavewrightError, printable
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def _print_report(report: "Report") -> None:
     put(
         f"{len(report.files)} files, {duration(report.seconds)}, {report.clipped} clipped samples;"
         f" {len(report.refused)} refused; {report.passed_over} hidden or of other kinds passed over"
+        + (f" ({kinds(report.kinds)})" if report.kinds else "")
     )
 
 

@@ -14,6 +14,7 @@ from wavewright.models import CONFIGS
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+FEW = 5
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ class Playing:
     """The options that `generate` and `play` share."""
 
     prime: Path | None = None
-    """Recording to continue. The output holds only what follows the recording."""
+    """Recording to continue. The output holds only what follows. The quiet at the recording's end is left out."""
+    prime_from: float | None = None
+    """Where in the recording the prime begins, in seconds. The default is 0."""
+    prime_seconds: float | None = None
+    """Length of the prime in seconds, so that it can end in the midst of a sound. The default is up to the end."""
     temperature: float = 1.0
     """Temperature of the draw. Below 1 plays safer, above 1 wilder. 0 always takes the likeliest code."""
     top_k: int | None = None
@@ -50,10 +55,15 @@ class Playing:
         Raises:
             ConfigError: a value out of range.
         """
+        from wavewright.playing.prime import Prime
         from wavewright.sampling import Controls
 
+        for name, value in (("--prime-from", self.prime_from), ("--prime-seconds", self.prime_seconds)):
+            if self.prime is None and value is not None:
+                raise ConfigError(f"{name} {value:g}: of no recording; name one with --prime")
+        prime = Prime(self.prime, self.prime_from or 0.0, self.prime_seconds) if self.prime else None
         controls = Controls(self.temperature, self.top_k, self.top_p)
-        return {"prime": self.prime, "controls": controls, "seed": self.seed, "guard": self.guard == "on"}
+        return {"prime": prime, "controls": controls, "seed": self.seed, "guard": self.guard == "on"}
 
 
 DEFAULT = Playing()
@@ -100,3 +110,14 @@ def worker_count(workers: int | None) -> int:
 
 def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def kinds(counts: dict[str, int]) -> str:
+    """Return how many files there are of each kind, such as "12 .jpg, 2 .txt, 1 hidden"."""
+    return few([f"{count} {kind}" for kind, count in counts.items()])
+
+
+def few(items: list[str]) -> str:
+    """Return the first items in one line, and how many more there are."""
+    more = len(items) - FEW
+    return ", ".join(items[:FEW]) + (f" and {more} more" if more > 0 else "")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wavewright.commands.console import progress
 from wavewright.commands.options import DEFAULT, Playing
 
 
@@ -23,4 +24,4 @@ def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAU
     from wavewright.playing.opening import open_model
 
     options = playing.options()
-    play_aloud(open_model(model, checkpoint), seconds=seconds, **options)
+    play_aloud(open_model(model, checkpoint), seconds=seconds, progress=progress, **options)

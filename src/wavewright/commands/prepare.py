@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.commands.console import print_json, progress, say, table
-from wavewright.commands.options import Flag, duration, some, worker_count
-from wavewright.errors import ConfigError
+from wavewright.commands.options import Flag, duration, few, kinds, some, worker_count
+from wavewright.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
@@ -33,7 +33,8 @@ def prepare(
 ) -> None:
     """Make a corpus of audio files. They are resampled, levelled and split for training, validation and test.
 
-    An option given with a preset replaces the preset's value.
+    Of files with the same samples, only the one with the shortest name is taken. An option given with a preset
+    replaces the preset's value.
 
     Parameters
     ----------
@@ -66,9 +67,11 @@ def prepare(
         60. 0 keeps everything.
     split
         Shares of the duration for train, valid and test. The default is 0.88,0.06,0.06. Tracks stay whole, unless
-        there are fewer tracks than splits. Then each track is cut into stretches.
+        there are fewer tracks than splits. Then each track is cut into stretches. With few tracks, train gets the
+        longest ones.
     splits
-        JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH.
+        JSON file that lists the tracks of `train`, `valid` and `test` by their names relative to PATH. Tracks with
+        the same samples must be in one split.
     seed
         Seed for dealing the tracks to the splits. The default is 0.
     workers
@@ -120,6 +123,9 @@ def _summary(corpus: "Corpus") -> dict[str, Any]:
         "clipped": sum(track.clipped for track in corpus.tracks),
         "refused": [asdict(one) for one in corpus.refused],
         "left_out": list(corpus.contents.left_out),
+        "copies": [asdict(one) for one in corpus.contents.copies],
+        "passed_over": sum(corpus.contents.passed_over.values()),
+        "kinds": corpus.contents.passed_over,
     }
 
 
@@ -130,13 +136,24 @@ def _print_summary(corpus: "Corpus") -> None:
         for split, part in summary["splits"].items()
     ]
     table(f"{corpus.path}, {corpus.rate} Hz", ("split", "tracks", "sections", "samples", "duration"), rows)
-    for track in corpus.tracks:
-        for note in track.source.notes:
-            say(f"{track.name}: {note}")
+    say_findings(corpus)
+
+
+def say_findings(corpus: "Corpus") -> None:
+    """Print what is odd in the recordings of a corpus, and what was left out and why."""
+    contents = corpus.contents
+    for name, notes in {track.name: track.source.notes for track in corpus.tracks}.items():
+        for note in notes:
+            say(f"{name}: {note}")
+    copies = few([f"{copy.name} (as {copy.same_as})" for copy in contents.copies])
+    clipped = sum(track.clipped for track in corpus.tracks)
+    passed_over = sum(contents.passed_over.values())
     for count, what in (
-        (summary["clipped"], "samples were beyond full scale and are clipped; use --levels track"),
+        (clipped, "samples were beyond full scale and are clipped; use --levels track"),
         (len(corpus.refused), f"files were refused; the reasons are in {corpus.path / 'corpus.json'}"),
-        (len(corpus.contents.left_out), "files are in no split and were left out"),
+        (len(contents.left_out), "files are in no split and were left out"),
+        (len(contents.copies), f"files have the same samples as another and were left out: {copies}"),
+        (passed_over, f"hidden or of other kinds passed over ({kinds(contents.passed_over)})"),
     ):
         if count:
             say(f"{count} {what}")
@@ -159,6 +176,6 @@ def _read_splits(path: Path) -> dict[str, list[str]]:
     listed = read_json(path)
     if not isinstance(listed, dict) or not all(isinstance(names, list) for names in listed.values()):
         raise ConfigError(f"{path}: must be lists of file names under {', '.join(SPLITS)}")
-    if unknown := sorted(set(listed) - set(SPLITS)):
-        raise ConfigError(f"{path}: unknown split {unknown[0]!r}; there are {', '.join(SPLITS)}")
+    if odd := sorted(set(listed) - set(SPLITS)):
+        raise ConfigError(f"{path}: no split {odd[0]!r}; {unknown(odd[0], SPLITS)}")
     return listed

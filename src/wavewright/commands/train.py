@@ -1,13 +1,16 @@
 """The command `wavewright train`."""
 
+import functools
 import os
-import time
+import shlex
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wavewright.commands.console import print_json, progress, say
 from wavewright.commands.options import Device, Fields, Flag, ModelName, PresetName
+from wavewright.commands.prepare import say_findings
 from wavewright.errors import ConfigError, need_torch
 
 if TYPE_CHECKING:
@@ -40,7 +43,8 @@ def train(
     Parameters
     ----------
     corpus
-        Corpus that `prepare` made. Audio files and folders work too and are first prepared with the defaults.
+        Corpus that `prepare` made. Audio files and folders work too and are first prepared with the defaults. With
+        --resume they must be the same as at the start, or gone.
     model
         Model to train. `wavenet` suits timbre and detail, `sample-rnn` long notes and dynamics, `naive-rnn` a steady
         texture. If in doubt, take `wavenet`.
@@ -80,6 +84,7 @@ def train(
     """
     need_torch()
     from wavewright.formats import config as configuration
+    from wavewright.formats import run_folder
     from wavewright.processes import rank
     from wavewright.training.loop import Budget
     from wavewright.training.run import train as run_training
@@ -97,6 +102,7 @@ def train(
     if steps is None and epochs is None and minutes is None:
         minutes = DEFAULT_MINUTES
     budget = Budget(steps, epochs, minutes)
+    run_folder.check(out)
     summary = run_training(settings, _corpus(corpus, out), out, budget, resume=resume, device=device, progress=progress)
     if rank() == 0:
         _report(summary, json)
@@ -112,21 +118,70 @@ def _report(summary: "Summary", json: bool) -> None:
     say(f"listen: wavewright generate {summary.run} --out take.wav; go on: the same command with --resume")
 
 
-def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus":
-    """Return the corpus named, or make one of the recordings named."""
+def _corpus(paths: tuple[Path, ...], out: Path) -> "Corpus | Callable[[bool], Corpus]":
+    """Return the corpus named, or a function that makes or finds the one of the recordings named, in the run `out`."""
     from wavewright.corpus.corpus import INDEX, Corpus
-    from wavewright.corpus.prepare import prepare
-    from wavewright.corpus.settings import PrepareSettings
-    from wavewright.processes import rank
 
     if not paths:
         raise ConfigError("no CORPUS given; name a corpus, or audio files or folders")
-    if len(paths) == 1 and ((paths[0] / INDEX).is_file() or not paths[0].exists()):
-        return Corpus.open(paths[0])
     made = out / "corpus"
-    if not (made / INDEX).is_file() and rank() == 0:
-        say(f"preparing {', '.join(map(str, paths))} into {made}")
-        prepare(paths, made, PrepareSettings(), workers=os.cpu_count() or 1, progress=progress)
-    while not (made / INDEX).is_file():  # another process is preparing the corpus
-        time.sleep(0.1)
+    absent = not paths[0].exists() and not (made / INDEX).is_file()
+    if len(paths) == 1 and (absent or (paths[0] / INDEX).is_file()):
+        return Corpus.open(paths[0])
+    return functools.partial(_of_recordings, paths, made)
+
+
+def _of_recordings(paths: tuple[Path, ...], made: Path, resuming: bool) -> "Corpus":
+    """Return the corpus `made` of recordings. Only a run that goes on from a checkpoint keeps the one that is there."""
+    from wavewright.corpus.corpus import INDEX, Corpus
+    from wavewright.processes import rank, wait
+
+    gone = [path for path in paths if not os.path.lexists(path)]
+    if rank() == 0:
+        if not (resuming and (made / INDEX).is_file()):
+            _prepare(paths, made)
+        elif gone:
+            say(f"{gone[0]}: no such file or folder; going on with {made}")
+        else:
+            _compare(paths, Corpus.open(made))
+    wait()  # until the corpus is there
     return Corpus.open(made)
+
+
+def _prepare(paths: tuple[Path, ...], made: Path) -> None:
+    """Prepare recordings with the defaults.
+
+    Raises:
+        WavewrightError: no corpus can be made of them.
+    """
+    from wavewright.corpus.prepare import TooShort, prepare
+    from wavewright.corpus.settings import PrepareSettings
+
+    say(f"preparing {', '.join(map(str, paths))} into {made}")
+    try:
+        corpus = prepare(paths, made, PrepareSettings(), workers=os.cpu_count() or 1, progress=progress)
+    except TooShort as error:
+        named = shlex.join(map(str, paths))
+        raise ConfigError(
+            f"{error}: first run `wavewright prepare {named} --out {shlex.quote(str(made))}"
+            f" --section-seconds {error.fitting_seconds:g}`, then train on {made} in place of the recordings"
+        ) from None
+    say_findings(corpus)
+
+
+def _compare(paths: tuple[Path, ...], corpus: "Corpus") -> None:
+    """Check that the recordings are those that the run's corpus was made of. Some may be gone.
+
+    Raises:
+        ConfigError: there are others.
+    """
+    from wavewright.corpus.prepare import changes
+
+    other, gone = changes(corpus, paths, progress)
+    if other:
+        raise ConfigError(
+            f"{corpus.path}: made of other recordings; {len(other)} are new or changed, the first: {other[0]};"
+            f" name {corpus.path} in their place to go on with it, or choose another --out"
+        )
+    if gone:
+        say(f"{len(gone)} recordings are gone, the first: {gone[0]}; going on with {corpus.path}")

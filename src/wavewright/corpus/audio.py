@@ -6,9 +6,6 @@ libsndfile decodes, but its frame counts are not trusted (see `Recording`). Host
 import contextlib
 import itertools
 import os
-import re
-import shutil
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +16,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from wavewright.corpus.lengths import Lengths, lengths
+from wavewright.corpus.tags import Flac, mp3_pipe
 from wavewright.errors import AudioError, WavewrightError
 
 Channel = Literal["mix", "left", "right"]
@@ -38,7 +37,6 @@ EXTENSIONS = frozenset(
 )
 
 PAGE, FIRST_PAGE, LAST_PAGE = b"OggS\0", 2, 4  # an Ogg page: capture pattern and version, flags
-EMPTY_ID3 = b"ID3\x04" + bytes(5) + b"\x10" + bytes(16)
 
 
 class _Stream(soundfile.SoundFile):  # type: ignore[misc]
@@ -67,11 +65,12 @@ class Recording:
         self.notes: list[str] = []
         if not os.path.isfile(path):  # a pipe or device would block for ever
             raise AudioError(path, "not a file" if os.path.lexists(path) else "no such file")
+        self._flac: Flac | None = None
+        self._lengths: Lengths | None = None
         self._file = self._open()
         self.rate = int(self._file.samplerate)
         self.channels = int(self._file.channels)
         self.format = f"{self._file.format}/{self._file.subtype}"
-        self._note_truncation()
 
     def _open(self) -> Any:
         try:
@@ -81,7 +80,13 @@ class Recording:
             file = _Stream(os.fsencode(self.path))
             if file.format == "MP3":
                 file.close()
-                file = _Stream(_mp3_pipe(self.path))
+                file = _Stream(mp3_pipe(self.path))
+            if file.format == "FLAC":
+                file.close()
+                self._flac = Flac(self.path)
+                file = _Stream(self._flac)
+            with self.path.open("rb") as source:
+                self._lengths = lengths(source)
             return file
         except (OSError, TypeError, ValueError, soundfile.SoundFileRuntimeError) as error:
             raise AudioError(self.path, f"not readable ({_cause(error)}); {CONVERT}") from None
@@ -93,12 +98,14 @@ class Recording:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if self._flac:
+            self._flac.close()
 
     def blocks(self) -> Iterator[Samples]:
         """Yield all frames in blocks (n, channels) of finite amplitudes. Amplitudes beyond [-1, 1] stay as they are."""
-        size, frames = max(1, BLOCK // self.channels), 0
+        size, frames, last = max(1, BLOCK // self.channels), 0, self._last()
         pages = self._check_ogg() if self._file.format == "OGG" else iter(())
-        while len(block := self._read(size)):
+        while len(block := self._read(min(size, last - frames))):
             if not np.isfinite(block).all():
                 at = (frames + int(np.argmin(np.isfinite(block).all(axis=1)))) / self.rate
                 raise AudioError(self.path, f"NaN or infinite samples, the first at {at:.3f} s; {CONVERT}")
@@ -108,11 +115,7 @@ class Recording:
                 pass
         for _ in pages:
             pass
-        if frames == 0:
-            raise AudioError(self.path, "holds no samples, or its header says so; repair it or leave it out")
-        promised = self._file.frames  # exact or absent in FLAC, often a guess in other formats
-        if self._file.format == "FLAC" and frames < promised < 1 << 40:
-            self.notes.append(f"truncated: {frames} of {promised} frames are there")
+        self._check_length(frames)
 
     def _read(self, frames: int) -> Samples:
         try:
@@ -121,11 +124,29 @@ class Recording:
         except (soundfile.SoundFileRuntimeError, OSError, ValueError) as error:
             raise AudioError(self.path, f"damaged ({_cause(error)}); {CONVERT}") from None
 
-    def _note_truncation(self) -> None:
-        """Note a chunk size beyond the file's end, which libsndfile logs. Streamed files have an endless size."""
-        sizes = re.search(r"(?:data|SSND) : (\d+) \(should be (\d+)\)", self._file.extra_info)
-        if sizes and int(sizes[2]) < int(sizes[1]) < 0x7FFFF000:
-            self.notes.append(f"truncated: {sizes[2]} of {sizes[1]} bytes of samples are there")
+    def _check_length(self, frames: int) -> None:
+        """Note where the header tells of another length than the file holds, or refuse a file without samples."""
+        found = Lengths(self._flac.promised, frames, frames) if self._flac else self._lengths
+        told, there = (found.told, found.there) if found else (0, 0)
+        if frames == 0:
+            more = f", though {there} bytes of them may follow" if there else ""
+            raise AudioError(self.path, f"holds no samples, or its header says so{more}; repair it or leave it out")
+        if there < told:
+            unit = "frames" if self._flac else "bytes of samples"
+            self.notes.append(f"truncated: {there} of {told} {unit} are there")
+        elif told:
+            read = frames / self.rate
+            whole = self._file.format in ("FLAC", "W64")
+            header, file = (read * told / there, read) if whole else (read, read * there / told)
+            rest = "all of them are read" if whole else "only the first are read, so repair the header"
+            if file - header >= 0.01:
+                self.notes.append(f"the header tells of {header:.2f} s and the file holds {file:.2f} s; {rest}")
+
+    def _last(self) -> int:
+        """Return the number of frames to read at most. In W64, libsndfile takes later chunks for samples, too."""
+        if self._file.format == "W64" and self._lengths and self._lengths.rest:
+            return -(-int(self._file.frames) * self._lengths.there // self._lengths.rest)
+        return 1 << 62
 
     def _check_ogg(self) -> Iterator[None]:
         """Check one Ogg page a step, since libsndfile reads only the first of several streams joined in one file.
@@ -154,39 +175,6 @@ class Recording:
 def _cause(error: Exception) -> str:
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return str(text).strip().rstrip(".:")
-
-
-def _mp3_pipe(path: Path) -> int:
-    """Return a descriptor that reads the MP3 at `path` from a pipe.
-
-    Without a Xing header in the first frame, libsndfile guesses a file's length and stops there. From a pipe it reads
-    to the end. It cannot skip a long ID3 tag in a pipe, so an empty tag takes its place. The empty tag also makes
-    libsndfile recognise an MP3.
-    """
-    reader, writer = os.pipe()
-
-    def feed() -> None:
-        try:
-            with path.open("rb") as source, os.fdopen(writer, "wb") as sink:
-                source.seek(_id3_end(source))
-                sink.write(EMPTY_ID3)
-                shutil.copyfileobj(source, sink)
-        except OSError:  # the reader was closed
-            pass
-
-    threading.Thread(target=feed, daemon=True).start()
-    return reader
-
-
-def _id3_end(file: BinaryIO) -> int:
-    """Return where the ID3v2 tags at the start of `file` end, in bytes."""
-    end = 0
-    while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
-        size = int.from_bytes(bytes(head[6:]), "big")
-        size = (size & 0x7F) | (size >> 1 & 0x3F80) | (size >> 2 & 0x1FC000) | (size >> 3 & 0xFE00000)
-        end += 10 + size + (10 if head[5] & 0x10 else 0)
-        file.seek(end)
-    return end
 
 
 def _find_page(file: BinaryIO, position: int) -> int:

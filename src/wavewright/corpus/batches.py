@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.models.output import IGNORED
-from wavewright.quantize import Quantizer, silence
+from wavewright.quantize import Quantizer, Samples16, silence
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Batches:
     """An endless iterator of batches over sections of 16-bit samples.
 
     Args:
-        samples: (N,) int16, all tracks of a split. A memory map is read a batch at a time.
+        samples: (N,) int16, all tracks of a split. They are read a batch at a time.
         sections: (S, 2) starts and ends in `samples`.
         batch_size: lanes over all processes, or fewer where there are fewer sections.
         length: T, samples in a subsequence.
@@ -58,7 +58,7 @@ class Batches:
 
     def __init__(
         self,
-        samples: NDArray[np.int16],
+        samples: Samples16,
         sections: NDArray[np.int64],
         *,
         batch_size: int,
@@ -102,6 +102,11 @@ class Batches:
         while self.position.epoch == epoch:
             first = self.position.group * self.lanes + self.own_lanes.start
             yield first, next(self)
+
+    def holds(self, position: Position) -> bool:
+        """Tell whether `position` is a place in these sections."""
+        sizes = np.ptp(self._group(position), axis=1)
+        return len(sizes) > 0 and position.offset < sizes.max()
 
     def reorder(self) -> None:
         """Go to the start of the current group, in an order not seen before."""

@@ -3,7 +3,8 @@
 `wavewright.corpus.prepare` writes a corpus, and this module reads it.
 """
 
-from dataclasses import asdict, dataclass
+import logging
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,11 +13,15 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from wavewright import files
+from wavewright.corpus.reader import Reader
 from wavewright.corpus.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
 from wavewright.errors import WavewrightError
 
 FORMAT = 1  # of corpus.json; raised when an older reader would misread it
 INDEX = "corpus.json"
+BIG = 1 << 30  # bytes of a split; from here on, the log says that its digest is checked, since that takes seconds
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,17 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """A recording that is left out, since another one has the same samples."""
+
+    name: str
+    same_as: str  # name of the recording that is in the corpus
+    sha256: str  # of the audio file
+
+
+@dataclass(frozen=True)
 class Contents:
-    """The contents of `corpus.json`."""
+    """The contents of `corpus.json`. Older corpora lack the fields that have a default."""
 
     format: int
     wavewright: str  # version that wrote the file
@@ -70,6 +84,9 @@ class Contents:
     tracks: tuple[Track, ...]
     refused: tuple[Refused, ...]
     left_out: tuple[str, ...]  # files that no split lists
+    copies: tuple[Copy, ...] = ()
+    passed_over: dict[str, int] = field(default_factory=dict)  # files that are no recordings, by extension or "hidden"
+    sha256: dict[SplitName, str] = field(default_factory=dict)  # of each split's file
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""
@@ -158,10 +175,32 @@ class Corpus:
         return tuple(track for track in self.tracks if track.split == split)
 
     def samples(self, split: SplitName) -> NDArray[np.int16]:
-        """Return all samples of a split (N,), amplitude * 32767, mapped from disk and read-only."""
-        if self.contents.frames.get(split, 0) == 0:  # an empty file cannot be mapped
+        """Return all samples of a split (N,), amplitude * 32767, mapped from disk and read-only.
+
+        Raises:
+            WavewrightError: the file is gone or cut short since the corpus was opened.
+        """
+        file, frames = samples_file(self.path, split), self.contents.frames.get(split, 0)
+        if frames == 0:  # an empty file cannot be mapped
             return np.empty(0, np.int16)
-        return np.memmap(samples_file(self.path, split), "<i2", "r")
+        try:
+            return np.memmap(file, "<i2", "r", shape=(frames,))
+        except (OSError, ValueError) as error:
+            raise WavewrightError(f"{file}: cannot be read: {error}; prepare the corpus again") from None
+
+    def reader(self, split: SplitName) -> Reader:
+        """Return a reader of all samples of a split, whose file stays open. Its digest is checked now.
+
+        Raises:
+            WavewrightError: the file cannot be read, or is not the one that was prepared.
+        """
+        file, expected = samples_file(self.path, split), self.contents.sha256.get(split)
+        reader = Reader(file, self.contents.frames.get(split, 0))
+        if 2 * len(reader) >= BIG and expected:
+            log.info(f"checking {file}, {2 * len(reader) / 1e9:.1f} GB")
+        if expected and reader.sha256() != expected:
+            raise WavewrightError(f"{file}: damaged, its SHA-256 is not the one in {INDEX}; prepare the corpus again")
+        return reader
 
     def sections(self, split: SplitName) -> NDArray[np.int64]:
         """Return the start and stop (S, 2) of every section. The last section of a track may be shorter."""

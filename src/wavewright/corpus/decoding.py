@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, resample
+from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import Source
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
-from wavewright.corpus.mixing import Mixdown
+from wavewright.corpus.mixing import SILENCE, Mixdown
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError
 
@@ -26,6 +26,7 @@ class Decoded:
     start: int  # trimmed before the first sample, in samples of the corpus
     frames: int  # length, in samples of the corpus
     meter: SectionMeter  # over all samples between the first and the last, also those that `step` skips
+    silent: bool  # throughout, so that it gets no gain of its own
 
     def blocks(self) -> Iterator[Samples]:
         """Return blocks (n,) of the samples for the corpus."""
@@ -69,26 +70,53 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
         raise AudioError(path, reason)
     if whole.count == 0:
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
-    start, stop = _sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
+    start, stop = sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
     start -= start % step
     meter = SectionMeter(settings.section * step)  # the thesis levels its sections before it decimates them
     for block in _read(to, start, stop):
         meter.add(block)
         yield
-    notes = (*recording.notes, *filter(None, [mixdown.weak(), _silence(meter, settings)]))
-    source = Source(digest, recording.format, recording.rate, recording.channels, notes)
-    return Decoded(to, source, step, start // step, -(-meter.count // step), meter)
-
-
-def _silence(meter: SectionMeter, settings: PrepareSettings) -> str | None:
-    """Return a note on a recording that is silent throughout, and so has no gain of its own."""
     offset = offsets(meter, settings.levels, settings.remove_dc)
-    if settings.levels not in ("track", "section") or (peaks(meter, settings.levels, offset) > SILENT).any():
-        return None
-    return "silent: it stays below -80 dBFS, so it is not raised to full scale"
+    silent = mixdown.silent() or not (peaks(meter, settings.levels, offset) > SILENT).any()
+    left_quiet = silent and settings.levels in ("track", "section")
+    notes = (*recording.notes, *filter(None, [mixdown.weak(), SILENCE if left_quiet else None]))
+    source = Source(digest, recording.format, recording.rate, recording.channels, notes)
+    return Decoded(to, source, step, start // step, -(-meter.count // step), meter, silent)
 
 
-def _sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:
+def mix(path: Path, to: Path, most: int) -> Generator[None, None, int]:
+    """Write the mean of the channels of `path` to `to`, in float32 and at its own rate, as a task for `isolate`.
+
+    Returns:
+        The rate, in Hz.
+
+    Raises:
+        AudioError: the file cannot be read whole, or has more than `most` frames.
+        OSError: `to` cannot be written.
+    """
+    frames = 0
+    with Recording(path) as recording, to.open("wb") as out:
+        for block in recording.blocks():
+            frames += len(block)
+            if frames > most:
+                raise AudioError(path, f"longer than {most / recording.rate:.1f} s; cut it or leave it out")
+            out.write(mono(block, "mix").tobytes())
+            yield
+    return recording.rate
+
+
+def rate_of(path: Path) -> Generator[None, None, int]:
+    """Return the rate of `path` in Hz, as a task for `isolate`.
+
+    Raises:
+        AudioError: the file cannot be opened.
+    """
+    yield
+    with Recording(path) as recording:
+        return recording.rate
+
+
+def sounding(file: Path, whole: SectionMeter, trim: float) -> tuple[int, int]:
     """Return where the samples within `trim` dB of the peak start and stop. Silence is kept whole."""
     centre = float(whole.whole().means()[0])
     peak = max(float(whole.highs()[0]) - centre, centre - float(whole.lows()[0]))

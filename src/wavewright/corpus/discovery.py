@@ -3,6 +3,7 @@
 import itertools
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found
 
     Files with other extensions are listed too, since only opening a file shows whether it is audio. Linked
     folders are searched, too, but none twice and none that the link lies in. The folder `exclude` is left out.
-    So are runs and corpora below a path, since their sounds are no recordings. The log counts them.
+    So are runs and corpora below a path, since their sounds are no recordings, and links that lead into one. The
+    log counts them.
 
     Raises:
         WavewrightError: a path that does not exist, or two files of one name.
@@ -61,6 +63,13 @@ def find(paths: Sequence[Path], exclude: Path | None = None) -> tuple[list[Found
     return files, hidden
 
 
+def count_kinds(passed_over: Sequence[Found], hidden: int) -> dict[str, int]:
+    """Return how many files of each kind were passed over, such as `{".txt": 2, "hidden": 1}`, most first."""
+    counts = Counter(Path(file.name).suffix.lower() or "without extension" for file in passed_over)
+    counts["hidden"] += hidden
+    return {kind: count for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])) if count}
+
+
 def _below(folder: Path, exclude: Path | None) -> tuple[list[Path], set[Path]]:
     """Return the files below `folder`, and the runs and corpora that are left out.
 
@@ -77,6 +86,9 @@ def _below(folder: Path, exclude: Path | None) -> tuple[list[Path], set[Path]]:
     for top in waiting:  # grows by the linked folders
         if _real(top) in seen:
             continue
+        if top is not folder and (owner := _owner(top, folder)):
+            made.add(owner)
+            continue
         for parent, folders, names in os.walk(top, onerror=refuse):
             seen.add(_real(Path(parent)))
             if _real(Path(parent)) != _real(folder) and _is_made(Path(parent)):
@@ -86,16 +98,29 @@ def _below(folder: Path, exclude: Path | None) -> tuple[list[Path], set[Path]]:
             below = [Path(parent) / name for name in sorted(folders) if not name.startswith(".")]
             folders[:] = [path.name for path in below if not path.is_symlink() and _real(path) not in seen]
             waiting += [path for path in below if path.is_symlink() and not _leads_up(path)]
-            files += [Path(parent) / name for name in sorted(names)]
+            for file in (Path(parent) / name for name in sorted(names)):
+                if file.is_symlink() and (owner := _owner(file, folder)):
+                    made.add(owner)
+                else:
+                    files.append(file)
     return sorted(files, key=Path.is_symlink), made
+
+
+def _owner(link: Path, searched: Path) -> Path | None:
+    """Return the run or corpus that `link` really leads into, unless `searched` lies in it too."""
+    real = _real(link)
+    for folder in (real, *real.parents):
+        if _is_made(folder):
+            return None if _real(searched).is_relative_to(folder) else folder
+    return None
 
 
 def _is_made(folder: Path) -> bool:
     """Tell whether `folder` is a run or a corpus, and so made by wavewright."""
-    run = (folder / "config.json").is_file() and (
-        (folder / "checkpoints").is_dir() or (folder / "metrics.jsonl").is_file()
+    run = os.path.isfile(folder / "config.json") and (
+        os.path.isdir(folder / "checkpoints") or os.path.isfile(folder / "metrics.jsonl")
     )
-    return run or (folder / INDEX).is_file()
+    return run or os.path.isfile(folder / INDEX)
 
 
 def _real(path: Path) -> Path:

@@ -1,16 +1,18 @@
 """Inspect every audio file below some paths, and say why some cannot be read."""
 
+import hashlib
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, Samples
+from wavewright.corpus.copies import find_copies
 from wavewright.corpus.corpus import Refused
-from wavewright.corpus.discovery import find
+from wavewright.corpus.discovery import count_kinds, find
 from wavewright.corpus.mixing import Mixdown
 from wavewright.errors import AudioError
 from wavewright.metrics import Meter
@@ -35,16 +37,18 @@ class Inspected:
     dc: float  # the mean of the channel where it is farthest from 0
     clipped: int  # samples at or beyond full scale
     silence_seconds: float  # in stretches of 50 ms that stay below -60 dBFS in every channel
-    notes: tuple[str, ...]  # oddities
+    notes: tuple[str, ...]  # oddities, the same as in a corpus that `prepare` makes with its defaults
+    sha256: str  # of the samples mixed to one channel, at the recording's own rate
 
 
 @dataclass(frozen=True)
 class Report:
-    """The result of `inspect`. `passed_over` counts hidden files and files of other kinds."""
+    """The result of `inspect`. `passed_over` counts hidden files and files of other kinds, and `kinds` counts each."""
 
     files: tuple[Inspected, ...]
     refused: tuple[Refused, ...]
     passed_over: int
+    kinds: dict[str, int]
     seconds: float
     clipped: int
 
@@ -62,12 +66,12 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
     Raises:
         AudioError: the file cannot be read whole.
     """
-    meter, mixdown, clipped, silent = Meter(), Mixdown("mix"), 0, 0
+    meter, mixdown, clipped, silent, digest = Meter(), Mixdown("mix"), 0, 0, hashlib.sha256()
     with Recording(path) as recording:
         rate, channels = recording.rate, recording.channels
         for block in recording.blocks():
             meter.add(block)
-            mixdown.mono(block)
+            digest.update(mixdown.mono(block).tobytes())
             loudness = np.abs(block)
             clipped += int(np.count_nonzero(loudness >= FULL_SCALE))
             silent += _silent_frames(loudness, rate)
@@ -84,7 +88,8 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
         dc=float(max(meter.mean, key=abs)),
         clipped=clipped,
         silence_seconds=silent / rate,
-        notes=(*recording.notes, *filter(None, [mixdown.cancelled() or mixdown.weak()])),
+        notes=(*recording.notes, *mixdown.notes()),
+        sha256=digest.hexdigest(),
     )
 
 
@@ -97,12 +102,20 @@ def inspect(paths: Sequence[Path], workers: int = 1, progress: Progress = silent
     found, hidden = find(paths)
     with progress("inspecting", len(found)) as advance:
         results = isolate.each(examine, [(file.path, file.name) for file in found], workers, advance)
-    healthy = tuple(result for result in results if isinstance(result, Inspected))
+    healthy = _note_copies([result for result in results if isinstance(result, Inspected)])
     refused = tuple(
         Refused(file.name, result.reason)
         for file, result in zip(found, results, strict=True)
         if isinstance(result, AudioError) and file.certain
     )
-    passed_over = hidden + len(found) - len(healthy) - len(refused)
+    read = {one.name for one in healthy}
+    kinds = count_kinds([file for file in found if not file.certain and file.name not in read], hidden)
     seconds, clipped = sum(one.seconds for one in healthy), sum(one.clipped for one in healthy)
-    return Report(healthy, refused, passed_over, seconds, clipped)
+    return Report(healthy, refused, sum(kinds.values()), kinds, seconds, clipped)
+
+
+def _note_copies(files: Sequence[Inspected]) -> tuple[Inspected, ...]:
+    """Return the same with a note on every recording that has the same samples as another."""
+    copies = find_copies({one.name: (one.rate, one.sha256) for one in files})
+    note = {name: (f"the same samples as {kept}, so `prepare` leaves it out",) for name, kept in copies.items()}
+    return tuple(replace(one, notes=one.notes + note.get(one.name, ())) for one in files)

@@ -1,8 +1,9 @@
 """Run tasks on files in processes of their own.
 
-A hostile file that crashes, hangs or takes too much memory is refused in one line, and the program goes on. A task is
-a generator function `task(path, *args)`, importable by name. Each yield only shows that the task is alive, and the
-returned value is its result. An `AudioError` or OSError from the task is raised here.
+A hostile file that crashes, spins or takes too much memory is refused in one line, and the program goes on. A process
+that was killed, or that waits for too long, says nothing of its file: the task runs once more in a fresh process. A
+task is a generator function `task(path, *args)`, importable by name, that may run twice. Each yield only shows that the
+task is alive, and the returned value is its result. An `AudioError` or OSError from the task is raised here.
 """
 
 import contextlib
@@ -22,74 +23,114 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
-from wavewright.errors import AudioError
+from wavewright.errors import AudioError, WavewrightError, printable
 
 T = TypeVar("T")
 Task = Callable[..., Generator[Any, None, T]]
 
-STALL_SECONDS = 8.0  # a task that yields nothing for this long is taken to hang
-START_SECONDS = 60.0  # the limit for a fresh process, which first imports numpy and soundfile
+STEP_SECONDS = 8.0  # processor time for which a task may yield nothing; a stopped or waiting process uses none
+WAIT_SECONDS = 300  # wall time for which a task may yield nothing, by a slow drive, a loaded machine or a signal
 MEMORY_BYTES = 400 << 20  # memory limit of a process, where the system has such limits (Linux)
+SIGNALS = {sent.value: sent.name for sent in signal.Signals}
+CRASHED = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
+
+
+class _Interrupted(Exception):
+    """A process that ended before its task, through no fault of the file."""
 
 
 class Decoder:
-    """One process for tasks, started when first needed and again after it has died."""
+    """One process for tasks, started when first needed and again after it has died, until `close`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
+        self._closed = False
+        self._lock = threading.RLock()  # a process is never started after `close`
 
     def call(self, task: Task[T], path: Path, *args: Any) -> T:
         """Return the result of `task(path, *args)`.
 
         Raises:
-            AudioError: the task raised one, crashed, hung or needed too much memory.
+            AudioError: the task raised one, crashed, spun or needed too much memory.
+            WavewrightError: the process was killed or waited for too long, and so was a fresh one.
             OSError: the task could not write.
         """
-        limit = STALL_SECONDS if self._process else START_SECONDS
-        pipe = self._pipe or self._start()
+        with contextlib.suppress(_Interrupted):
+            return self._try(task, path, args)
         try:
-            pipe.send((task, path, args))
-            while pipe.poll(limit):
-                kind, value = pipe.recv()
-                if kind != "alive":
-                    result: T = _outcome(kind, value, path)
-                    return result
-                limit = STALL_SECONDS
-        except (EOFError, ConnectionError):
-            raise AudioError(path, f"its decoder crashed ({self.close()}); the file is damaged") from None
-        self.close()
-        raise AudioError(path, f"its decoder hung for {limit:g} s and was stopped; the file is damaged")
+            return self._try(task, path, args)
+        except _Interrupted as why:
+            raise WavewrightError(f"{printable(path)}: its decoder {why}, and run the command again") from None
+
+    def _try(self, task: Task[T], path: Path, args: tuple[Any, ...]) -> T:
+        answer, waited = self._exchange((task, path, args))
+        if answer:
+            result: T = _outcome(*answer, path)
+            return result
+        status = self._stop()
+        if waited:
+            raise _Interrupted(f"gave no sign for {WAIT_SECONDS} s, twice; check the drive and the machine's load")
+        name = SIGNALS.get(-status, f"status {status}")
+        if name == "SIGPROF":  # the timer of `_answer`
+            raise AudioError(path, f"its decoder worked for {STEP_SECONDS:g} s without result; the file is damaged")
+        if name in CRASHED:
+            raise AudioError(path, f"its decoder crashed ({name}); the file is damaged")
+        raise _Interrupted(f"was ended twice ({name}); free some memory or use fewer --workers")
+
+    def _exchange(self, job: tuple[Any, ...]) -> tuple[tuple[str, Any] | None, bool]:
+        """Return the answer to a job if there was one, and whether it was waited for in vain."""
+        with contextlib.suppress(EOFError, ConnectionError):
+            pipe = self._pipe or self._start()
+            pipe.send(job)
+            # In short waits: while this program itself is stopped, as by Ctrl-Z, at most one of them runs out.
+            while any(pipe.poll(1) for _ in range(WAIT_SECONDS)):
+                answer = pipe.recv()
+                if answer[0] != "alive":
+                    return answer, False
+            return None, True
+        return None, False
 
     def _start(self) -> Connection:
-        ours, theirs = socket.socketpair()
-        # multiprocessing's spawn would run the caller's main script again, which not every script allows.
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from wavewright.corpus.isolate import serve; serve({theirs.fileno()})"],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # the codecs' own warnings
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(part or "." for part in sys.path),
-                "OPENBLAS_NUM_THREADS": "1",
-            },
-        )
-        theirs.close()
-        self._pipe = Connection(ours.detach())
-        return self._pipe
+        with self._lock:
+            if self._closed:
+                raise ConnectionError
+            ours, theirs = socket.socketpair()
+            serving = f"serve({theirs.fileno()}, {STEP_SECONDS})"
+            # multiprocessing's spawn would run the caller's main script again, which not every script allows.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", f"from wavewright.corpus.isolate import serve; {serving}"],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # the codecs' own warnings
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(part or "." for part in sys.path),
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
+            )
+            theirs.close()
+            self._pipe = Connection(ours.detach())
+            return self._pipe
 
-    def close(self) -> str:
-        """Stop the process, if there is one, and say how it ended."""
-        process, pipe = self._process, self._pipe
-        self._process = self._pipe = None
-        if process is None or pipe is None:
-            return "never started"
-        process.kill()  # a process that is already dead keeps its own status
-        status = process.wait()
-        pipe.close()
-        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    def _stop(self) -> int:
+        """Stop the process, if there is one, and return its exit status, or minus the signal that ended it."""
+        with self._lock:
+            process, pipe = self._process, self._pipe
+            self._process = self._pipe = None
+            if process is None or pipe is None:
+                return 0
+            process.kill()  # a process that is already dead keeps its own status
+            status = process.wait()
+            pipe.close()
+            return status
+
+    def close(self) -> None:
+        """Stop the process for good."""
+        with self._lock:
+            self._closed = True
+            self._stop()
 
 
 def _outcome(kind: str, value: Any, path: Path) -> Any:
@@ -111,13 +152,17 @@ def each(
     """Return the result of `task(*job)`, or the error, for every job in the order of `jobs`.
 
     Each job is `(path, *args)`. `workers` processes share the jobs, and `done` is called after each job.
+
+    Raises:
+        WavewrightError: a process was killed or waited for too long, and so was a fresh one.
+        OSError: a task could not write.
     """
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
     decoders = [Decoder() for _ in range(max(1, min(workers, len(jobs))))]
     for decoder in decoders:
         idle.put(decoder)
 
-    def one(job: tuple[Any, ...]) -> T | AudioError:
+    def work(job: tuple[Any, ...]) -> T | AudioError:
         decoder = idle.get()
         try:
             return decoder.call(task, *job)
@@ -129,20 +174,34 @@ def each(
     results = []
     threads = ThreadPoolExecutor(len(decoders))
     try:
-        for result in threads.map(one, jobs):
+        for result in threads.map(work, jobs):
             results.append(result)
             done()
     finally:  # no process may outlive this call, not even after Ctrl-C
         threads.shutdown(wait=False, cancel_futures=True)
-        for _ in range(2):  # the second time for a process that a thread started before it ended
-            for decoder in decoders:
-                decoder.close()
-            threads.shutdown()
+        for decoder in decoders:
+            decoder.close()
+        threads.shutdown()
     return results
 
 
-def serve(descriptor: int) -> None:
-    """Run a decoder process, which takes tasks and sends results until the other side is gone."""
+def one(task: Task[T], path: Path, *args: Any) -> T:
+    """Return the result of `task(path, *args)`, run in a process of its own.
+
+    Raises:
+        AudioError: as `Decoder.call` does.
+    """
+    (result,) = each(task, [(path, *args)], workers=1)
+    if isinstance(result, AudioError):
+        raise result
+    return result
+
+
+def serve(descriptor: int, step_seconds: float) -> None:
+    """Run a decoder process, which takes tasks and sends results until the other side is gone.
+
+    A task that works for `step_seconds` of processor time without a yield ends the process with SIGPROF.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the parent closes this process
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(ValueError, OSError):
@@ -152,14 +211,17 @@ def serve(descriptor: int) -> None:
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task, path, args = pipe.recv()
-            pipe.send(_answer(pipe, task, path, args))
+            pipe.send(_answer(pipe, task, path, args, step_seconds))
 
 
-def _answer(pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...]) -> tuple[str, Any]:
+def _answer(
+    pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...], step_seconds: float
+) -> tuple[str, Any]:
     steps = task(path, *args)
     try:
         while True:
             pipe.send(("alive", None))
+            signal.setitimer(signal.ITIMER_PROF, step_seconds)
             next(steps)
     except StopIteration as end:
         return "done", end.value
@@ -173,6 +235,8 @@ def _answer(pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...]
         return "system", (error.errno, error.strerror)
     except Exception:
         return "bug", traceback.format_exc()
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def _end_with(parent: int) -> None:

@@ -5,11 +5,13 @@ recording lies in a temporary float32 file, so memory does not grow with the len
 """
 
 import contextlib
+import hashlib
 import importlib.metadata
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,9 +20,10 @@ from numpy.typing import NDArray
 
 from wavewright import files
 from wavewright.corpus import isolate, splits
-from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Corpus, Refused, Track, samples_file
-from wavewright.corpus.decoding import Decoded, decode
-from wavewright.corpus.discovery import Found, find
+from wavewright.corpus.copies import find_copies
+from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, samples_file
+from wavewright.corpus.decoding import Decoded, decode, sounding
+from wavewright.corpus.discovery import Found, count_kinds, find
 from wavewright.corpus.levelling import (
     Signal,
     apply_gain,
@@ -38,6 +41,17 @@ from wavewright.quantize import to_amplitude
 log = logging.getLogger(__name__)
 
 
+class TooShort(WavewrightError):
+    """Recordings that are all shorter than a section. `fitting_seconds` is a section that fits."""
+
+    def __init__(self, longest: float, section_seconds: float) -> None:
+        self.fitting_seconds = float(f"{longest / 2:.1g}")
+        super().__init__(
+            f"the longest track is {longest:.3g} s, a section is {section_seconds:g} s:"
+            f" use --section-seconds {self.fitting_seconds:g}"
+        )
+
+
 @dataclass(frozen=True)
 class Levelling:
     """The levelling of a decoded recording to int16, that is `Corpus.levelling()` as an object."""
@@ -53,6 +67,8 @@ class Levelling:
             return np.ones(1), offset
         if self.common_gain is not None:
             return np.array([self.common_gain]), offset
+        if decoded.silent:
+            return np.ones(len(offset)), offset
         return gains(peaks(decoded.meter, levels, offset)), offset
 
     def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
@@ -70,18 +86,27 @@ def prepare(
     """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes.
 
     The same recordings and settings give the same bytes. An older corpus is replaced only once the new one is complete.
+    Of recordings with the same samples, the one with the shortest name is taken.
 
     Raises:
+        TooShort: all recordings are shorter than a section.
         WavewrightError: there is no readable audio, or `out` holds other files or cannot be written.
     """
     _check_out(out)
-    candidates, _ = find(paths, exclude=out)
+    candidates, hidden = find(paths, exclude=out)
     chosen, left_out = splits.choose(candidates, settings.splits)
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
         decoded, refused = _decode_all(chosen, scratch, settings, workers, progress)
         _check_lengths(decoded, refused, paths, settings)
-        contents = _write(folder, decoded, settings, progress)
-        contents = Contents(**{**vars(contents), "refused": refused, "left_out": left_out})
+        passed_over = count_kinds([one for one in candidates if not one.certain and one.name not in decoded], hidden)
+        copies = _take_out_copies(decoded, settings)
+        contents = replace(
+            _write(folder, decoded, settings, progress),
+            refused=refused,
+            left_out=left_out,
+            copies=copies,
+            passed_over=passed_over,
+        )
         files.write_json(folder / INDEX, contents.as_json())
     return Corpus.open(out)
 
@@ -131,16 +156,45 @@ def _check_lengths(
         raise WavewrightError(f"{where}: no readable audio{why}")
     longest = max(one.frames for one in decoded.values()) / settings.rate
     if longest * settings.rate < settings.section:
-        fitting = float(f"{longest / 2:.1g}")
-        raise WavewrightError(
-            f"the longest track is {longest:.3g} s, a section is {settings.section_seconds:g} s:"
-            f" use --section-seconds {fitting:g}"
-        )
+        raise TooShort(longest, settings.section_seconds)
+
+
+def _take_out_copies(decoded: dict[str, Decoded], settings: PrepareSettings) -> tuple[Copy, ...]:
+    """Take the recordings out of `decoded` that have the same samples as another one, and return them.
+
+    Raises:
+        WavewrightError: a copy is listed in another split than the recording.
+    """
+    lengths = Counter(one.frames for one in decoded.values())
+    alone = {name for name, one in decoded.items() if lengths[one.frames] == 1}  # they need no digest
+    kept = find_copies({name: name if name in alone else _digest(one) for name, one in decoded.items()})
+    if settings.splits is not None:
+        dealt = splits.assign({name: one.frames for name, one in decoded.items()}, settings)
+        for name, same_as in kept.items():
+            if dealt[name][0].split != dealt[same_as][0].split:
+                raise WavewrightError(
+                    f"{name}: the same samples as {same_as}, but listed in another split; list only one of them"
+                )
+    return tuple(Copy(name, same_as, decoded.pop(name).source.sha256) for name, same_as in sorted(kept.items()))
+
+
+def _digest(decoded: Decoded) -> bytes:
+    """Return a digest of the samples before they are levelled."""
+    digest = hashlib.sha256()
+    for block in decoded.blocks():
+        digest.update(block.tobytes())
+    return digest.digest()
 
 
 def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings, progress: Progress) -> Contents:
     levelling = Levelling(settings, _common_gain(decoded, settings))
     stretches = splits.assign({name: one.frames for name, one in decoded.items()}, settings)
+    share, due = splits.training_share(stretches), settings.split[0]
+    if settings.splits is None and share < splits.LEAST_SHARE * due:
+        log.warning(
+            f"training gets {share:.0%} of the duration instead of {due:.0%}, since recordings stay whole;"
+            " cut long recordings into several files, or add more"
+        )
     tracks: list[Track] = []
     with contextlib.ExitStack() as stack, progress("writing", len(decoded)) as advance:
         outputs = {split: stack.enter_context(samples_file(folder, split).open("wb")) for split in SPLITS}
@@ -149,14 +203,19 @@ def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings,
             one.file.unlink()
             advance()
         frames = {split: file.tell() // 2 for split, file in outputs.items()}
+    digests = {split: files.sha256(samples_file(folder, split)) for split in SPLITS}
     tracks.sort(key=lambda track: (SPLITS.index(track.split), track.start))
     common = (settings.rate, settings.section, frames, levelling.common_gain)
-    return Contents(FORMAT, importlib.metadata.version("wavewright"), settings, *common, tuple(tracks), (), ())
+    return Contents(
+        FORMAT, importlib.metadata.version("wavewright"), settings, *common, tuple(tracks), (), (), sha256=digests
+    )
 
 
 def _common_gain(decoded: dict[str, Decoded], settings: PrepareSettings) -> float | None:
     if settings.levels != "corpus":
         return None
+    if all(one.silent for one in decoded.values()):
+        return 1.0
     loudest = [peaks(one.meter, "corpus", offsets(one.meter, "corpus", settings.remove_dc)) for one in decoded.values()]
     return float(gains(np.max(loudest, axis=0))[0])
 
@@ -204,21 +263,54 @@ def _factors(
     return tuple(gain.tolist()), tuple(offset.tolist())
 
 
-def audio_like_corpus(path: Path, levelling: dict[str, Any]) -> Iterator[NDArray[np.float32]]:
+def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) -> tuple[list[str], list[str]]:
+    """Compare the recordings at `paths` with those that `corpus` was made of.
+
+    Returns:
+        The names of recordings that are new or have other contents, and of those that are gone.
+
+    Raises:
+        WavewrightError: a path that does not exist, or a recording that cannot be read.
+    """
+    contents = corpus.contents
+    before = {track.name: track.source.sha256 for track in contents.tracks}
+    before |= {copy.name: copy.sha256 for copy in contents.copies}
+    unused = {*contents.left_out, *(one.name for one in contents.refused)}
+    now, _ = find(paths, exclude=corpus.path)
+    other = []
+    with progress("comparing", len(now)) as advance:
+        for file in now:
+            if file.name in before:
+                if not file.path.is_file() or files.sha256(file.path) != before[file.name]:
+                    other.append(file.name)
+            elif file.certain and file.name not in unused:
+                other.append(file.name)
+            advance()
+    return other, sorted(before.keys() - {file.name for file in now})
+
+
+def audio_like_corpus(path: Path, levelling: dict[str, Any], *, trim_end: float = 0.0) -> Iterator[NDArray[np.float32]]:
     """Yield blocks (n,) of a recording, resampled and levelled like the corpus whose `levelling()` is given.
 
     The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples. What is odd in
     the recording is logged.
+
+    Args:
+        path: the recording.
+        levelling: value of `Corpus.levelling()`.
+        trim_end: cut the end where it is more than this many dB below the peak. 0 keeps everything.
 
     Raises:
         AudioError: on the first block, where the recording cannot be read whole, or its channels cancel one another.
     """
     settings, common_gain = parse_levelling(levelling)
     with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
-        (result,) = isolate.each(decode, [(path, Path(folder) / "0.f32", settings)], workers=1)
-        if isinstance(result, AudioError):
-            raise result
+        result = isolate.one(decode, path, Path(folder) / "0.f32", settings)
         for note in result.source.notes:
             log.warning(f"{printable(path)}: {note}")
+        left = result.frames
+        if trim_end:
+            left = -(-sounding(result.file, result.meter.whole(), trim_end)[1] // result.step)
         for block, _ in Levelling(settings, common_gain).apply(result):
-            yield to_amplitude(block)
+            yield to_amplitude(block[:left])
+            left -= len(block[:left])

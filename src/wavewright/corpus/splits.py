@@ -55,6 +55,9 @@ def _listed(found: Iterable[str], listed: Mapping[SplitName, Sequence[str]]) -> 
     return same
 
 
+LEAST_SHARE = 0.75  # of its due for training: where it would get less, the longest recordings are dealt first
+
+
 def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, list[Stretch]]:
     """Return the stretches of every recording, by name, for `lengths` in samples.
 
@@ -71,13 +74,33 @@ def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, l
     return {name: [Stretch(whole[name], 0, length)] for name, length in lengths.items()}
 
 
+def training_share(stretches: Mapping[str, Sequence[Stretch]]) -> float:
+    """Return the share of the whole duration that training gets."""
+    every = [stretch for parts in stretches.values() for stretch in parts]
+    return sum(len(stretch) for stretch in every if stretch.split == "train") / sum(map(len, every))
+
+
 def _deal(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, SplitName]:
-    """Deal the recordings in a seeded order, each to the split that lacks most, and leave no split empty."""
+    """Deal the recordings in a seeded order. Where training then gets too little, deal the longest ones first."""
+    seeded = sorted(lengths, key=lambda name: hashlib.sha256(f"{settings.seed}:{name}".encode()).digest())
+    due = settings.split[0] * sum(lengths.values())
+
+    def trained(dealt: Mapping[str, SplitName]) -> int:
+        return sum(length for name, length in lengths.items() if dealt[name] == "train")
+
+    dealt = _deal_in_order(seeded, lengths, settings)
+    if trained(dealt) >= LEAST_SHARE * due:
+        return dealt
+    longest_first = _deal_in_order(sorted(seeded, key=lambda name: -lengths[name]), lengths, settings)
+    return max(dealt, longest_first, key=trained)
+
+
+def _deal_in_order(order: Sequence[str], lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, SplitName]:
+    """Deal each recording to the split that lacks most, and leave no split empty."""
     total = sum(lengths.values())
     lacking = {s: share * total for s, share in zip(SPLITS, settings.split, strict=True) if share > 0}
     empty = set(lacking)
     dealt: dict[str, SplitName] = {}
-    order = sorted(lengths, key=lambda name: hashlib.sha256(f"{settings.seed}:{name}".encode()).digest())
     for i, name in enumerate(order):
         last_chance = len(order) - i == len(empty)
         split = max(sorted(empty) if last_chance else lacking, key=lacking.__getitem__)

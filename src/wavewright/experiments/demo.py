@@ -10,8 +10,10 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from wavewright.corpus.audio import writing
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
+from wavewright.files import atomic_file, disk_errors, make_folder
 from wavewright.formats import config
 from wavewright.measuring.similarity import cross_correlation
 from wavewright.playing import takes
@@ -35,20 +37,29 @@ def run(out: Path, progress: Progress = silent) -> float:
 
     Returns:
         The correlation of the original and the sound at temperature 0, in [-1, 1].
+
+    Raises:
+        WavewrightError: a file cannot be written.
+        KeyboardInterrupt: training was stopped. The run is saved, and the next call goes on with it.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with disk_errors(out):
+        make_folder(out)
     log.info(f"1/4 preparing {SECONDS} s of Bach's Prelude in C")
     original = out / "original.wav"
     with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
         rate = soundfile.info(clip).samplerate
         sound, _ = soundfile.read(clip, frames=round(SECONDS * rate), start=round(START * rate))
-    soundfile.write(original, sound, rate)
+    with atomic_file(original) as temporary, writing(original):
+        soundfile.write(temporary, sound, rate, format="WAV")
     corpus = prepare([original], out / "corpus", PrepareSettings(section_seconds=SECONDS, split=(1, 0, 0)))
 
     log.info(f"2/4 training a small WaveNet on it for {STEPS} steps (a minute or two)")
     summary = train(
         _config(corpus.section), corpus, out / "run", Budget(steps=STEPS), resume=True, device="cpu", progress=progress
     )
+
+    if summary.interrupted:
+        raise KeyboardInterrupt
 
     log.info("3/4 playing: a step of the model for every sample")
     opened = open_model(summary.run)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import writing
 from wavewright.corpus.corpus import Corpus
-from wavewright.errors import ConfigError, GivenUp
+from wavewright.errors import ConfigError, GivenUp, unknown
 from wavewright.experiments import study
+from wavewright.experiments.scales import SCALES, Scale, ScaleName
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
 from wavewright.progress import Progress, silent
@@ -38,7 +39,6 @@ from wavewright.training.run import train
 log = logging.getLogger(__name__)
 
 FORMAT = 1  # of experiment.json and result.json
-Scale = Literal["full", "quick"]
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,25 @@ class Trial:
     """A declared trial.
 
     Attributes:
-        title: name in the report.
         model, preset, overrides: configuration, as `wavewright train` takes it.
         budget: when training ends.
         thesis: the thesis's steps, seconds and nats for this trial, and their place there. None if it gives none.
+        remark: difference from trials of the same size, for the title.
         note: purpose of the trial, where the title does not say.
     """
 
-    title: str
     model: str
     budget: Budget
     preset: str = "thesis"
     overrides: tuple[str, ...] = ()
     thesis: Mapping[str, Any] | None = None
+    remark: str = ""
     note: str | None = None
+
+    @property
+    def title(self) -> str:
+        """Name in the report, with the size of the model that runs."""
+        return ", ".join(part for part in (self.config().model.title, self.remark) if part)
 
     def config(self) -> RunConfig:
         """Return the trial's configuration."""
@@ -101,7 +106,7 @@ class Experiment:
     Attributes:
         name: name of the experiment.
         out: folder of the experiment.
-        scale: `full` is the thesis's size. `quick` takes minutes and only tests that everything works.
+        scale: name of the scale, which decides how much of everything there is.
         data: recordings or a corpus. None given means the clip in the package.
         device: device for torch, as `train` takes it.
         only: names of the trials to do. None given means all.
@@ -111,12 +116,17 @@ class Experiment:
 
     name: str
     out: Path
-    scale: Scale = "quick"
+    scale: ScaleName = "quick"
     data: tuple[Path, ...] = ()
     device: str = "auto"
-    only: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
     storage: str | None = None
     progress: Progress = silent
+
+    @property
+    def size(self) -> Scale:
+        """The numbers of the experiment's scale."""
+        return SCALES[self.scale]
 
     def open_study(self, **options: Any) -> Any:
         """Return the experiment's study at this scale, where `options` are Optuna's sampler and pruner."""
@@ -158,12 +168,16 @@ class Experiment:
         """Return the names of the trials to do.
 
         Raises:
-            ConfigError: `only` names a trial that does not exist.
+            ConfigError: `only` names a trial that does not exist, or none.
         """
+        if self.only is None:
+            return list(trials)
+        if not self.only:
+            raise ConfigError(f"--only: name a trial; there are {', '.join(trials)}")
         for name in self.only:
             if name not in trials:
-                raise ConfigError(f"--only {name}: there are {', '.join(trials)}")
-        return list(self.only or trials)
+                raise ConfigError(f"--only {name}: no such trial; {unknown(name, trials)}")
+        return list(dict.fromkeys(self.only))
 
     def work(self, trials: Mapping[str, Trial], do: Callable[[str, Trial], Result]) -> None:
         """Do the chosen trials, each once among all workers of the study, and write each result.
@@ -175,7 +189,7 @@ class Experiment:
 
         def objective(trial: Any) -> float:
             name = study.declared(trial, list(trials))
-            log.info(f"{self.name}: {name}")
+            log.info(f"{self.name}: {trials[name].title} (trial {name})")
             result = do(name, trials[name])
             self.finish(result)
             return float("inf") if result.nats is None else result.nats

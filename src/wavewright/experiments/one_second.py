@@ -1,4 +1,4 @@
-"""Prepare one second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
+"""Prepare the first second of a piece, and compare it with what a trained model plays (thesis 4.2)."""
 
 from importlib import resources
 from pathlib import Path
@@ -8,8 +8,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from wavewright.corpus import discovery
+from wavewright.corpus import discovery, isolate
 from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.corpus.decoding import rate_of
 from wavewright.corpus.prepare import audio_like_corpus, prepare
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.errors import ConfigError
@@ -30,16 +31,17 @@ LAG_SECONDS = 0.05  # seconds that a take may lead or lag the original
 CLIP_FACTS = "the clip in the package: J. S. Bach, Prelude BWV 846; score CC0, sound font FluidR3 GM by Frank Wen, MIT"
 
 
-def one_second(experiment: Experiment, seconds: float = 1.0) -> Corpus:
-    """Return a corpus of the first second of music of the first recording named, prepared as in the thesis.
+def one_second(experiment: Experiment) -> Corpus:
+    """Return a corpus of the first music of the first recording named, prepared as in the thesis.
 
-    OUT/source.wav is that second, OUT/corpus the corpus, and OUT/original.wav the second scaled to full range, as the
-    models read it. The thesis keeps every third sample. Recordings at a rate that is no multiple of 14.7 kHz are
-    resampled.
+    The music lasts one second, or less at a smaller scale. OUT/source.wav is that music, OUT/corpus the corpus, and
+    OUT/original.wav the music scaled to full range, as the models read it. The thesis keeps every third sample.
+    Recordings at a rate that is no multiple of 14.7 kHz are resampled.
 
     Raises:
         ConfigError: there is no recording, or the recording is too short.
     """
+    seconds = experiment.size.by_heart_seconds
     source, corpus, original = (experiment.out / name for name in ("source.wav", "corpus", "original.wav"))
     if not source.is_file():
         rate = prepare_settings().rate
@@ -72,7 +74,7 @@ def _beginning(data: tuple[Path, ...], seconds: float, rate: int) -> NDArray[np.
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
             return _beginning((clip,), seconds, rate)
     path = _piece(data)
-    step = soundfile.info(path).samplerate / rate
+    step = isolate.one(rate_of, path) / rate
     settings = prepare_settings(levels="none", resample="decimate" if step == int(step) else "band-limited")
     levelling = {**settings.model_dump(mode="json", include=LEVELLING), "common_gain": None}
     blocks, count = [], 0

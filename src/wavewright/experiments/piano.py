@@ -20,37 +20,32 @@ from wavewright.quantize import to_amplitude
 from wavewright.sampling import Controls
 from wavewright.training.loop import Budget
 
-MINUTES = {"full": 48 * 60.0, "quick": 0.1}  # the thesis gave each model 48 hours of a GPU
 SHARES = (0.25, 0.5, 1.0)  # of the training time, after which each model generates a sound
-SECONDS = {"full": 10.0, "quick": 0.5}  # length of each of these sounds
-STEADY = {"full": 60.0, "quick": 2.0}  # seconds of the last sound, whose loudness and DC are measured
 OWN = Controls(temperature=1.0)  # the model's own distribution
 NOTHING = np.zeros(0, np.int64)
 DEEP = ("model.blocks=4", "model.layers=10")
 
-# After training with sections of 4 s, an LSTM gets stuck in a drone after 4 s of a take.
-SECTION_SECONDS = {"full": 30.0, "quick": 4.0}
 SILENT = (  # the time is for training; each model generates only at its SHARES
     "training.sample_seconds=0",
     "training.validation_seconds=60",
 )
 
-NAIVE = Trial("NaiveRNN", "naive-rnn", Budget(), overrides=SILENT)
-SAMPLE = Trial("SampleRNN", "sample-rnn", Budget(), overrides=SILENT)
-WAVENET = Trial("WaveNet", "wavenet", Budget(), overrides=SILENT)
+NAIVE = Trial("naive-rnn", Budget(), overrides=SILENT)
+SAMPLE = Trial("sample-rnn", Budget(), overrides=SILENT)
+WAVENET = Trial("wavenet", Budget(), overrides=SILENT)
 THESIS = {
     "naive-rnn": NAIVE,
     "sample-rnn": SAMPLE,
-    "wavenet-2x12": replace(WAVENET, title="WaveNet 2x12"),
-    "wavenet-4x10": replace(WAVENET, title="WaveNet 4x10", overrides=(*SILENT, *DEEP)),
+    "wavenet-2x12": WAVENET,
+    "wavenet-4x10": replace(WAVENET, overrides=(*SILENT, *DEEP)),
 }
 OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # presets of our own have one WaveNet
 
 
-def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = None) -> None:
-    """Do the experiment with the models of `preset`, for `minutes` a model where they are given."""
-    preset = "tiny" if experiment.scale == "quick" else preset
-    whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
+def run(experiment: Experiment, preset: str | None = None, minutes: float | None = None) -> None:
+    """Do the experiment with the models of `preset`, for `minutes` a model. The scale decides what is not given."""
+    preset = preset or experiment.size.preset
+    whole = Budget(minutes=experiment.size.piano_minutes if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
     corpus = corpus_of(experiment)
 
@@ -63,7 +58,7 @@ def run(experiment: Experiment, preset: str = "thesis", minutes: float | None = 
             if file in before:  # made in an earlier session; the model has been trained further since
                 sounds.append(before[file])
                 continue
-            made = play(_opened(experiment, name), NOTHING, round(SECONDS[experiment.scale] * corpus.rate), OWN)
+            made = play(_opened(experiment, name), NOTHING, round(experiment.size.take_seconds * corpus.rate), OWN)
             experiment.keep(result, file, "from silence", made, corpus.rate)
         _continue(experiment, result, corpus)
         _hold(experiment, result, corpus)
@@ -81,11 +76,11 @@ def corpus_of(experiment: Experiment) -> Corpus:
     if not experiment.data and experiment.scale == "full":
         raise ConfigError("--data: name a corpus or recordings; the thesis had forty minutes of piano")
     path, facts = experiment.out / "corpus", ", ".join(map(str, experiment.data)) or CLIP_FACTS
-    if experiment.data and (experiment.data[0] / INDEX).is_file():
+    if len(experiment.data) == 1 and (experiment.data[0] / INDEX).is_file():
         path = experiment.data[0]
     elif not (path / INDEX).is_file():
         with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
-            settings = prepare_settings(section_seconds=SECTION_SECONDS[experiment.scale])
+            settings = prepare_settings(section_seconds=experiment.size.section_seconds)
             prepare(experiment.data or [clip], path, settings, workers=os.cpu_count() or 1)
     corpus = Corpus.open(path)
     experiment.describe(corpus, facts)
@@ -105,15 +100,16 @@ def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
         (codes[:START_TOKEN], f"a start token of {START_TOKEN} samples"),
         (codes, "a second of music"),
     ):
-        made = play(played, token, round(SECONDS[experiment.scale] * corpus.rate), OWN)
+        made = play(played, token, round(experiment.size.take_seconds * corpus.rate), OWN)
         experiment.keep(result, f"after-{len(token)}.wav", f"after {title}", made, corpus.rate)
 
 
 def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     """Generate a long sound from silence, and measure whether it keeps its loudness and its DC."""
-    made = play(_opened(experiment, result.name), NOTHING, round(STEADY[experiment.scale] * corpus.rate), OWN, seed=1)
-    experiment.keep(result, "steady.wav", f"{STEADY[experiment.scale]:g} s from silence", made, corpus.rate)
-    levels = [metrics.loudness(second) for second in np.array_split(made, max(2, round(STEADY[experiment.scale])))]
+    seconds = experiment.size.steady_seconds
+    made = play(_opened(experiment, result.name), NOTHING, round(seconds * corpus.rate), OWN, seed=1)
+    experiment.keep(result, "steady.wav", f"{seconds:g} s from silence", made, corpus.rate)
+    levels = [metrics.loudness(second) for second in np.array_split(made, max(2, round(seconds)))]
     decibels, means = zip(*levels, strict=True)
     result.measures |= {
         "quietest_second_dbfs": min(decibels),

@@ -13,16 +13,13 @@ from wavewright.errors import ConfigError
 from wavewright.experiments import study
 from wavewright.experiments.experiment import Experiment, Trial
 from wavewright.experiments.piano import corpus_of
+from wavewright.experiments.scales import Scale
 from wavewright.files import write_json
 from wavewright.training.loop import Budget
 
 FRAMES = ("4", "8", "16", "8/2", "16/4", "32/8", "8/4/2", "32/8/2", "64/16/4")
-UNITS = (128, 256, 512)
 LENGTHS = (256, 512, 1024)
-TRIALS = {"full": 40, "quick": 3}
-MINUTES = {"full": 20.0, "quick": 0.05}  # for a trial that is not pruned
 STAGES = 5
-CHECKPOINTS = {"full": 100, "quick": 2}
 
 
 def run(experiment: Experiment, trials: int | None = None, minutes: float | None = None) -> None:
@@ -36,12 +33,14 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
     Raises:
         ConfigError: `trials` or `minutes` is not more than 0, or trials are chosen by name, which a search cannot do.
     """
-    if experiment.only:
-        raise ConfigError(f"--only {experiment.only[0]}: a search draws its trials; say how many with --trials")
-    trials = TRIALS[experiment.scale] if trials is None else trials
+    if experiment.only is not None:
+        raise ConfigError(
+            f"{' '.join(['--only', *experiment.only])}: a search draws its trials; say how many with --trials"
+        )
+    trials = experiment.size.search_trials if trials is None else trials
     if trials < 1:
         raise ConfigError(f"--trials {trials}: give more than 0")
-    whole = Budget(minutes=MINUTES[experiment.scale] if minutes is None else minutes)
+    whole = Budget(minutes=experiment.size.search_minutes if minutes is None else minutes)
     corpus = corpus_of(experiment)
     opened = experiment.open_study(pruner=optuna.pruners.MedianPruner())
 
@@ -49,7 +48,7 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
         name = f"trial-{study.origin(trial):04d}"
         # With one seed, all workers and all sessions would draw the same trials.
         opened.sampler = optuna.samplers.TPESampler(seed=trial.number, multivariate=True)
-        declared = _sample(trial, experiment.scale)
+        declared = _sample(trial, experiment.size)
         bits: float | None = None
         for stage in range(1, STAGES + 1):
             result = experiment.train(name, declared, corpus, budget=whole.part(stage / STAGES))
@@ -67,22 +66,21 @@ def run(experiment: Experiment, trials: int | None = None, minutes: float | None
     write_json(experiment.out / "search.json", _summary(opened))
 
 
-def _sample(trial: optuna.Trial, scale: str) -> Trial:
+def _sample(trial: optuna.Trial, scale: Scale) -> Trial:
     frames = trial.suggest_categorical("frame_sizes", FRAMES)
-    units = trial.suggest_categorical("units", UNITS)
+    units = trial.suggest_categorical("units", scale.search_units)
     length = trial.suggest_categorical("length", LENGTHS)
     rate = trial.suggest_float("learning_rate", 3e-4, 6e-3, log=True)
     return Trial(
-        f"frames {frames}, {units} units",
         "sample-rnn",
         Budget(),
         preset="small",
         overrides=(
             f"model.frame_sizes=[{frames.replace('/', ',')}]",
-            f"model.units={units if scale == 'full' else units // 16}",
+            f"model.units={units}",
             f"training.length={length}",
             f"training.learning_rate={rate:.4g}",
-            f"training.checkpoint_every={CHECKPOINTS[scale]}",
+            f"training.checkpoint_every={scale.search_checkpoint}",
             "training.sample_seconds=0",
         ),
     )

@@ -15,7 +15,6 @@ from wavewright.measuring.speed import Row, bench, random_weights
 
 log = logging.getLogger(__name__)
 
-SECONDS = {"full": 2.0, "quick": 0.2}  # to play for each figure
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "int8")
 MODELS = ("naive-rnn", "sample-rnn", "wavenet-2x12", "wavenet-4x10")
 
@@ -41,6 +40,6 @@ def _rows(experiment: Experiment, name: str) -> list[Row]:
         threads=(1, 2) if (os.cpu_count() or 1) > 1 else (1,),
         streams=(1,),
         precisions=PRECISIONS,
-        seconds=SECONDS[experiment.scale],
+        seconds=experiment.size.speed_seconds,
     )
     return list(measured)

@@ -14,7 +14,6 @@ TABLE = (  # layers, units, length, steps, seconds, nats: table 4.1
 )
 TRIALS = {
     f"{layers}x{units}-{length}": Trial(
-        f"{layers} layers, {units} units, length {length}",
         "naive-rnn",
         Budget(steps=steps, loss=BY_HEART),
         overrides=(
@@ -25,6 +24,7 @@ TRIALS = {
             f"training.length={length}",
             f"training.checkpoint_every={steps // 8}",
         ),
+        remark=f"length {length}",
         thesis={"steps": steps, "seconds": seconds, "nats": nats, "where": "table 4.1"},
     )
     for layers, units, length, steps, seconds, nats in TABLE

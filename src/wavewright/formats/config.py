@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,14 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
-from wavewright.errors import ConfigError, explain
+from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models import CONFIGS, configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 from wavewright.sampling import SEED_MAX
+
+STEPS_MAX = 10**9
+MOST_LOGITS = 2**31  # of a step: 8.6 GB in float32, 36 times the largest preset's
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -44,24 +48,24 @@ class TrainingConfig:
         seed: seed of the weights, the order of sections and the listening samples.
     """
 
-    batch_size: int = Field(default=16, ge=1)
-    length: int = Field(default=512, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    batch_size: int = Field(default=16, ge=1, le=65536)
+    length: int = Field(default=512, ge=1, le=2**20)
+    learning_rate: float = Field(default=1e-3, gt=0, le=1e6)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0, le=1)
     schedule: Literal["constant", "cosine", "plateau"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
-    schedule_steps: int | None = Field(default=None, ge=1)
+    warmup_steps: int = Field(default=0, ge=0, le=STEPS_MAX)
+    schedule_steps: int | None = Field(default=None, ge=1, le=STEPS_MAX)
     minimum_rate: float = Field(default=0.05, ge=0, le=1)
-    plateau_patience: int = Field(default=5, ge=1)
+    plateau_patience: int = Field(default=5, ge=1, le=STEPS_MAX)
     plateau_factor: float = Field(default=0.5, gt=0, lt=1)
     clip: Literal["none", "value", "norm"] = "norm"
-    clip_limit: float = Field(default=1.0, gt=0)
+    clip_limit: float = Field(default=1.0, gt=0, le=1e12)
     ema: float = Field(default=0.0, ge=0, lt=1)
-    checkpoint_every: int = Field(default=1000, ge=1)
-    validation_seconds: float = Field(default=20.0, gt=0)
-    sample_seconds: float = Field(default=1.0, ge=0)
+    checkpoint_every: int = Field(default=1000, ge=1, le=STEPS_MAX)
+    validation_seconds: float = Field(default=20.0, gt=0, le=1e6)
+    sample_seconds: float = Field(default=5.0, ge=0, le=3600)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = Field(default=0, ge=0, le=SEED_MAX)
 
@@ -77,6 +81,12 @@ class RunConfig:
     model: ModelConfig
     encoding: Encoding
     training: TrainingConfig
+
+    def __post_init__(self) -> None:
+        if self.training.batch_size * self.training.length * self.model.q_levels > MOST_LOGITS:
+            raise ConfigError(
+                f"training: batch_size times length times model.q_levels is more than {MOST_LOGITS:,}; make one smaller"
+            )
 
     @property
     def quantizer(self) -> Quantizer:
@@ -98,13 +108,19 @@ class RunConfig:
         Raises:
             ConfigError: a field that is unknown or out of range, or fields that contradict one another.
         """
-        if unknown := set(values) - {"model", "encoding", "training"}:
-            raise ConfigError(f"{min(unknown)}: unknown field; there are model.*, encoding and training.*")
-        fields = dict(values.get("model") or {})
+        _known(values, ["model", "encoding", "training"], "")
+        fields = values.get("model") or {}
+        if not isinstance(fields, dict):
+            raise ConfigError("model: holds no fields; give a name and fields")
+        fields = dict(fields)
+        if "name" not in fields:
+            raise ConfigError(f"model: has no name; there are {', '.join(CONFIGS)}")
+        training = values.get("training") or {}
+        _known(training, [field.name for field in dataclasses.fields(TrainingConfig)], "training.")
         return cls(
-            model=configure(str(fields.pop("name", None)), **fields),
+            model=configure(str(fields.pop("name")), **fields),
             encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
-            training=_validate(TrainingConfig, values.get("training") or {}, "training"),
+            training=_validate(TrainingConfig, training, "training"),
         )
 
 
@@ -128,10 +144,10 @@ def resolve(
         ConfigError: the first mistake in the configuration.
     """
     if model not in CONFIGS:
-        raise ConfigError(f"model: {model!r} is not one of {', '.join(CONFIGS)}")
+        raise ConfigError(f"model: no {model!r}; {unknown(model, CONFIGS)}")
     presets = CONFIGS[model].presets
     if preset not in presets:
-        raise ConfigError(f"preset: {model} has no {preset!r}; it has {', '.join(presets)}")
+        raise ConfigError(f"preset: {model} has no {preset!r}; {unknown(preset, presets)}")
     values: dict[str, Any] = {"model": {"name": model}}
     _merge(values, presets[preset], "preset")
     if file is not None:
@@ -154,6 +170,12 @@ def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "")
         elif old != new:
             found.append(f"{prefix}{key}: {old} before, {new} now")
     return found
+
+
+def _known(values: dict[str, Any], names: list[str], prefix: str) -> None:
+    for name in values:
+        if name not in names:
+            raise ConfigError(f"{prefix}{name}: no such field; {unknown(name, names)}")
 
 
 def _validate(kind: Any, value: Any, field: str) -> Any:
@@ -179,6 +201,8 @@ def _read_yaml(file: Path) -> dict[str, Any]:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: not readable as YAML ({' '.join(str(error).split())})") from None
+    except RecursionError:
+        raise ConfigError(f"{file}: not readable as YAML (nested too deeply)") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{file}: holds no fields; write `model:` and below it `  units: 256`")
     return values
@@ -190,8 +214,8 @@ def _parse(override: str) -> dict[str, Any]:
         raise ConfigError(f"--set {override}: write FIELD=VALUE, such as model.units=256")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: {text!r} is not a value") from None
+    except (yaml.YAMLError, RecursionError):
+        raise ConfigError(f"--set {path}: {reprlib.repr(text)} is not a value") from None
     for key in reversed(path.split(".")):
         value = {key: value}
     return dict(value)

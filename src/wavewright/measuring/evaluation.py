@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wavewright import metrics
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
-from wavewright.errors import ConfigError
+from wavewright.errors import ConfigError, need
 from wavewright.measuring import perceptual, similarity
 from wavewright.playing.playable import Playable
 from wavewright.playing.stream import stream
@@ -131,7 +131,7 @@ def evaluate(
     if generate and not 1 <= generate < np.inf:
         raise ConfigError(f"--generate {generate:g}: give 1 second or more, or 0 for none")
     if generate:
-        perceptual.need()
+        need("experiments", *perceptual.PACKAGES)
     sections = corpus.sections(split)
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")

@@ -4,7 +4,6 @@ Every comparison of a generated sound with real ones comes beside a baseline, th
 against the others, since no figure here means anything alone. See docs/evaluation.md.
 """
 
-import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.errors import WavewrightError
+from wavewright import errors
 from wavewright.measuring.similarity import SILENT
 
 Sound = NDArray[np.floating]  # amplitudes (N,)
@@ -26,19 +25,9 @@ LEVEL = 0.1  # RMS
 STFT_SAMPLES = 2048  # the longest window of the multi-resolution STFT
 
 
-def missing() -> list[str]:
-    """Return the packages that these measures need and that are not installed."""
-    return [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-
-
-def need() -> None:
-    """Check that all packages are there.
-
-    Raises:
-        WavewrightError: some are not installed.
-    """
-    if names := missing():
-        raise WavewrightError(f"this needs {', '.join(names)}, not installed: pip install 'wavewright[experiments]'")
+def missing() -> str:
+    """Return which packages that these measures need are not installed, and the remedy, or nothing."""
+    return errors.missing("experiments", *PACKAGES)
 
 
 def spectral_distances(made: Sounds, truth: Sounds) -> tuple[float, float]:

@@ -1,12 +1,13 @@
 """The registry of models. Each has a folder of its own and is named here once. Only building a model imports torch."""
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from wavewright.errors import ConfigError, explain
-from wavewright.models.config import ModelConfig
+from wavewright.errors import ConfigError, explain, unknown
+from wavewright.models.config import MOST_STATE, ModelConfig
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.models.wavenet.config import WaveNetConfig
@@ -33,7 +34,11 @@ def configure(name: str, **fields: Any) -> ModelConfig:
         ConfigError: an unknown name or field, or values that contradict one another.
     """
     if name not in CONFIGS:
-        raise ConfigError(f"model: {name!r} is not one of {', '.join(CONFIGS)}")
+        raise ConfigError(f"model: no {name!r}; {unknown(name, CONFIGS)}")
+    known = list(inspect.signature(CONFIGS[name]).parameters)
+    for field in fields:
+        if field not in known:
+            raise ConfigError(f"model.{field}: no such field of {name}; {unknown(field, known)}")
     try:
         config = CONFIGS[name](**fields)
     except ValidationError as error:
@@ -43,6 +48,11 @@ def configure(name: str, **fields: Any) -> ModelConfig:
         weights += math.prod(shape)
         if weights > MOST_WEIGHTS:
             raise ConfigError(f"model: more than {MOST_WEIGHTS:,} weights; take fewer or smaller layers")
+    if config.state_bytes > MOST_STATE:
+        raise ConfigError(
+            f"model: a stream would remember {config.state_bytes / 1e6:.3g} MB, and {MOST_STATE / 1e6:.3g} MB are the"
+            " most; take fewer or smaller layers"
+        )
     return config
 
 

@@ -17,7 +17,6 @@ absent.
 """
 
 import dataclasses
-import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, Self, TypeVar, final
@@ -106,8 +105,9 @@ class Model(nn.Module, Generic[S]):
 
     @property
     def receptive_field(self) -> float:
-        """Number of past samples that can reach a prediction, infinite for recurrent models."""
-        return math.inf
+        """See ModelConfig."""
+        reach: float = self.config.receptive_field
+        return reach
 
     @abstractmethod
     def start(self, batch: int) -> S:

@@ -5,12 +5,14 @@ for too much memory. No torch here.
 """
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from wavewright.errors import ConfigError
 from wavewright.models.output import Softmax
 
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ Cell = Literal["lstm", "gru"]
 Size = Annotated[int, Field(ge=1, le=65536)]
 Depth = Annotated[int, Field(ge=1, le=1000)]
 Levels = Annotated[int, Field(ge=2, le=65536)]
+Factor = Annotated[float, Field(gt=0, le=1000)]
+Bias = Annotated[float, Field(ge=-1000, le=1000)]
+
+BLOCK = 64  # numbers; the engine pads every vector to whole blocks
+MOST_STATE = 64 << 20  # bytes that one stream may remember, 16 times the largest preset
+MOST_STREAMS = 4096  # that one player plays
+MOST_STATES = 4 << 30  # bytes that all streams of a player may remember
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
 
@@ -42,12 +51,41 @@ class ModelConfig(ABC):
     q_levels: int
     condition: "Condition | None"
 
+    @property
+    def receptive_field(self) -> float:
+        """Number of past samples that can reach a prediction, infinite for recurrent models."""
+        return math.inf
+
+    @property
+    @abstractmethod
+    def state_bytes(self) -> int:
+        """Bytes of float32 that a stream remembers, as the engine lays them out."""
+
+    def check_streams(self, streams: int) -> None:
+        """Check that so many streams can be played side by side.
+
+        Raises:
+            ConfigError: there are too few or too many streams, or they would remember too much.
+        """
+        if not 1 <= streams <= MOST_STREAMS:
+            raise ConfigError(f"streams: {streams}; give 1 to {MOST_STREAMS}")
+        if streams * self.state_bytes > MOST_STATES:
+            each = f"{self.state_bytes / 1e6:.3g} MB each"
+            raise ConfigError(
+                f"streams: {streams} of {each} are too much; give {MOST_STATES // self.state_bytes} at most"
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the name and the fields as JSON values, which `configure` takes back."""
         fields = {"name": self.name, **dataclasses.asdict(self)}  # type: ignore[call-overload]
         if self.condition is None:  # as in files of models that were made before there were controls
             del fields["condition"]
         return fields
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """Name and size of the model for a reader, such as `NaiveRNN 2x512`."""
 
     @abstractmethod
     def build(self) -> "Model[Any]":
@@ -69,6 +107,11 @@ class ModelConfig(ABC):
     def multiplied_out(self) -> Self:
         """Return the fields of the same model with every weight one plain tensor, as in model files and the engine."""
         return self
+
+
+def vectors(count: int, size: int) -> int:
+    """Return the bytes of `count` vectors of `size` float32 numbers in the engine."""
+    return 4 * count * -(-size // BLOCK) * BLOCK
 
 
 def linear(name: str, inputs: int, outputs: int) -> Shapes:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from wavewright.models.condition import Condition
 from wavewright.models.config import Cell
@@ -176,11 +175,3 @@ def normalise_weights(module: nn.Module) -> None:
         elif isinstance(layer, Recurrent):
             weight_norm(layer, "input_weight")
             weight_norm(layer, "hidden_weight")
-
-
-def multiply_out(module: nn.Module) -> None:
-    """Undo `normalise_weights`, so that every matrix below `module` is a plain parameter of the same value."""
-    for layer in list(module.modules()):
-        for weight in ("weight", "input_weight", "hidden_weight"):
-            if is_parametrized(layer, weight):
-                remove_parametrizations(layer, weight)

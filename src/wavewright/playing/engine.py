@@ -75,6 +75,7 @@ class Engine:
         seed: int = 0,
         isa: str = "",
     ) -> None:
+        config.check_streams(streams)
         if threads is None:
             large = sum(weight.size for weight in weights.values()) >= WORTH_SHARING
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
@@ -100,6 +101,15 @@ class Engine:
     def weight_bytes(self) -> int:
         """Bytes of weights that one sample reads, on average."""
         return self._engine.weight_bytes
+
+    @property
+    def samples_alone(self) -> int:
+        """Samples of each stream that the calling thread has made alone, since the other threads were held up.
+
+        Other programs on the cores hold them up. The count is always 0 with one thread, and only ever grows. Where it
+        keeps growing, `threads=1` is the better choice.
+        """
+        return self._engine.samples_alone
 
     def reset(self, seed: int = 0) -> None:
         """Put all streams back to their beginning, after endless silence."""

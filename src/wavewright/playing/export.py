@@ -14,7 +14,7 @@ from wavewright.formats import model_file
 from wavewright.formats.model_file import PARITY, ModelFile, Parity
 from wavewright.formats.precision import Precision, rounded
 from wavewright.models.base import Model
-from wavewright.playing.torch_model import TorchModel, from_file
+from wavewright.playing.torch_model import TorchModel, from_file, plain_weights, with_weights
 from wavewright.playing.torch_player import one_thread
 
 TOLERANCE = 1e-4  # greatest difference of a logit
@@ -34,13 +34,13 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out}: name a .safetensors file")
-    config, model = run.plain_model()
-    run = replace(run, config=config)
-    weights = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+    weights = plain_weights(run.model)
+    run = replace(run, config=run.config.multiplied_out())
     for name, weight in weights.items():
         if not np.isfinite(weight).all():
             raise WavewrightError(f"{run.path}: weight {name} is not finite; export another checkpoint")
-    model.load_state_dict({k: torch.from_numpy(w) for k, w in rounded(weights, precision).items()})
+    played = {name: torch.from_numpy(weight) for name, weight in rounded(weights, precision).items()}
+    model = with_weights(run.config, played, run.path, None)
     codes = np.random.default_rng(0).integers(run.config.q_levels, size=PARITY, dtype=np.int32)
     with atomic_file(out) as temporary:
         model_file.save(temporary, run, precision, weights, Parity(codes, _logits(model, codes)))

@@ -80,6 +80,12 @@ def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
     return Measures(codes.std(), loudness(centred)[0], mean, 10 * surprise, 10 * flatness)
 
 
+def is_silent(block: Measures, usual: Measures = NO_PAST) -> bool:
+    """Return whether a block is silent, by itself or beside the usual measures of its stream."""
+    still = block.spread < max(STILL, STILL_SHARE * usual.spread)
+    return still or block.loudness < max(QUIET, usual.loudness - FALL)
+
+
 class GenerationGuard:
     """A judge of the blocks of one stream, in their order.
 
@@ -114,8 +120,7 @@ class GenerationGuard:
 
     def _fault_of(self, block: Measures, warm: bool) -> Fault | None:
         usual = Measures(*np.median(self._past, axis=0)) if warm else NO_PAST
-        still = block.spread < max(STILL, STILL_SHARE * usual.spread)
-        if still or block.loudness < max(QUIET, usual.loudness - FALL):
+        if is_silent(block, usual):
             return "stuck" if abs(block.mean) > MEAN else "silent"
         if block.spread > COARSE and block.flatness > FLAT and block.surprise > usual.surprise + JUMP:
             return "noise"

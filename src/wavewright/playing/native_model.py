@@ -1,5 +1,6 @@
 """Play, stream and score a model with the native engine. No torch."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from wavewright.formats.precision import Precision
 from wavewright.models.output import IGNORED
 from wavewright.playing.engine import Engine
 from wavewright.playing.playable import Playable
+from wavewright.playing.sound import fade, fade_samples
 from wavewright.sampling import Controls
 
 SCORE_LANES = 16
@@ -45,13 +47,13 @@ class NativeModel(Playable):
         )
 
     def stream(self, block: int = 512, *, seed: int = 0, **settings: Any) -> Iterator[NDArray[np.float32]]:
-        """Yield sound without end in blocks (block,) of amplitudes in (-1, 1), at `rate`.
+        """Yield sound without end in blocks (block,) of amplitudes in (-1, 1), at `rate`. Its beginning is faded in.
 
         `settings` are the fields of Controls, each a single value.
         """
         player, controls = self.player(seed=seed), Controls(**settings)
-        while True:
-            yield self.quantizer.decode(player.generate(block, controls)[0])
+        amplitudes = (self.quantizer.decode(player.generate(block, controls)[0]) for _ in itertools.count())
+        yield from fade(amplitudes, fade_samples(self.rate), 0)
 
     def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
         """See Playable. Does the same as `scoring.score`, with the engine's logits."""

@@ -1,33 +1,49 @@
 """Open trained models from run folders and model files. Only this module knows both back ends."""
 
+import difflib
+import itertools
 import logging
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from wavewright.errors import ConfigError, WavewrightError, need_torch, printable
-from wavewright.files import read_json
+from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
 from wavewright.formats import model_file
-from wavewright.formats.config import RunConfig
 from wavewright.formats.model_file import ModelFacts, Training
 from wavewright.formats.precision import Precision
-from wavewright.playing.engine import available
+from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import Playable, Player
 
 if TYPE_CHECKING:
+    from wavewright.models.base import Model
     from wavewright.playing.torch_model import TorchModel
 
 log = logging.getLogger(__name__)
+
+SEARCHED = 1000  # folders, for runs below a folder that is none
+NAMED = 5  # runs, in a message
+SLOW = "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
 
 
 def shipped(path: Path) -> Path:
     """Return the file of the model in the package (`piano`, see data/README.md) if `path` is just its name.
 
     A run or a file of that name in the current folder takes precedence, but no other folder does.
+
+    Raises:
+        ModelFileError: nothing has that name, and it is nearly one of the names in the package.
     """
-    own = Path(__file__).parents[1] / "data" / f"{path}.safetensors"
+    names = {file.stem: file for file in (Path(__file__).parents[1] / "data").glob("*.safetensors")}
     theirs = path.is_file() or (path / "config.json").exists()
-    return own if len(path.parts) == 1 and not theirs and own.is_file() else path
+    if len(path.parts) != 1 or theirs:
+        return path
+    if str(path) in names:
+        return names[str(path)]
+    near = difflib.get_close_matches(path.stem.lower(), names, 1)
+    if near and not path.exists():
+        raise ModelFileError(path, "no such run or model file", f"did you mean {near[0]}, the model in the package?")
+    return path
 
 
 def load(path: Path | str, *, precision: Precision | None = None, threads: int | None = None) -> NativeModel:
@@ -67,9 +83,7 @@ def open_model(
     if engine == "auto":
         engine = "native" if on_cpu and available() else "torch"
         if on_cpu and not available():
-            log.warning(
-                "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
-            )
+            log.warning(SLOW)
     if engine == "native":
         if not on_cpu:
             raise ConfigError(f"--device {device}: the native engine plays on the CPU; use --engine torch")
@@ -79,11 +93,38 @@ def open_model(
     return run if engine == "torch" else to_native(run)
 
 
+def _no_run(path: Path) -> str:
+    """Return why `path` is no run and what to do. Runs below `path` are named."""
+    if not path.exists():
+        return "no such run or model file; make a run with `wavewright train`"
+    found = []
+    for parent, folders, files in itertools.islice(os.walk(path), SEARCHED):
+        if "config.json" in files and "checkpoints" in folders:
+            found.append(str(Path(parent)))
+            folders.clear()
+    what = "not a run (no config.json), nor a .safetensors file"
+    if not found:
+        return f"{what}; make a run with `wavewright train`"
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"{what}; name a run in it: {', '.join(sorted(found)[:NAMED])}{more}"
+
+
 def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
-    config, model = run.plain_model()
-    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    from wavewright.playing.torch_model import plain_weights
+
+    config, weights = run.config.multiplied_out(), plain_weights(run.model)
     return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+
+
+def fastest_player(model: "Model[Any]", seed: int = 0) -> Player:
+    """Return a player of one stream of a torch module: the engine where it is built, on the CPU, else torch."""
+    from wavewright.playing.torch_model import plain_weights
+    from wavewright.playing.torch_player import TorchPlayer
+
+    if available():
+        return Engine(model.config.multiplied_out(), plain_weights(model), seed=seed)
+    return TorchPlayer(model, seed=seed)
 
 
 def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":
@@ -94,7 +135,7 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
     """
     need_torch()
     from wavewright.devices import choose_device
-    from wavewright.formats import checkpoint
+    from wavewright.formats import checkpoint, run_folder
     from wavewright.playing.torch_model import TorchModel, from_file, with_weights
 
     path, where = shipped(path), choose_device(device)
@@ -104,27 +145,18 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         return from_file(model_file.load(path), where)
     config_file = path / "config.json"
     if not config_file.is_file():
-        raise WavewrightError(
-            f"{path}: not a run (no config.json), nor a .safetensors file; make one with `wavewright train`"
-        )
-    facts = read_json(config_file)
-    try:
-        config = RunConfig.from_dict({key: facts[key] for key in ("model", "encoding", "training")})
-        rate, levelling = int(facts["corpus"]["rate"]), dict(facts["corpus"]["levelling"])
-        versions = {key: str(facts["made_by"][key]) for key in ("wavewright", "torch")}
-    except (KeyError, TypeError, ValueError) as error:
-        raise WavewrightError(f"{config_file}: damaged at {error}; restore it from a copy") from None
+        raise WavewrightError(f"{path}: {_no_run(path)}")
+    run_folder.check(path)
+    begun = run_folder.read_begun(path)
     saved = checkpoint.load(checkpoint.find(path, which))
-    model = with_weights(config.model, saved.model, saved.folder, where)
-    try:
-        best = saved.facts["best"]
-        training = Training(
-            run=printable(path.resolve().name),
-            step=saved.facts["step"],
-            samples=saved.facts["samples"],
-            best_bits=best and best["bits"],
-            **versions,
-        )
-    except (KeyError, TypeError, ValueError):
-        raise WavewrightError(f"{saved.folder / 'training.json'}: damaged; {checkpoint.REMEDY}") from None
-    return TorchModel(config.model, config.encoding, rate, levelling, training, path, model)
+    model = with_weights(begun.config.model, saved.model, saved.folder, where)
+    facts = saved.facts
+    training = Training(
+        run=printable(path.resolve().name),
+        step=facts.step,
+        samples=facts.samples,
+        best_bits=facts.best.bits if facts.best else None,
+        **begun.versions,
+    )
+    config = begun.config
+    return TorchModel(config.model, config.encoding, begun.rate, begun.levelling, training, path, model)

@@ -1,5 +1,6 @@
 """Score given samples with a torch model, in nats over all processes, and measure its entropy."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from wavewright import metrics, processes
 from wavewright.corpus.batches import Batches
 from wavewright.models.base import Model
-from wavewright.quantize import Quantizer, silence
+from wavewright.quantize import Quantizer, Samples16, silence
 
 SCORE_LENGTH = 4096  # samples of a lane at a time; any length gives the same result
 EXCERPTS = 8  # least number of places that a validation reads, where there are as many sections
@@ -33,16 +34,18 @@ def excerpts(sections: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
 @torch.no_grad()
 def score(
     model: Model[Any],
-    samples: NDArray[np.int16],
+    samples: Samples16,
     sections: NDArray[np.int64],
     quantizer: Quantizer,
     *,
     rank: int = 0,
     world: int = 1,
+    advance: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float64]:
     """Return the nats (S,) of each section, summed over its samples, with the true state carried through the section.
 
-    With several processes, each scores its own lanes, and all return the whole.
+    With several processes, each scores its own lanes, and all return the whole. `advance` is called with the number of
+    samples scored since the last call.
     """
     batches = Batches(
         samples,
@@ -62,6 +65,7 @@ def score(
         logits, state = model(inputs, None if batch.reset else state)
         loss = model.config.output.loss(logits, targets)
         nats[first : first + len(loss)] += loss.double().sum(1).cpu()
+        advance(batch.count)
     processes.sum_([nats])
     return nats[: len(sections)].numpy()
 

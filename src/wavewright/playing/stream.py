@@ -1,6 +1,7 @@
 """Generate codes a block at a time, with or without the generation guard. Memory does not grow with length."""
 
 import logging
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, dataclass
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from wavewright.playing.guard import BLOCK, PAST, PATIENCE, GenerationGuard, Trouble
 from wavewright.playing.playable import DEFAULT, Playable, Player
-from wavewright.progress import Advance, ignore
+from wavewright.progress import Progress, silent
 from wavewright.sampling import Controls
+from wavewright.signals import Stop, never
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +54,13 @@ def play(
     prime: Iterable[NDArray[np.integer]] | None = None,
     guard: bool = True,
     live: bool = False,
-    advance: Advance = ignore,
+    progress: Progress = silent,
+    stop: Stop = never,
 ) -> Iterator[NDArray[np.integer]]:
     """Yield blocks of new codes like `stream`, and roll back and redraw a stream that goes wrong.
 
     A stream goes wrong when it falls silent, sticks or turns to noise. Healthy streams are identical to those of
-    `stream`. After Ctrl-C, the blocks held back are yielded before KeyboardInterrupt is raised.
+    `stream`.
 
     Args:
         model: model to play.
@@ -69,17 +72,17 @@ def play(
         guard: False gives the same as `stream`.
         live: yield blocks as soon as they are made. A redraw then replaces only what follows. Otherwise, blocks are
             held back for HELD seconds, as far as redraws can roll back.
-        advance: called with the samples of every block when it is made.
+        progress: shows the samples of the prime and those made. A live stream shows only the former.
+        stop: ends the streams early, once it returns True. What was made until then is yielded.
     """
     player = model.player(count, seed)
-    primed = np.zeros(0, np.int64)
-    for block in prime or ():
-        player.prime(block)
-        primed = np.concatenate((primed, block))[-round(PAST * model.rate) :]
+    primed = _prime(player, model, prime, progress, stop) if prime else np.zeros(0, np.int64)
     takes = [_Take(model, k, seed, controls, live, guard, primed) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
-    try:
+    with (silent if live else progress)("generating", samples) as advance:
         for start in range(0, samples, BLOCK):
+            if stop():
+                break
             size = min(BLOCK, samples - start)
             if any(take.own is None for take in takes):
                 common = player.generate(size, controls.between(start, start + size))
@@ -87,10 +90,30 @@ def play(
                 take.go_on(size, common)
             advance(size)
             yield from _given(takes, most)
-    except KeyboardInterrupt:
-        yield from _given(takes, 0)
-        raise
     yield from _given(takes, 0)
+
+
+def _prime(
+    player: Player, model: Playable, blocks: Iterable[NDArray[np.integer]], progress: Progress, stop: Stop
+) -> NDArray[np.integer]:
+    """Prime a player, and return the last codes of the prime, by which the guard knows the usual sound.
+
+    A model with a receptive field reads no more than that, so a long prime takes no longer than a short one.
+    """
+    reach = model.config.receptive_field
+    kept = round(max(PAST * model.rate, reach if reach < math.inf else 0))
+    primed = np.zeros(0, np.int64)
+    with progress("hearing the prime", None) as advance:
+        for block in blocks:
+            if stop():
+                break
+            if reach == math.inf:
+                player.prime(block)
+            primed = np.concatenate((primed, block))[-kept:]
+            advance(len(block))
+        if reach < math.inf and len(primed):
+            player.prime(primed[-round(reach) :])
+    return primed
 
 
 @dataclass

@@ -1,29 +1,36 @@
-"""Write takes, generated sounds in WAV files with their origin in the metadata, a block at a time."""
+"""Write takes, generated sounds in WAV or FLAC files with their origin in the metadata, a block at a time."""
 
 import contextlib
 import importlib.metadata
 import json
 import logging
 import math
-from collections.abc import Iterator
+import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from wavewright.corpus.audio import writing
-from wavewright.corpus.prepare import audio_like_corpus
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
 from wavewright.metrics import Meter
+from wavewright.models.config import MOST_STATES, MOST_STREAMS
 from wavewright.playing.playable import DEFAULT, Playable
+from wavewright.playing.prime import Prime
+from wavewright.playing.sound import BITS, RATES, sounds, to_pcm
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
 from wavewright.sampling import SEED_MAX, Controls
+from wavewright.signals import stoppable
 
 log = logging.getLogger(__name__)
+
+FLAC_BITS = (16, 24)
+MOST_BYTES = 4_000_000_000  # of samples in a WAV file, whose header counts them in 32 bits
+FILES_A_TAKE = 2  # that are open at once: the sound, and the lock on its name
+SPARE_FILES = 64  # for all else that is open
 
 
 @dataclass(frozen=True)
@@ -36,107 +43,139 @@ class Take:
     mean: float
 
 
-def prime_codes(run: Playable, audio: Path) -> Iterator[NDArray[np.int64]]:
-    """Yield blocks (n,) of a recording's codes, resampled and levelled like the run's corpus.
-
-    Raises:
-        AudioError: the recording cannot be read whole.
-    """
-    for amplitude in audio_like_corpus(audio, run.levelling):
-        yield run.quantizer.encode(amplitude)
-
-
 def record(
     run: Playable,
     out: Path,
     *,
     seconds: float,
     count: int = 1,
-    prime: Path | None = None,
+    prime: Prime | None = None,
     controls: Controls = DEFAULT,
     seed: int = 0,
     guard: bool = True,
+    rate: int | None = None,
+    bits: int = 16,
     progress: Progress = silent,
 ) -> list[Take]:
     """Write `count` takes of `seconds` to `out`, or to NAME-1.wav, NAME-2.wav ... where there are several.
 
-    A take primed with a recording holds only what follows the recording. For `guard`, see stream.play.
+    A primed take holds only what follows the prime. For `guard`, see stream.play. For `rate`, see sound.sounds.
+
+    Args:
+        run: model that plays.
+        out: a .wav or .flac file.
+        seconds: length of each take.
+        count: number of takes.
+        prime: what the takes continue.
+        controls: how codes are drawn.
+        seed: decides every take.
+        guard: whether takes that go wrong are redrawn.
+        rate: sample rate of the files, in Hz. None means the model's own.
+        bits: bits of each sample in the files, 16, 24 or 32.
+        progress: shows the samples of the prime, and those made.
 
     Raises:
-        ConfigError: seconds, count or seed is out of range, or `out` is not a .wav file.
-        AudioError: `prime` cannot be read whole.
-        KeyboardInterrupt: Ctrl-C was pressed. The files hold the sound generated until then.
+        ConfigError: an argument is out of range, or `out` is no such file.
+        AudioError: the recording of `prime` cannot be read whole.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came. The files hold the sound generated until then, and without any they
+            stay as they were.
     """
-    samples = _checked(run, out, seconds, count, seed)
+    rate = run.rate if rate is None else rate
+    frames = frames_of(seconds, rate, seed, bits)
+    kind = _kind(out, frames, bits)
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
+    _check_count(run, count)
     facts = {
         "run": run.training.run,
         "step": run.step,
         "model": run.config.name,
         "seed": seed,
-        "prime": prime.name if prime else None,
+        "prime": prime.path.name if prime else None,
+        "prime_from": prime.start if prime else None,
+        "prime_seconds": prime.seconds if prime else None,
         **asdict(controls),
     }
     meters = [Meter() for _ in paths]
-    interrupted = False
-    with contextlib.ExitStack() as stack:
+    with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files
         stack.enter_context(writing(out))
         files = []
         for i, path in enumerate(paths):
-            file = soundfile.SoundFile(stack.enter_context(atomic_file(path)), "w", run.rate, 1, "PCM_16", format="WAV")
+            temporary = stack.enter_context(atomic_file(path))
+            file = soundfile.SoundFile(temporary, "w", rate, 1, f"PCM_{bits}", format=kind)
             file.software = f"wavewright {importlib.metadata.version('wavewright')}"
             file.comment = json.dumps({**facts, "take": i + 1})
             files.append(stack.enter_context(file))
-        primed = prime_codes(run, prime) if prime else None
-        try:
-            with progress("generating", samples) as advance:
-                blocks = play(
-                    run,
-                    samples,
-                    count=count,
-                    seed=seed,
-                    controls=controls,
-                    prime=primed,
-                    guard=guard,
-                    advance=advance,
-                )
-                for codes in blocks:
-                    amplitude = run.quantizer.decode(codes)
-                    for file, meter, take in zip(files, meters, amplitude, strict=True):
-                        file.write(take)
-                        meter.add(take)
-        except KeyboardInterrupt:
-            interrupted = True
+        blocks = play(
+            run,
+            samples_for(seconds, run.rate),
+            count=count,
+            seed=seed,
+            controls=controls,
+            prime=prime.codes(run) if prime else None,
+            guard=guard,
+            progress=progress,
+            stop=stop,
+        )
+        for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, primed=prime is not None):
+            for file, meter, take in zip(files, meters, sound, strict=True):
+                file.write(to_pcm(take, bits))
+                meter.add(take)
+        interrupted = stop()
+        if interrupted and not meters[0].frames:
+            raise KeyboardInterrupt
     if interrupted:
         log.warning(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
-    return [_take(path, run.rate, meter) for meter, path in zip(meters, paths, strict=True)]
+    return [_take(path, rate, meter) for meter, path in zip(meters, paths, strict=True)]
 
 
-def samples_of(seconds: float, rate: int, seed: int) -> int:
-    """Return the number of samples of a take of finite length.
+def frames_of(seconds: float, rate: int, seed: int, bits: int) -> int:
+    """Return the number of samples at `rate` of a take of finite length.
 
     Raises:
-        ConfigError: seconds or seed is out of range.
+        ConfigError: an argument is out of range.
     """
+    if not RATES[0] <= rate <= RATES[1]:
+        raise ConfigError(f"--rate {rate}: give {RATES[0]} to {RATES[1]} Hz, or leave it out")
+    if bits not in BITS:
+        raise ConfigError(f"--bits {bits}: give {', '.join(map(str, BITS[:-1]))} or {BITS[-1]}")
     if seconds == math.inf:
         raise ConfigError("--seconds inf: a file has an end; give a number, or stream with --out -")
-    samples = round(seconds * rate) if 0 < seconds < math.inf else 0
-    if samples < 1:
+    frames = round(seconds * rate) if 0 < seconds < math.inf else 0
+    if frames < 1:
         raise ConfigError(f"--seconds {seconds}: give more than 0")
     if not 0 <= seed <= SEED_MAX:
         raise ConfigError(f"--seed {seed}: give 0 to {SEED_MAX}")
-    return samples
+    return frames
 
 
-def _checked(run: Playable, out: Path, seconds: float, count: int, seed: int) -> int:
-    """Return the number of samples of a take, after checking the arguments of `record`."""
-    samples = samples_of(seconds, run.rate, seed)
+def samples_for(seconds: float, rate: int) -> int:
+    """Return the number of samples at a model's rate that a take of so many seconds needs at any rate."""
+    return max(1, math.ceil(seconds * rate - 1e-6))
+
+
+def _kind(out: Path, frames: int, bits: int) -> str:
+    """Return libsndfile's name for the kind of file that `out` names."""
+    kind = out.suffix.lower()
+    if kind == ".flac":
+        if bits not in FLAC_BITS:
+            raise ConfigError(f"--bits {bits}: a FLAC file has 16 or 24; give one of them, or name a .wav file")
+    elif kind != ".wav":
+        raise ConfigError(f"--out {out}: name a .wav or .flac file")
+    elif frames * bits // 8 > MOST_BYTES:
+        raise ConfigError(f"--out {out}: a WAV file holds 4 GB at most; give fewer --seconds, or name a .flac file")
+    return kind[1:].upper()
+
+
+def _check_count(run: Playable, count: int) -> None:
+    """Refuse more takes than can be played or held open, before the first file is made."""
     if count < 1:
         raise ConfigError(f"--count {count}: give 1 or more")
-    if out.suffix.lower() != ".wav":
-        raise ConfigError(f"--out {out}: name a .wav file")
-    return samples
+    may, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = max(1, (may - SPARE_FILES) // FILES_A_TAKE) if may != resource.RLIM_INFINITY else count
+    most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.config.state_bytes))
+    if count > most:
+        raise ConfigError(f"--count {count}: {most} takes can be made at once; give fewer, and other seeds for more")
 
 
 def _take(path: Path, rate: int, meter: Meter) -> Take:

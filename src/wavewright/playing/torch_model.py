@@ -1,8 +1,9 @@
 """The torch back end, in which torch plays a trained model on any device."""
 
+import math
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from wavewright.errors import WavewrightError
-from wavewright.formats.model_file import ModelFile
+from wavewright.formats.model_file import ModelFile, Weights
 from wavewright.models.base import Model
 from wavewright.models.config import ModelConfig
-from wavewright.models.layers import multiply_out
 from wavewright.playing import scoring
 from wavewright.playing.playable import Playable
 from wavewright.playing.torch_player import TorchPlayer
@@ -43,11 +43,11 @@ class TorchModel(Playable):
         """See Playable."""
         return scoring.entropy(self.model, codes)
 
-    def plain_model(self) -> tuple[ModelConfig, Model[Any]]:
-        """Return a copy in float32 on the CPU with weight norm multiplied out, as in model files and the engine."""
-        model = deepcopy(self.model).float().cpu()
-        multiply_out(model)
-        return self.config.multiplied_out(), model
+
+def plain_weights(model: Model[Any]) -> Weights:
+    """Return a copy of the weights in float32 with weight norm multiplied out, as in model files and the engine."""
+    names = [name for name, _ in model.config.shapes()]
+    return {name: attrgetter(name)(model).detach().float().cpu().numpy().copy() for name in names}
 
 
 def from_file(file: ModelFile, device: torch.device | None = None) -> TorchModel:
@@ -65,6 +65,9 @@ def with_weights(
     Raises:
         WavewrightError: the weights do not fit the model. The line names `where` they come from.
     """
+    wanted = sum(math.prod(shape) for _, shape in config.shapes())
+    if wanted > sum(tensor.numel() for tensor in weights.values()):  # before memory is taken for them
+        raise WavewrightError(f"{where}: not of this run's model (it has {wanted:,} weights)")
     model = config.build()
     try:
         model.load_state_dict(weights)

@@ -38,6 +38,7 @@ class TorchPlayer:
     """
 
     def __init__(self, model: Model[Any], streams: int = 1, seed: int = 0) -> None:
+        model.config.check_streams(streams)
         self.model = model.eval()
         self.streams = streams
         self._uniforms = Uniforms(seed, streams)

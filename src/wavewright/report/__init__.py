@@ -1,18 +1,18 @@
 """Turn experiments' folders into one page that needs no other file, with the thesis's results beside ours.
 
 `reading` checks the folders, `sections` and `learning` decide what is shown, and `figures` and `drawing` draw it.
+`inline` gives drawings the page's colours.
 `export` also writes the page's figures, sounds and numbers to files of their own.
 """
 
 import base64
 import hashlib
-import importlib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import WavewrightError, need
 from wavewright.files import atomic_file
 
 ORDER = ("variations", "overfit", "piano", "search", "speed")  # the thesis's
@@ -39,14 +39,14 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
     originals = [experiment.original for experiment in experiments if experiment.original]
     sampling = [figures.rates(originals[0]), figures.resolutions(originals[0])] if originals else []
     sections = [section(experiment) for experiment in experiments]
-    page = _render(sampling=sampling, sections=sections)
+    page = _render(sampling=sampling, sections=sections).encode(errors="replace")  # for odd bytes of file names
     with atomic_file(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_bytes(page)
     if files:
         export(files, sampling, sections)
     return {
         "page": str(out),
-        "bytes": len(page.encode()),
+        "bytes": len(page),
         "experiments": [experiment.header.experiment for experiment in experiments],
         "figures": len(sampling) + sum(len(group) for section in sections for group in section.figures),
         "players": sum(len(sounds.cards) for section in sections for sounds in section.sounds),
@@ -56,23 +56,22 @@ def report(folders: Sequence[Path], out: Path, files: Path | None = None) -> dic
 
 def _check_libraries() -> None:
     for name, extra in NEEDS.items():
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError:
-            raise WavewrightError(
-                f"report needs {name}, which is not installed: pip install 'wavewright[{extra}]'"
-            ) from None
+        need(extra, name)
 
 
 def _render(**parts: Any) -> str:
     import jinja2
     from markupsafe import Markup
 
+    from wavewright.report.inline import inliner
+
     files = resources.files(__name__)
     scripts = [files.joinpath(name).read_text(encoding="utf-8") for name in ("vendor/wavesurfer.min.js", "page.js")]
+    inline = inliner()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["inline"] = lambda svg, description: Markup(inline(svg, description))  # text is escaped there
     template = environment.from_string(files.joinpath("page.html.j2").read_text(encoding="utf-8"))
     return template.render(
         **parts,

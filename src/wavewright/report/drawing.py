@@ -1,9 +1,8 @@
-"""Draw curves, waveforms, close-ups, bars and slices. Each picture is an SVG as a data URI, with the same bytes always.
+"""Draw curves, waveforms, close-ups, bars and slices. Each picture is the text of an SVG file, always the same.
 
 Pictures are drawn for the width of a phone, where they must be readable, and shown a little larger elsewhere.
 """
 
-import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER, BLACK = (
     "#E69F00",
     "#000000",
 )
+EDGE, TICK, GRID, GREY = "#666666", "#444444", "#e4e4e4", "#999999"  # of axes, their numbers, grids, and the thesis's
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, BLACK)
 STYLE: Any = {
     "svg.hashsalt": "wavewright",  # else identifiers are random
@@ -33,13 +33,13 @@ STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.edgecolor": "#666",
+    "axes.edgecolor": EDGE,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
-    "xtick.color": "#444",
-    "ytick.color": "#444",
+    "xtick.color": TICK,
+    "ytick.color": TICK,
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.2,
@@ -120,7 +120,7 @@ def sampled(panels: Sequence[tuple[str, Array, Array, bool]], truth: tuple[Array
     def draw(figure: Any) -> None:
         axes = figure.subplots(len(panels), 1, sharex=True)
         for axis, (name, x, y, stairs) in zip(axes, panels, strict=True):
-            axis.plot(*truth, color="#999", linewidth=1)
+            axis.plot(*truth, color=GREY, linewidth=1)
             if stairs:
                 axis.step(x, y, where="mid", color=ORANGE)
                 axis.set_yticks(np.unique(y), minor=True)
@@ -141,7 +141,7 @@ def bars(values: Sequence[tuple[str, float]], x: str, theirs: Sequence[str] = ()
     def draw(figure: Any) -> None:
         axis = figure.subplots()
         names, lengths = zip(*values, strict=True)
-        colours = ["#999" if name in theirs else BLUE for name in names]
+        colours = [GREY if name in theirs else BLUE for name in names]
         drawn = axis.barh(range(len(values)), lengths, color=colours, height=0.7)
         axis.bar_label(drawn, [f"{value:.3g}" for value in lengths], padding=3, fontsize=9)
         axis.set_yticks(range(len(values)), names)
@@ -195,12 +195,7 @@ def _svg(draw: Callable[[Any], None], height: float = HEIGHT) -> str:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return data_uri("image/svg+xml", buffer.getvalue())
-
-
-def data_uri(kind: str, content: bytes) -> str:
-    """Return a URI that holds the content itself."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+    return buffer.getvalue().decode()
 
 
 def _span(values: Array) -> float:

@@ -37,22 +37,26 @@ def export(folder: Path, sampling: Sequence[Figure], sections: Sequence[Section]
 
 @dataclass
 class _Kept:
-    """A folder, and the data URI that each file in it holds."""
+    """A folder, and the content of each file in it."""
 
     folder: Path
-    files: dict[str, str] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
-    def file(self, kind: str, title: str, uri: str) -> str:
-        """Write a data URI's content below `kind` and return its path in the folder. Equal contents share a file."""
+    def file(self, kind: str, title: str, content: bytes) -> str:
+        """Write a file below `kind` and return its path in the folder. Equal contents share a file."""
         suffix = {"figures": ".svg", "sounds": ".flac"}[kind]
         name = f"{kind}/{re.sub('[^a-z0-9.]+', '-', title.lower()).strip('-.')[:NAME]}"
         names = (f"{name}{tail}{suffix}" for tail in chain([""], (f"-{n}" for n in count(2))))
-        path = next(path for path in names if self.files.get(path, uri) == uri)
+        path = next(path for path in names if self.files.get(path, content) == content)
         if path not in self.files:
-            self.files[path] = uri
+            self.files[path] = content
             with atomic_file(self.folder / path) as temporary:
-                temporary.write_bytes(base64.b64decode(uri.partition(",")[2]))
+                temporary.write_bytes(content)
         return path
+
+
+def _held(data_uri: str) -> bytes:
+    return base64.b64decode(data_uri.partition(",")[2])
 
 
 def _section(kept: _Kept, section: Section) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _section(kept: _Kept, section: Section) -> dict[str, Any]:
         "sounds": [
             {
                 "title": f"{sounds.title}: {card.title}",
-                "file": kept.file("sounds", f"{name} {sounds.title} {card.title}", card.audio),
+                "file": kept.file("sounds", f"{name} {sounds.title} {card.title}", _held(card.audio)),
                 "facts": card.facts,
             }
             for sounds in section.sounds
@@ -80,7 +84,7 @@ def _figure(kept: _Kept, name: str, figure: Figure) -> dict[str, str]:
     return {
         "number": figure.number,
         "title": figure.title,
-        "file": kept.file("figures", f"{name} {figure.number} {figure.title}", figure.image),
+        "file": kept.file("figures", f"{name} {figure.number} {figure.title}", figure.svg.encode()),
         "thesis": figure.thesis,
         "ours": figure.ours,
     }

@@ -74,7 +74,7 @@ def race(number_: str, title: str, base: Trial, other: Trial, thesis: str) -> Fi
         return figure
     goal = max(float(np.nanmin(trial.curve.nats)) for trial in (base, other))
     needed = [_needed(trial, goal) for trial in (base, other)]
-    return Figure(number_, title, figure.image, f"to reach {number(goal)} nats, {'; '.join(needed)}.", thesis)
+    return Figure(number_, title, figure.svg, f"to reach {number(goal)} nats, {'; '.join(needed)}.", thesis)
 
 
 def _needed(trial: Trial, goal: float) -> str:

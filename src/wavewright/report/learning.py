@@ -11,18 +11,19 @@ from wavewright.report.reading import Experiment, Trial
 from wavewright.report.sound_card import sound_card
 
 BASE = "2x256-256"
-VARIATIONS = {  # figure: trial, what it is, what the thesis saw (4.2.1)
-    "4.1": ("3x256-256", "Two layers and three", "a third layer makes learning no faster per step."),
-    "4.2": ("2x512-256", "256 units and 512", "512 units need fewer steps to reach the same loss."),
-    "4.3": ("2x256-512", "Sections of 256 samples and of 512", "longer sections cost time and gain nothing per step."),
-    "4.4": ("2x256-128", "Sections of 256 samples and of 128", "shorter sections need more steps but less time."),
-    "4.5": ("2x512-128", "The base, and 512 units on sections of 128", "about as many steps, in less time."),
+VARIATIONS = {  # figure: trial, what the thesis saw (4.2.1)
+    "4.1": ("3x256-256", "a third layer makes learning no faster per step."),
+    "4.2": ("2x512-256", "512 units need fewer steps to reach the same loss."),
+    "4.3": ("2x256-512", "longer sections cost time and gain nothing per step."),
+    "4.4": ("2x256-128", "shorter sections need more steps but less time."),
+    "4.5": ("2x512-128", "about as many steps, in less time."),
 }
-OVERFIT_LOSS = {  # figure: model, title, what the thesis saw (4.2.2, 4.2.3)
-    "4.6": ("sample-rnn", "SampleRNN learns one second", "it converged after about 28,000 steps, 1000 epochs."),
+VARIED = {("model", "layers"): "{} layers", ("model", "units"): "{} units", ("training", "length"): "sections of {}"}
+OVERFIT_LOSS = {  # figure: model, who learns, what the thesis saw (4.2.2, 4.2.3)
+    "4.6": ("sample-rnn", "SampleRNN learns", "it converged after about 28,000 steps, 1000 epochs."),
     "4.9": (
         "wavenet",
-        "WaveNet, both sizes, learns one second",
+        "WaveNet, both sizes, learns",
         "2x12 converged after about 2,100 steps, not smoothly; 4x10 did not learn the second.",
     ),
 }
@@ -46,18 +47,19 @@ PAIRS = ["steps", "thesis", "time", "thesis", "loss", "thesis"]
 
 def variations(experiment: Experiment) -> Section:
     trials = {trial.result.name: trial for trial in experiment.trials}
-    order = [BASE, *(name for name, _, _ in VARIATIONS.values())]
+    order = [BASE, *(name for name, _ in VARIATIONS.values())]
     rows = sorted(experiment.trials, key=lambda t: order.index(t.result.name) if t.result.name in order else len(order))
     drawn, missing = [], []
-    for figure, (name, title, thesis) in VARIATIONS.items():
+    for figure, (name, thesis) in VARIATIONS.items():
         if BASE in trials and name in trials:
+            title = _difference(trials[BASE], trials[name])
             drawn.append(figures.race(figure, title, trials[BASE], trials[name], thesis))
         else:
             missing.append(figure)
     return Section(
         experiment,
-        "Six NaiveRNNs learn one second",
-        "Which layers, units and section length let an LSTM that sees one sample at a time learn a second by heart?",
+        f"The NaiveRNNs of table 4.1 learn {_music(experiment)}",
+        "Which layers, units and section length let an LSTM that sees one sample at a time learn music by heart?",
         [_table_4_1(rows), *_measures(rows)],
         [drawn],
         _beside(experiment, rows),
@@ -77,15 +79,15 @@ def _table_4_1(trials: Sequence[Trial]) -> Table:
 
 
 def overfit(experiment: Experiment) -> Section:
-    trials = experiment.trials
+    trials, music = experiment.trials, _music(experiment)
     drawn, missing = [], []
-    for figure, (model, title, thesis) in OVERFIT_LOSS.items():
+    for figure, (model, who, thesis) in OVERFIT_LOSS.items():
         if chosen := [trial for trial in trials if trial.result.model == model]:
-            drawn.append(figures.loss(figure, title, chosen, thesis))
+            drawn.append(figures.loss(figure, f"{who} {music}", chosen, thesis))
         else:
             missing.append(figure)
     if best := _best_of_each_model(trials):
-        drawn.append(figures.loss("4.10", "All three models learn one second", best, ALL_THREE))
+        drawn.append(figures.loss("4.10", f"All three models learn {music}", best, ALL_THREE))
     groups = [drawn]
     with_sounds = [trial for trial in trials if trial.result.sounds]
     if experiment.original and with_sounds:
@@ -99,14 +101,14 @@ def overfit(experiment: Experiment) -> Section:
     else:
         missing += ["4.7", "4.8"]
     table = Table(
-        "One second by heart",
+        f"{music.capitalize()} by heart",
         ["model", "parameters", *PAIRS, "thesis, where"],
         [[t.result.title, number(t.result.parameters), *_pairs(t), _where(t)] for t in trials],
     )
     return Section(
         experiment,
-        "Each model learns one second",
-        "Can a model learn a second of music so well that it plays it back, sample after sample, from silence?",
+        f"Each model learns {music}",
+        "Can a model learn music so well that it plays it back, sample after sample, from silence?",
         [table, *_measures(trials)],
         groups,
         _beside(experiment, trials),
@@ -204,10 +206,25 @@ def _measures(trials: Sequence[Trial]) -> list[Table]:
         return []
     header = ["model", *map(words, names)]
     rows = [[t.result.title, *(number(t.result.measures.get(name)) for name in names)] for t in trials]
-    return [Table("Measures", header, rows)]
+    return [Table("Measures", header, rows, folded=True)]
+
+
+def _music(experiment: Experiment) -> str:
+    """Return how much music the models learn by heart."""
+    seconds = experiment.header.data.seconds
+    return "one second" if seconds is None or round(seconds, 2) == 1 else f"{number(seconds, 2)} s of music"
+
+
+def _difference(base: Trial, other: Trial) -> str:
+    """Return what differs between two trials, as `256 units and 512 units`."""
+    differing = [name for name in VARIED if base.field(*name) != other.field(*name)]
+    one, two = (
+        ", ".join(VARIED[name].format(trial.field(*name)) for name in differing or VARIED) for trial in (base, other)
+    )
+    return f"{one[:1].upper()}{one[1:]} and {two}"
 
 
 def _beside(experiment: Experiment, trials: Sequence[Trial]) -> list[Sounds]:
-    """Return the sounds of each trial, the original before them."""
-    first = [sound_card(experiment.original)] if experiment.original else []
-    return [Sounds(t.result.title, [*first, *map(sound_card, t.sounds)]) for t in trials if t.sounds]
+    """Return the original once, and then the sounds of each trial."""
+    first = [Sounds("Original", [sound_card(experiment.original)])] if experiment.original else []
+    return [*first, *(Sounds(t.result.title, list(map(sound_card, t.sounds))) for t in trials if t.sounds)]

@@ -2,6 +2,7 @@
 // Give each sound a waveform to play and seek in. Without this script, a sound has the browser's own controls.
 (() => {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const colours = () => ({ waveColor: colour("--wave"), progressColor: colour("--played"), cursorColor: colour("--played") });
   const surfers = [];
   document.documentElement.classList.add("live");
   for (const card of document.querySelectorAll(".player")) {
@@ -16,15 +17,19 @@
       media: card.querySelector("audio"),
       peaks: JSON.parse(card.dataset.peaks),
       duration: Number(card.dataset.seconds),
-      height: 80,
-      waveColor: colour("--wave"),
-      progressColor: colour("--played"),
-      cursorColor: colour("--played"),
+      height: 64,
+      ...colours(),
       dragToSeek: true,
     });
     button.type = "button";
     show(false);
     button.addEventListener("click", () => surfer.playPause());
+    button.addEventListener("keydown", (event) => {
+      const seconds = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!seconds) return;
+      event.preventDefault();
+      surfer.skip(seconds);
+    });
     surfer.on("play", () => {
       for (const other of surfers) if (other !== surfer) other.pause();
       show(true);
@@ -34,7 +39,7 @@
     surfers.push(surfer);
     card.prepend(button);
   }
-  addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("main details")) details.open = true;
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const surfer of surfers) surfer.setOptions(colours());
   });
 })();

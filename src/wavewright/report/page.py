@@ -14,12 +14,12 @@ WORDS = 16  # characters; a longer cell holds words, not a number
 class Figure:
     """A picture with a sentence on the thesis's figure and one on ours.
 
-    `number` is the thesis's, or empty where the thesis has no such figure.
+    `number` is the thesis's, or empty where the thesis has no such figure. `svg` is the text of an SVG file.
     """
 
     number: str
     title: str
-    image: str
+    svg: str
     ours: str
     thesis: str = ""
 
@@ -43,7 +43,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Sounds:
-    """Sound cards side by side, the original first."""
+    """Sound cards side by side."""
 
     title: str
     cards: Sequence[SoundCard]

@@ -1,6 +1,7 @@
 """Read and check experiments' folders: what ran, how each trial learned, and its sounds."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from wavewright.corpus.audio import Recording, mono
-from wavewright.errors import WavewrightError, explain, printable
+from wavewright.corpus import isolate
+from wavewright.corpus.decoding import mix
+from wavewright.errors import AudioError, WavewrightError, explain, printable
 from wavewright.files import parse_json, read_json
 from wavewright.measuring.speed import Row
 
 Floats = NDArray[np.float64]
 REMEDY = "make the folder again with `wavewright experiment`, or leave it out"
 WINDOW = 10  # steps of the rolling mean, as in the thesis
+LONGEST = 1 << 23  # samples of a sound, over three minutes at 44.1 kHz; an experiment's takes last one at most
 BUCKETS = 400  # of a drawn curve, each with its lowest and highest point
 
 
@@ -35,7 +38,7 @@ class Header(BaseModel):
 
     format: Literal[1]
     experiment: Literal["overfit", "variations", "search", "piano", "speed"]
-    scale: Literal["full", "quick"]
+    scale: Literal["quick", "medium", "full"]
     commands: list[str]
     data: Data
     made_by: dict[str, str]
@@ -164,14 +167,15 @@ class Trial:
     @cached_property
     def sounds(self) -> list[Sound]:
         """Sounds that the trial generated."""
-        return [self._sound(file) for file in self.result.sounds]
+        files = self.result.sounds
+        sounds = read_sounds([self._path(file) for file in files])
+        return [Sound(file.title, *sound, file.step, file.minutes) for file, sound in zip(files, sounds, strict=True)]
 
-    def _sound(self, file: SoundFile) -> Sound:
+    def _path(self, file: SoundFile) -> Path:
         path = self.folder / file.file
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise WavewrightError(f"{printable(path)}: lies outside its trial's folder; {REMEDY}")
-        rate, samples = read_sound(path)
-        return Sound(file.title, rate, samples, file.step, file.minutes)
+        return path
 
     def field(self, group: str, name: str) -> Any:
         """Return a field of the trial's configuration, such as ("model", "units"), or None."""
@@ -207,7 +211,7 @@ def read(folder: Path) -> Experiment:
     return Experiment(
         folder=folder,
         header=header,
-        original=Sound("original", *read_sound(original)) if original.is_file() else None,
+        original=Sound("original", *read_sounds([original])[0]) if original.is_file() else None,
         trials=[_trial(path) for path in finished],
         unfinished=[path.name for path in folders if path not in finished],
         rows=_checked(list[Row], folder / "rows.json") if header.experiment == "speed" else [],
@@ -215,10 +219,20 @@ def read(folder: Path) -> Experiment:
     )
 
 
-def read_sound(path: Path) -> tuple[int, NDArray[np.float32]]:
-    """Return the rate and the samples of a sound file, mixed to one channel."""
-    with Recording(path) as recording:
-        return recording.rate, np.concatenate([mono(block, "mix") for block in recording.blocks()])
+def read_sounds(paths: Sequence[Path]) -> list[tuple[int, NDArray[np.float32]]]:
+    """Return the rate and the samples of sound files, mixed to one channel.
+
+    Raises:
+        AudioError: a file cannot be read whole, or is longer than LONGEST.
+    """
+    with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
+        jobs = [(path, Path(folder) / f"{i}.f32", LONGEST) for i, path in enumerate(paths)]
+        sounds = []
+        for (_, mixed, _), rate in zip(jobs, isolate.each(mix, jobs, workers=1), strict=True):
+            if isinstance(rate, AudioError):
+                raise rate
+            sounds.append((rate, np.fromfile(mixed, np.float32)))
+        return sounds
 
 
 def _trial(folder: Path) -> Trial:

@@ -1,5 +1,6 @@
 """Make a card of the page from a sound, with audio, waveform, spectrogram and a line of facts."""
 
+import base64
 import io
 import json
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from wavewright.metrics import loudness
-from wavewright.report.drawing import data_uri, envelope
+from wavewright.report.drawing import envelope
 from wavewright.report.format import minus, signed
 from wavewright.report.reading import Sound
 
@@ -46,11 +47,15 @@ def sound_card(sound: Sound) -> SoundCard:
         facts=_facts(sound, whole),
         seconds=len(sound.samples) / sound.rate,
         limit=f"{sound.rate / 2000:.3g} kHz",
-        audio=data_uri("audio/flac", _flac(sound)),
+        audio=_data_uri("audio/flac", _flac(sound)),
         peaks=json.dumps([[round(float(v), 2) for v in side] for side in (high.clip(0, 1), (-low).clip(0, 1))]),
         outline=_outline(low, high),
-        spectrogram=data_uri("image/webp", _spectrogram(sound.samples)),
+        spectrogram=_data_uri("image/webp", _spectrogram(sound.samples)),
     )
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _facts(sound: Sound, whole: float) -> str:

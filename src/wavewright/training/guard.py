@@ -18,7 +18,9 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
+
+from wavewright.formats.checkpoint import GuardState
 
 Verdict = Literal["apply", "skip", "rollback"]
 
@@ -94,15 +96,15 @@ class Guard:
             return f"gradient norm of {norm:.3g}"
         return ""
 
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs, for JSON."""
-        return {"losses": list(self.losses), "norms": list(self.norms), "skipped": self.skipped}
+    def state(self) -> GuardState:
+        """Return what `restore` needs."""
+        return GuardState(list(self.losses), list(self.norms), self.skipped)
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: GuardState) -> None:
         """Go on from `state()`."""
-        self.losses = deque(state["losses"], maxlen=WINDOW)
-        self.norms = deque(state["norms"], maxlen=WINDOW)
-        self.skipped = state["skipped"]
+        self.losses = deque(state.losses, maxlen=WINDOW)
+        self.norms = deque(state.norms, maxlen=WINDOW)
+        self.skipped = state.skipped
 
 
 def _far_above(value: float, window: Iterable[float], floor: float) -> bool:

@@ -16,12 +16,14 @@ import torch
 from wavewright import processes
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
+from wavewright.formats.checkpoint import Validation
 from wavewright.metrics import bits, loudness, zero_order_entropy
+from wavewright.playing.engine import available
+from wavewright.playing.opening import SLOW, fastest_player
 from wavewright.playing.stream import stream
-from wavewright.playing.torch_player import TorchPlayer
-from wavewright.progress import Advance, Progress, silent
+from wavewright.progress import Advance, Progress, ignore, silent
 from wavewright.training.records import Records
-from wavewright.training.trainer import Trainer, Validation
+from wavewright.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -96,45 +98,62 @@ class Loop:
     ) -> None:
         self.trainer, self.run, self.budget, self.progress = trainer, run, budget, progress
         self.begun = time.monotonic()
-        self.resumed = saved is not None
-        self.seconds_before: float = saved.facts["seconds"] if saved else 0.0
-        resume_at = (saved.facts["metrics_bytes"], saved.facts["step"]) if saved else None
+        self.resumed = saved.facts if saved else None
+        self.seconds_before = saved.facts.seconds if saved else 0.0
         if saved:
             trainer.restore(saved)
         self.leader = processes.rank() == 0
-        self.records = Records(run, trainer.corpus.rate, resume_at) if self.leader else None
-        self.entropy = zero_order_entropy(trainer.corpus.samples("train"), trainer.config.quantizer)
+        self.records: Records | None = None
+        self.entropy = zero_order_entropy(trainer.batches.samples, trainer.config.quantizer)
         self.loss: float | None = None
+        self.advance: Advance = ignore  # shows the share of the budget
+        self.shown = 0.0  # of it
         self.stop_requested = False  # by a signal to this process
         self.interrupted = False  # by a signal to any process, as all have agreed
 
     def go(self) -> Summary:
         """Train, and return how it ended."""
         trainer, name = self.trainer, self.trainer.config.model.name
-        with self._signals(), self.progress(f"training {name}", 1.0) as advance:
+        with self._signals(), self.progress(f"training {name}", 1.0) as self.advance:
+            ended = self._ended()
+            if self.leader and not (self.resumed and ended):  # else all records stay as they are
+                self.records = Records(self.run, trainer.corpus.rate, trainer.config, self.entropy, self.resumed)
             self._say(
                 f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
                 f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
             )
+            if self.records and trainer.config.training.sample_seconds and not available():
+                log.warning(SLOW)
             if not self.resumed:
                 self._save(scheduled=True)  # something to roll back to from the start
-            self._steps(advance)
-        if trainer.step not in checkpoint.steps(self.run):
-            self._save(scheduled=False)
-            if not self.interrupted:
+            while not ended:
+                self._step()
+                self._show(self._title())
+                ended = self._ended()
+            if trainer.step not in checkpoint.steps(self.run):
                 self._conclude()
         processes.wait()  # part together: gloo does not outlive a process that others still speak to
         if self.records:
             self.records.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.interrupted)
 
-    def _steps(self, advance: Advance) -> None:
-        shown = 0.0
-        while not self._ended():
-            self._step()
-            share = min(1.0, self._share())
-            advance(share - shown, self._title())
-            shown = share
+    def _show(self, text: str) -> None:
+        """Show a text and the share of the budget that is used up."""
+        share = min(1.0, self._share())
+        self.advance(share - self.shown, text)
+        self.shown = share
+
+    def _activity(self, name: str) -> Advance:
+        """Return a callback that shows the share done of something other than a step."""
+        done = 0.0
+
+        def advance(amount: float = 1, text: str | None = None) -> None:
+            nonlocal done
+            done += amount
+            self._show(f"{self._title()}, {name} {min(done, 1):.0%}")
+
+        advance(0)
+        return advance
 
     def _step(self) -> None:
         trainer, start = self.trainer, time.monotonic()
@@ -152,9 +171,9 @@ class Loop:
             self._validate_and_save()
 
     def _validate_and_save(self) -> None:
-        """Validate, save and make a listening sample, or roll back where the validation shows the need."""
+        """Validate, make a listening sample and then save, with the time of both, or roll back where need be."""
         trainer = self.trainer
-        value = trainer.validate()
+        value = trainer.validate(self._activity("validating"))
         if trainer.guard.drifted(
             bits(trainer.guard.recent) if value is None else value, trainer.best.bits if trainer.best else None
         ):
@@ -165,41 +184,43 @@ class Loop:
             trainer.schedule.validated(improved)
             if improved:
                 trainer.best = Validation(trainer.step, value)
-            if self.records:
-                self.records.validation(trainer.step, value)
         trainer.rollbacks_since_checkpoint = 0
-        self._save(scheduled=True)
         self._report(value)
+        self._save(scheduled=True)
 
     def _conclude(self) -> None:
-        """Validate and report at the run's end; a resumed run drops these records, which follow the checkpoint."""
-        value = self.trainer.validate()
-        if self.records and value is not None:
-            self.records.validation(self.trainer.step, value)
-        self._report(value)
+        """Validate and report at the run's end, and save. A run that goes on drops these records."""
+        length = self.records.sync() if self.records else 0
+        if not self.interrupted:
+            self._report(self.trainer.validate(self._activity("validating")))
+        self._save(scheduled=False, metrics_bytes=length)
 
     def _report(self, validation: float | None) -> None:
-        """Write a listening sample, and log in one line how the run is doing."""
+        """Record a validation and a listening sample, and log in one line how the run is doing."""
         trainer, training = self.trainer, self.trainer.config.training
         if not self.records:
             return
+        if validation is not None:
+            self.records.validation(trainer.step, validation)
         text = f"step {trainer.step}: {trainer.samples / 1e6:.1f} M samples"
         value = validation if validation is not None else bits(self.loss) if self.loss is not None else None
         if value is not None:
             kind = "validation" if validation is not None else "training"
             text += f", {value:.3f} bits in {kind} (zero-order entropy {self.entropy:.2f})"
-        if training.sample_seconds:
-            amplitude = self._sample(round(training.sample_seconds * trainer.corpus.rate))
+        if samples := round(training.sample_seconds * trainer.corpus.rate):
+            amplitude = self._sample(samples)
             self.records.sample(trainer.step, amplitude)
             rms, mean = loudness(amplitude)
             text += f", sample at {rms:.1f} dBFS, DC {mean:+.4f}"
         self._say(f"{text}, {self._remaining()}")
 
     def _sample(self, samples: int) -> Any:
-        config = self.trainer.config
+        config, blocks, advance = self.trainer.config, [], self._activity("listening")
         with self.trainer.playing() as model:
-            blocks = list(stream(TorchPlayer(model, seed=config.training.seed), samples))
-        return config.quantizer.decode(np.concatenate(blocks, 1)[0])
+            for block in stream(fastest_player(model, config.training.seed), samples):
+                blocks.append(block[0])
+                advance(len(block[0]) / samples)
+        return config.quantizer.decode(np.concatenate(blocks))
 
     def _roll_back(self) -> None:
         processes.wait()
@@ -211,15 +232,16 @@ class Loop:
         if self.records:
             self.records.rollback(self.trainer.step, line)
 
-    def _save(self, *, scheduled: bool) -> None:
-        """Save a checkpoint; only scheduled ones would be there had the run never been stopped."""
+    def _save(self, *, scheduled: bool, metrics_bytes: int | None = None) -> None:
+        """Save a checkpoint. A run that goes on from it keeps `metrics_bytes` of metrics.jsonl, or all of it."""
         trainer = self.trainer
-        facts = {
-            "regular": scheduled,  # the file's name for it
-            "seconds": self.seconds,
-            "metrics_bytes": self.records.position() if self.records else 0,
-        }
-        saved = trainer.snapshot(checkpoint.path(self.run, trainer.step), **facts)
+        length = self.records.sync() if self.records else 0
+        saved = trainer.snapshot(
+            checkpoint.path(self.run, trainer.step),
+            regular=scheduled,  # the file's name for it
+            seconds=self.seconds,
+            metrics_bytes=length if metrics_bytes is None else metrics_bytes,
+        )
         if self.leader:
             checkpoint.save(self.run, saved)
             recent = checkpoint.scheduled_steps(self.run)
@@ -239,7 +261,7 @@ class Loop:
         """Tell whether the budget is used up or a signal has come, to any process."""
         flags = torch.tensor([float(self.stop_requested), float(self._share() >= 1 or self._learned())])
         processes.sum_([flags])
-        self.interrupted = bool(flags[0])
+        self.interrupted = bool(flags[0] and not flags[1])
         return bool(flags.any())
 
     def _learned(self) -> bool:
@@ -261,14 +283,16 @@ class Loop:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Let the first Ctrl-C or SIGTERM end the run after this step, saved, and the second end it at once."""
+        """Let the first Ctrl-C, SIGTERM or SIGHUP end the run after this step, saved, and the second end it at once."""
 
         def request_stop(number: int, frame: object) -> None:
             self.stop_requested = True
             log.info("stopping after this step; once more to stop at once (what was saved stays)")
             signal.signal(number, signal.SIG_DFL)
 
-        kinds = (signal.SIGINT, signal.SIGTERM)
+        kinds = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup sets it
+            kinds.append(signal.SIGHUP)
         before = [signal.signal(kind, request_stop) for kind in kinds]
         try:
             yield

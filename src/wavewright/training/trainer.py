@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,18 @@ import torch
 from torch import Tensor
 
 from wavewright import processes
-from wavewright.corpus.batches import Batches, Position
+from wavewright.corpus.batches import Batches
 from wavewright.corpus.corpus import Corpus
 from wavewright.devices import has_bfloat16
 from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.formats import checkpoint
-from wavewright.formats.checkpoint import Checkpoint
+from wavewright.formats.checkpoint import Checkpoint, Facts, Validation
 from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
 from wavewright.models.base import Model
 from wavewright.playing.scoring import excerpts, score
+from wavewright.progress import Advance, ignore
+from wavewright.training.adam import Adam, beginning
 from wavewright.training.guard import Guard, Verdict
 from wavewright.training.schedule import Schedule
 
@@ -50,12 +52,14 @@ class StepRecord:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class Validation:
-    """A validation: after which step, and the bits per sample that it found."""
+def check_precision(config: RunConfig, device: torch.device) -> None:
+    """Check that the device computes in the precision of the configuration.
 
-    step: int
-    bits: float
+    Raises:
+        ConfigError: it does not.
+    """
+    if config.training.precision == "bf16" and not has_bfloat16(device):
+        raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
 
 
 class Trainer:
@@ -80,21 +84,14 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         training = config.training
-        if training.precision == "bf16" and not has_bfloat16(device):
-            raise ConfigError("training.precision: bf16; this processor does not compute in it, use fp32")
+        check_precision(config, device)
         torch.manual_seed(training.seed)
         self.model = config.model.build().to(device)
         self.parameters = list(self.model.parameters())
-        self.optimizer = torch.optim.Adam(
-            self.parameters,
-            lr=training.learning_rate,
-            betas=(training.beta1, training.beta2),
-            eps=training.epsilon,
-            fused=True,
-        )
+        self.optimizer = Adam(self.parameters, betas=(training.beta1, training.beta2), epsilon=training.epsilon)
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         self.batches = Batches(
-            corpus.samples("train"),
+            corpus.reader("train"),
             corpus.sections("train"),
             batch_size=training.batch_size,
             length=training.length,
@@ -103,6 +100,7 @@ class Trainer:
             rank=processes.rank(),
             world=processes.world(),
         )
+        self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
         self.schedule = Schedule(training)
         self.lane_state: Any = None
@@ -153,9 +151,7 @@ class Trainer:
             torch.nn.utils.clip_grad_value_(self.parameters, training.clip_limit)
         elif training.clip == "norm" and norm > training.clip_limit:
             torch._foreach_mul_(gradients, training.clip_limit / norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        self.optimizer.step(rate)
         if self.average:
             decay = min(training.ema, (1 + self.step) / (10 + self.step))  # start as a plain mean, not at the noise
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
@@ -176,22 +172,27 @@ class Trainer:
         for parameter, value in zip(self.parameters if values else [], values, strict=True):
             parameter.copy_(value)
 
-    def validate(self) -> float | None:
-        """Return the bits per sample over excerpts spread through the validation split; None where it is empty."""
+    def validate(self, advance: Advance = ignore) -> float | None:
+        """Return the bits per sample over excerpts spread through the validation split; None where it is empty.
+
+        `advance` is called with the share done since the last call.
+        """
         sections = self.corpus.sections("valid")
         if not len(sections):
             return None
         chosen = excerpts(sections, round(self.config.training.validation_seconds * self.corpus.rate))
+        total = int((chosen[:, 1] - chosen[:, 0]).sum())
         with self.playing() as model:
             nats = score(
                 model,
-                self.corpus.samples("valid"),
+                self.valid,
                 chosen,
                 self.config.quantizer,
                 rank=processes.rank(),
                 world=processes.world(),
+                advance=lambda count: advance(count / total),
             )
-        return bits(float(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum()))
+        return bits(float(nats.sum() / total))
 
     def snapshot(self, folder: Path, **facts: Any) -> Checkpoint:
         """Return all that decides what comes next. Every process must call this; one saves it."""
@@ -210,51 +211,55 @@ class Trainer:
             folder,
             weights,
             training,
-            {
-                "step": self.step,
-                "samples": self.samples,
-                "position": asdict(self.batches.position),
-                "lanes": self.batches.lanes,
-                "guard": self.guard.state(),
-                "rate_scale": self.schedule.scale,
-                "stale_validations": self.schedule.stale,
-                "best": self.best and asdict(self.best),
-                "lost": self.rollbacks_since_checkpoint,  # the file's names are older than the attributes'
-                "lowered": self.rollbacks,
+            Facts(
+                step=self.step,
+                samples=self.samples,
+                position=self.batches.position,
+                lanes=self.batches.lanes,
+                guard=self.guard.state(),
+                rate_scale=self.schedule.scale,
+                stale_validations=self.schedule.stale,
+                best=self.best,
+                lost=self.rollbacks_since_checkpoint,
+                lowered=self.rollbacks,
                 **facts,
-            },
+            ),
         )
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a snapshot.
 
         Raises:
-            WavewrightError: it belongs to a model of another shape.
+            WavewrightError: it belongs to a model of another shape, or to another corpus.
         """
         facts, tensors = saved.facts, saved.training
         try:
             self.model.load_state_dict(saved.model)
             for i, parameter in enumerate(self.parameters):
                 self._restore_parameter(i, parameter, tensors)
-        except (RuntimeError, KeyError) as error:
+            self.lane_state = self._own_lanes(tensors, facts.lanes)
+        except (RuntimeError, KeyError, ValueError) as error:
             raise WavewrightError(f"{saved.folder}: not of this model ({str(error).splitlines()[0]})") from None
-        self.batches.position = Position(**facts["position"])
-        self.guard.restore(facts["guard"])
-        self.schedule.scale, self.schedule.stale = facts["rate_scale"], facts["stale_validations"]
-        self.step, self.samples = facts["step"], facts["samples"]
-        self.best = facts["best"] and Validation(**facts["best"])
-        self.rollbacks_since_checkpoint, self.rollbacks = facts["lost"], facts["lowered"]
-        self.lane_state = self._own_lanes(tensors, facts["lanes"])
+        if not self.batches.holds(facts.position):
+            raise WavewrightError(f"{saved.folder / checkpoint.FACTS}: facts.position: not in this corpus")
+        self.batches.position = facts.position
+        self.guard.restore(facts.guard)
+        self.schedule.scale, self.schedule.stale = facts.rate_scale, facts.stale_validations
+        self.step, self.samples = facts.step, facts.samples
+        self.best = facts.best
+        self.rollbacks_since_checkpoint, self.rollbacks = facts.lost, facts.lowered
 
     def _restore_parameter(self, i: int, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
-        keys = ("step", "exp_avg", "exp_avg_sq")
         if self.average:
             self.average[i].copy_(parameter.detach())
             with torch.no_grad():
-                parameter.copy_(tensors[f"weights.{i}"])
+                parameter.copy_(_like(parameter, tensors, f"weights.{i}"))
         if f"optimizer.{i}.step" in tensors:
-            moments = {key: tensors[f"optimizer.{i}.{key}"].to(self.device).clone() for key in keys}
-            self.optimizer.state[parameter] = moments
+            patterns = beginning(parameter)
+            self.optimizer.state[parameter] = {
+                key: _like(pattern, tensors, f"optimizer.{i}.{key}").to(pattern.dtype)
+                for key, pattern in patterns.items()
+            }
         else:
             self.optimizer.state.pop(parameter, None)
 
@@ -264,9 +269,10 @@ class Trainer:
             return None
         if lanes != self.batches.lanes:
             raise WavewrightError(f"batch_size: the run has {lanes} lanes, this command {self.batches.lanes}")
+        start = self.model.initial_state(lanes)
+        whole = {name: _like(value, named, name) for name, value in start.flat().items()}
         own = self.batches.own_lanes
-        local = {name: value[own].to(self.device) if value.dim() else value for name, value in named.items()}
-        return self.model.initial_state(1).unflatten(local)
+        return start.unflatten({name: value[own].clone() if value.dim() else value for name, value in whole.items()})
 
     def roll_back(self, run: Path) -> str:
         """Go back to a good checkpoint, with another order of the data and a lower rate; say so in one line.
@@ -293,3 +299,11 @@ class Trainer:
             f"step {step}: {reason}; back to step {self.step} with another order of the data and "
             f"{self.schedule.scale:.2g} times the learning rate"
         )
+
+
+def _like(pattern: Tensor, tensors: dict[str, Tensor], name: str) -> Tensor:
+    """Return a copy of `tensors[name]` on the pattern's device. Another shape is a ValueError."""
+    tensor = tensors[name]
+    if tensor.shape != pattern.shape:
+        raise ValueError(f"{name} is {tuple(tensor.shape)}, not {tuple(pattern.shape)}")
+    return tensor.to(pattern.device, copy=True)

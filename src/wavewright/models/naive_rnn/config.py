@@ -8,6 +8,7 @@ from wavewright.models import presets
 from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
+    Bias,
     Depth,
     Levels,
     ModelConfig,
@@ -18,6 +19,7 @@ from wavewright.models.config import (
     entry,
     linear,
     recurrent,
+    vectors,
 )
 
 if TYPE_CHECKING:
@@ -59,9 +61,19 @@ class NaiveRNNConfig(ModelConfig):
     layers: Depth = 2
     units: Size = 512
     input: Literal["scalar", "embedded"] = "embedded"
-    forget_bias: float = 1.0
+    forget_bias: Bias = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
+
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"NaiveRNN {self.layers}x{self.units}"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig."""
+        return vectors(2 * self.layers, self.units)
 
     def build(self) -> "NaiveRNN":
         """See ModelConfig."""

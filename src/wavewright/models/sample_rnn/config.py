@@ -11,8 +11,10 @@ from wavewright.models import presets
 from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
+    Bias,
     Cell,
     Depth,
+    Factor,
     Levels,
     ModelConfig,
     Shapes,
@@ -21,6 +23,7 @@ from wavewright.models.config import (
     entry,
     linear,
     recurrent,
+    vectors,
 )
 
 if TYPE_CHECKING:
@@ -86,17 +89,17 @@ class SampleRNNConfig(ModelConfig):
     name: ClassVar[str] = "sample-rnn"
     presets: ClassVar[dict[str, dict[str, Any]]] = PRESETS
 
-    frame_sizes: tuple[int, ...] = (8, 2)
+    frame_sizes: Annotated[tuple[int, ...], Field(max_length=100)] = (8, 2)
     window: Annotated[int, Field(ge=1, le=1024)] | None = None  # the engine has a table for each place
     units: Size = 512
     n_rnn: Depth = 1
     cell: Cell = "lstm"
     input: Literal["scalar", "embedded"] = "embedded"
     embedding: Size = 256
-    frame_scale: float = Field(default=2.0, gt=0)
+    frame_scale: Factor = 2.0
     learned_state: bool = False
     weight_norm: bool = False
-    forget_bias: float = 1.0
+    forget_bias: Bias = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
 
@@ -123,6 +126,19 @@ class SampleRNNConfig(ModelConfig):
     def reach(self) -> int:
         """Number of past samples at the sample tier."""
         return self.window or self.frame_sizes[-1]
+
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"SampleRNN {self.units}, {'/'.join(map(str, self.frame_sizes))}"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. A tier holds its layers' state, its output, and its input from the slower tier."""
+        layers = (2 if self.cell == "lstm" else 1) * self.n_rnn * len(self.frame_sizes)
+        gates = (4 if self.cell == "lstm" else 3) * self.units
+        codes = 4 * max(self.frame_sizes[0], self.reach)
+        return vectors(layers + sum(self.ratios), self.units) + vectors(sum(self.ratios[:-1]), gates) + codes
 
     def build(self) -> "SampleRNN":
         """See ModelConfig."""

@@ -11,6 +11,7 @@ from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
     Depth,
+    Factor,
     Levels,
     ModelConfig,
     Shapes,
@@ -19,6 +20,7 @@ from wavewright.models.config import (
     encoder,
     entry,
     linear,
+    vectors,
 )
 
 LONGEST = 1 << 20  # receptive field, in samples
@@ -83,7 +85,7 @@ class WaveNetConfig(ModelConfig):
     filter_width: int = Field(default=2, ge=2, le=65536)
     form: Literal["plain", "gated"] = "gated"
     input: Literal["scalar", "embedded"] = "embedded"
-    gain: float = Field(default=1.0, gt=0)
+    gain: Factor = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
 
@@ -108,6 +110,21 @@ class WaveNetConfig(ModelConfig):
     def receptive_field(self) -> int:
         """Receptive field in samples, 1 + (filter_width - 1) * the sum of the dilations."""
         return 1 + self.blocks * (self.filter_width**self.layers - 1)
+
+    @property
+    def title(self) -> str:
+        """See ModelConfig."""
+        return f"WaveNet {self.blocks}x{self.layers}, {self.channels} channels"
+
+    @property
+    def state_bytes(self) -> int:
+        """See ModelConfig. Each layer keeps the inputs that its filter reaches, and a new one."""
+        count = len(self.dilations)
+        kept = self.receptive_field - 1 + count
+        if self.form == "gated":
+            return vectors(kept, self.channels)
+        first = self.filter_width  # the first layer has one channel
+        return vectors(first, 1) + vectors(kept - first, self.channels)
 
     def build(self) -> "WaveNet":
         """See ModelConfig."""

@@ -98,11 +98,6 @@ class WaveNet(Model[WaveNetState]):
             hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
             self.output = nn.Sequential(*hidden, linear(skip, config.output.size))
 
-    @property
-    def receptive_field(self) -> float:
-        """See WaveNetConfig."""
-        return self.config.receptive_field
-
     def start(self, batch: int) -> WaveNetState:
         """Return queues with every layer's response to endless silence."""
         x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
