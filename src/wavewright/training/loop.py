@@ -198,7 +198,7 @@ class Loop:
     def _sample(self, samples: int) -> Any:
         config = self.trainer.config
         with self.trainer.playing() as model:
-            blocks = list(stream(TorchPlayer(model, seed=config.training.seed), samples))
+            blocks = list(stream(TorchPlayer(model, seed=config.training.seed, rate=self.trainer.corpus.rate), samples))
         return config.quantizer.decode(np.concatenate(blocks, 1)[0])
 
     def _roll_back(self) -> None:

@@ -37,8 +37,11 @@ def train(
     """Train until the budget is used up or a signal comes, and leave a checkpoint that goes on from there.
 
     Raises:
-        WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause.
+        WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause, or
+            a model with a condition, for which there is no data yet.
     """
+    if config.model.condition is not None:
+        raise ConfigError("model.condition: a corpus holds no controls yet, so none can be trained; leave it out")
     where = choose_device(device)
     keep_memory()
     processes.join(where)
