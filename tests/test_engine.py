@@ -249,6 +249,12 @@ def test_a_state_of_another_model_is_refused() -> None:
         player.restore(states[kind])
 
 
+def test_a_state_in_which_notes_age_at_another_rate_is_refused() -> None:
+    model = build("plain, conditioned")
+    with pytest.raises(ConfigError, match="another model"):
+        native(model, rate=2 * RATE).restore(native(model).state())
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["naive scalar", "tiers 8 4 2", "gated", "naive scalar, conditioned", "plain, conditioned"]),

@@ -91,7 +91,7 @@ class Engine:
             self._engine = native.Engine(config.name, fields, contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
-        self._model = _digest_of(config, contiguous)
+        self._model = _digest_of(config, fields.get("keyboard_rate"), contiguous)
         self._turn = threading.Lock()
         self._process = os.getpid()
         self.reset(seed)
@@ -213,9 +213,11 @@ def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
     return fields
 
 
-def _digest_of(config: ModelConfig, weights: dict[str, NDArray[np.float32]]) -> bytes:
-    """Return a hash of a model's configuration and weights."""
+def _digest_of(config: ModelConfig, rate: int | None, weights: dict[str, NDArray[np.float32]]) -> bytes:
+    """Return a hash of a model's configuration and weights, and of the rate by which a keyboard's notes age."""
     digest = hashlib.sha256(json.dumps(config.as_dict()).encode())
+    if rate is not None:
+        digest.update(str(rate).encode())
     for name in sorted(weights):
         digest.update(name.encode())
         digest.update(weights[name].data)
