@@ -5,6 +5,7 @@ and layouts of the weights are shared with the package. Codes before a sequence'
 position t is sample t - 1, from which (and all before it) sample t is predicted.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from wavewright import models
+from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.frames import Frames
 from wavewright.models.base import Model, State
 
 LEVELS = 12
+RATE = 1000  # Hz, for keyboards
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "naive scalar": ("naive-rnn", {"layers": 2, "units": 5, "input": "scalar"}),
@@ -99,6 +103,52 @@ def condition_of(model: Model[Any], streams: int, length: int, seed: int = 0) ->
         return None
     shape = (streams, condition.frames(length), condition.features)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@dataclass
+class Score:
+    """What is given to the players of a model: dense values (B, M, D) and a keyboard's events for each stream.
+
+    A model without a condition is given nothing.
+    """
+
+    model: Model[Any]
+    dense: NDArray[np.float32] | None
+    events: list[Events]
+
+    def feed(self, player: Any, start: int = 0, stop: int = 1 << 40) -> NDArray[np.float32] | None:
+        """Feed the events of the frames that begin in [start, stop) of the streams, and return those frames' dense."""
+        if self.dense is None:
+            return None
+        hop = self.model.config.condition.hop
+        first, last = -(-start // hop), -(-stop // hop)
+        for stream, table in enumerate(self.events):
+            frame = table["sample"] // hop
+            player.feed(stream, table[(frame >= first) & (frame < last)])
+        return self.dense[:, first:last]
+
+    def frames(self, length: int) -> torch.Tensor | None:
+        """The control frames (B, M, F), in the model's type."""
+        if self.dense is None:
+            return None
+        frames = Frames(self.model.config.condition, len(self.dense), RATE)
+        frames.give(self.feed(frames, 0, length), length)
+        return torch.from_numpy(frames.next(length)).to(self.model.dtype)
+
+
+def score_of(model: Model[Any], streams: int, length: int, seed: int = 0) -> Score:
+    """A random score. Stream k does not depend on their number. Controls are absent now and then."""
+    if (condition := model.config.condition) is None:
+        return Score(model, None, [])
+    dense, tables = [], []
+    for stream in range(streams):
+        rng = np.random.default_rng([seed, stream])
+        dense.append(rng.uniform(-1, 1, (condition.frames(length), condition.dense)).astype(np.float32))
+        flags = dense[-1][:, -len(condition.controls) :]
+        flags[:] = rng.random(flags.shape) < 0.2
+        rows = zip(*(rng.integers(n, size=length // 7) for n in (length, 3, 4, 128)), strict=True)
+        tables.append(events(*((int(at), Kind(kind), int(59 + key), int(value)) for at, kind, key, value in rows)))
+    return Score(model, np.stack(dense), tables)
 
 
 @torch.no_grad()

@@ -134,6 +134,19 @@ class Condition:
         """Number of features of a frame: those of every control, and one for each control that says it is absent."""
         return sum(control.size for control in self.controls) + len(self.controls)
 
+    @property
+    def dense(self) -> int:
+        """Number of features that a player is given as they are, which are all but the keyboard's own."""
+        return self.features - (self.notes.size if self.notes else 0)
+
+    def offset(self, control: Control) -> int:
+        """Return the number of features before those of a control."""
+        return sum(before.size for before in self.controls[: self.controls.index(control)])
+
+    def dense_flag(self, control: Control) -> int:
+        """Return the place among the dense features of the flag that says a control is absent."""
+        return self.dense - len(self.controls) + self.controls.index(control)
+
     def frames(self, samples: int, phase: int = 0) -> int:
         """Return the number of frames that `samples` touch, where `phase` samples of the first have gone by."""
         return -(-(phase + samples) // self.hop)
