@@ -451,7 +451,8 @@ void no_allocation(const Model& model, int streams) {
     std::vector<float> logits(codes.size() * kLevels);
     const std::vector<double> temperature{0.9}, top_p{0.9};
     const std::vector<int> top_k{20};
-    std::vector<float> dense(is_conditioned(model) ? 3 * 3 * 40 : 0);  // 200 samples begin 40 frames
+    const int frames = is_conditioned(model) ? 40 : 0;  // which 200 samples begin
+    const std::vector<float> dense(std::size_t(streams) * 3 * frames);
     const std::vector<Event> events(is_conditioned(model) ? 40 : 0, Event{9, EventKind::strike, 60, 90});
     const long before = allocations;
     const int dropped = events.empty() ? 8 : engine.feed(1, events);
