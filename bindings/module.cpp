@@ -18,6 +18,8 @@ using Ints = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::devi
 using Codes = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewCodes = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewLogits = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Dense = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Events = nb::ndarray<const std::int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
 using Keys = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 template <class Array>
@@ -63,6 +65,14 @@ Weights weights_of(const nb::dict& arrays) {
     return weights;
 }
 
+std::vector<Event> events_of(const Events& rows) {
+    std::vector<Event> events;
+    for (std::size_t i = 0; i < rows.shape(0); i++)
+        events.push_back({rows(i, 0), static_cast<EventKind>(rows(i, 1)), static_cast<std::uint16_t>(rows(i, 2)),
+                          static_cast<std::uint16_t>(rows(i, 3))});
+    return events;
+}
+
 }  // namespace
 
 NB_MODULE(_engine, module) {
@@ -83,32 +93,39 @@ NB_MODULE(_engine, module) {
         .def(
             "reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
         .def(
+            "feed",
+            [](Engine& engine, int stream, const Events& events) { return engine.feed(stream, events_of(events)); },
+            nb::arg("stream"), nb::arg("events"))
+        .def(
             "prime",
-            [](Engine& engine, const Codes& codes) {
+            [](Engine& engine, const Codes& codes, const Dense& dense) {
                 const auto given = span(codes);
+                const auto features = span(dense);
                 const nb::gil_scoped_release release;
-                engine.prime(given);
+                engine.prime(given, features);
             },
-            nb::arg("codes"))
+            nb::arg("codes"), nb::arg("dense"))
         .def(
             "logits",
-            [](Engine& engine, const Codes& codes, const NewLogits& logits) {
+            [](Engine& engine, const Codes& codes, const NewLogits& logits, const Dense& dense) {
                 const auto given = span(codes);
                 const auto made = span(logits);
+                const auto features = span(dense);
                 const nb::gil_scoped_release release;
-                engine.logits(given, made);
+                engine.logits(given, made, features);
             },
-            nb::arg("codes"), nb::arg("logits"))
+            nb::arg("codes"), nb::arg("logits"), nb::arg("dense"))
         .def(
             "generate",
             [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
-               const NewCodes& codes) {
+               const NewCodes& codes, const Dense& dense) {
                 const Sampling sampling{span(temperature), span(top_k), span(top_p)};
                 const auto made = span(codes);
+                const auto features = span(dense);
                 const nb::gil_scoped_release release;
-                engine.generate(sampling, made);
+                engine.generate(sampling, made, features);
             },
-            nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"), nb::arg("codes"))
+            nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"), nb::arg("codes"), nb::arg("dense"))
         .def("state",
              [](const Engine& engine) {
                  std::vector<std::byte> state(engine.state_size());

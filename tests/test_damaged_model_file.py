@@ -93,7 +93,8 @@ DAMAGES: dict[str, tuple[Change, str]] = {
     "-128": (number("output.weight", "i1", -128), "tensor output.weight: holds -128"),
     "code below": (number("parity.codes", "<i4", -1), "tensor parity.codes: a code beyond 0 to 11"),
     "code above": (number("parity.codes", "<i4", 12), "tensor parity.codes: a code beyond 0 to 11"),
-    "newer": (fact("format", 2), "format 2: made by a later wavewright; update wavewright"),
+    "newer": (fact("format", 3), "format 3: made by a later wavewright; update wavewright"),
+    "newer than it need be": (fact("format", 2), "format: 2, but this model is written in format 1"),
     "older": (fact("format", 0), "metadata.format: .*1"),
     "format of words": (fact("format", "1"), "metadata.format"),
     "unknown field": (fact("speed", 3), r"metadata.speed: .* \(got 3\)"),
@@ -171,6 +172,32 @@ def test_damage_is_named(damage: str, sound: Path, tmp_path: Path, capsys: pytes
     rewrite(path, change)
     assert re.search(line, refused(path, capsys))
     assert memory_of(path) < 1
+
+
+CONDITIONED_DAMAGES: dict[str, tuple[Change, str]] = {
+    "older than it can be": (fact("format", 1), "format: 1, but this model is written in format 2"),
+    "no condition": (fact("model.condition"), "format: 2, but this model is written in format 1"),
+    "no parity frames": (drop("parity.condition"), "tensor parity.condition: missing"),
+    "NaN in a parity frame": (
+        number("parity.condition", "<f4", np.nan),
+        "tensor parity.condition: holds .* not finite",
+    ),
+    "another hop": (fact("model.condition.hop", 6), r"tensor parity.condition: F32 \[13, 17\], not F32 \[11, 17\]"),
+    "no hop": (fact("model.condition.hop", 0), r"model.condition.hop: .* \(got 0\)"),
+    "another width": (fact("model.condition.width", 9), r"tensor encoder.input.weight: .* not I8 \[9, 17\]"),
+    "no controls": (fact("model.condition.controls", []), "model.condition.controls"),
+    "a control of no kind": (fact("model.condition.controls", [{"kind": "x"}]), "model.condition.controls"),
+    "number as words": (fact("model.condition.hop", "5"), "model.condition.hop: missing, or not of its type"),
+}
+
+
+@pytest.mark.parametrize("damage", CONDITIONED_DAMAGES)
+def test_damage_to_a_condition_is_named(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change, line = CONDITIONED_DAMAGES[damage]
+    path = tmp_path / "m.safetensors"
+    make(path, "tiers 6 3, conditioned", "int8")
+    rewrite(path, change)
+    assert re.search(line, refused(path, capsys))
 
 
 CONTENTS: dict[str, tuple[Callable[[bytes], bytes], str]] = {

@@ -8,6 +8,7 @@ import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,26 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import ROOT
-from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
+from support.kinds import (
+    CONDITION,
+    CONDITIONED,
+    KINDS,
+    LEVELS,
+    ORACLES,
+    RATE,
+    Score,
+    build,
+    codes_of,
+    score_of,
+    weights_of,
+)
 from wavewright import _engine
+from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
+from wavewright.conditioning.frames import Frames
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.formats.precision import Precision
 from wavewright.models.base import Model
+from wavewright.models.condition import Condition
 from wavewright.models.output import Softmax
 from wavewright.playing import engine
 from wavewright.playing.engine import Engine, instruction_sets
@@ -32,18 +48,21 @@ from wavewright.sampling import Controls, Uniforms
 
 LENGTH = 1500
 
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
+conditioned = pytest.mark.parametrize("kind", CONDITIONED)
+
 
 def native(model: Model[Any], **options: Any) -> Engine:
     """An engine with the weights of a torch model."""
     weights = {name: np.float32(weight) for name, weight in weights_of(model).items()}
-    return Engine(model.config, weights, **options)
+    return Engine(model.config, weights, **{"rate": RATE, **options})
 
 
-def forced(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64]:
+def forced(model: Model[Any], codes: NDArray[np.integer], condition: torch.Tensor | None = None) -> NDArray[np.float64]:
     """The torch model's logits (B, T, Q) for each of codes (B, T) of streams that begin with them."""
     heard = np.concatenate([np.full((len(codes), 1), LEVELS // 2), codes[:, :-1]], 1)
     with torch.no_grad():
-        return model(torch.from_numpy(heard))[0].numpy()
+        return model(torch.from_numpy(heard), None, condition)[0].numpy()
 
 
 def test_the_engine_is_built() -> None:
@@ -52,31 +71,56 @@ def test_the_engine_is_built() -> None:
     assert instruction_sets()[-1] == "scalar"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@every_kind
 def test_logits_are_those_of_the_float64_model(kind: str) -> None:
-    model = build(kind)
-    codes = codes_of(3, LENGTH).numpy()
-    expected = forced(model, codes)
-    found = native(model, streams=3, threads=2).logits(codes)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    model, score = build(kind), score_of(build(kind), 3, LENGTH)
+    codes, frames, player = codes_of(3, LENGTH).numpy(), score.frames(LENGTH), native(model, streams=3, threads=2)
+    expected = forced(model, codes, frames)
+    found = player.logits(codes, score.feed(player))
+    rtol = 1e-7 if frames is None else 1e-6  # controls drive the logits of the plain form to 60
+    np.testing.assert_allclose(found, expected, rtol, atol=2e-5)
     best = np.sort(expected, 2)
     clear = best[..., -1] - best[..., -2] > 1e-4
     assert np.array_equal(found.argmax(2)[clear], expected.argmax(2)[clear])
-    oracle = ORACLES[model.name](model.config, weights_of(model), [LEVELS // 2, *codes[0, :99].tolist()])
+    control = None if frames is None else frames[0].numpy()
+    oracle = ORACLES[model.name](model.config, weights_of(model), [LEVELS // 2, *codes[0, :99].tolist()], control)
     np.testing.assert_allclose(found[0, :100], oracle, atol=2e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def played(player: Engine, score: Score, edges: list[int]) -> NDArray[np.integer]:
+    """The codes (streams, n) of blocks between `edges`, where each block is given its own part of the score."""
+    blocks = [player.generate(b - a, dense=score.feed(player, a, b)) for a, b in pairwise(edges)]
+    return np.concatenate(blocks, 1)
+
+
+@every_kind
 def test_float32_has_the_same_bits_in_every_way_of_running_it(kind: str) -> None:
     model = build(kind)
     reference = native(model, isa="scalar", threads=1, seed=5)
-    expected = reference.generate(600)[0]
+    expected = played(reference, score_of(model, 1, 600), [0, 600])[0]
     for isa in instruction_sets():
         for threads, streams, block in ((1, 1, 1), (2, 1, 17), (2, 3, 509), (1, 3, 4096), (2, 17, 100)):
             player = native(model, isa=isa, threads=threads, streams=streams, seed=5)
-            edges = [*range(0, 600, block), 600]
-            found = np.concatenate([player.generate(b - a)[0] for a, b in pairwise(edges)])
-            assert np.array_equal(found, expected), (isa, threads, streams, block)
+            found = played(player, score_of(model, streams, 600), [*range(0, 600, block), 600])
+            assert np.array_equal(found[0], expected), (isa, threads, streams, block)
+
+
+@conditioned
+@given(
+    st.integers(0, 99),
+    st.lists(st.integers(1, 60), min_size=1, max_size=8),
+    st.sampled_from(instruction_sets()),
+    st.tuples(st.integers(1, 3), st.integers(1, 2)),
+)
+@settings(max_examples=15, deadline=None)
+def test_any_score_has_the_same_bits_in_every_way(
+    kind: str, seed: int, parts: list[int], isa: str, count: tuple[int, int]
+) -> None:
+    model, length, (streams, threads) = build(kind), sum(parts), count
+    expected = played(native(model, isa="scalar", threads=1), score_of(model, 1, length, seed), [0, length])[0]
+    player = native(model, isa=isa, streams=streams, threads=threads)
+    found = played(player, score_of(model, streams, length, seed), np.cumsum([0, *parts]).tolist())
+    assert np.array_equal(found[0], expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,24 +137,94 @@ def test_it_plays_what_torch_plays(kind: str) -> None:
     assert not len(differ), f"first difference at sample {differ[0]}"
 
 
+def improvised(player: Engine | TorchPlayer, condition: Condition) -> NDArray[np.integer]:
+    """The codes (2, n) of a player that is given something new for every block, for frames gone by too."""
+    rng, codes, clock = np.random.default_rng(5), [], 0
+    for samples in (40, 1, 7, 60, 3, 5, 2, 80):
+        for number in range(2):
+            times = rng.integers(max(0, clock - 30), clock + samples + 30, 6)
+            player.feed(number, events(*((int(t), Kind(rng.integers(3)), rng.integers(59, 64), 90) for t in times)))
+        begun = -(-(clock + samples) // condition.hop) - -(-clock // condition.hop)
+        dense = rng.uniform(-1, 1, (2, rng.choice([0, 1, begun]), condition.dense))
+        dense[:, :, condition.dense_flag(condition.notes)] = rng.random(dense.shape[:2]) < 0.3
+        if clock == 0:
+            player.prime(codes_of(2, samples).numpy(), dense)
+        else:
+            codes.append(player.generate(samples, Controls(0.9, top_k=9, top_p=0.97), dense))
+        clock += samples
+    return np.concatenate(codes, 1)
+
+
+@conditioned
+def test_what_is_improvised_is_what_torch_plays(kind: str) -> None:
+    model = build(kind).float()
+    condition = model.config.condition
+    takes = [
+        improvised(player, condition)
+        for player in (native(model, streams=2, seed=8), TorchPlayer(model, 2, seed=8, rate=RATE))
+    ]
+    differ = np.flatnonzero((takes[0] != takes[1]).any(0))
+    assert not len(differ), f"first difference at sample {differ[0]}"
+
+
+@conditioned
+def test_what_is_not_given_is_absent_or_held(kind: str) -> None:
+    model, codes = build(kind), codes_of(2, 60).numpy()
+    np.testing.assert_allclose(native(model, streams=2).logits(codes), forced(model, codes), atol=2e-5)
+    frame = score_of(model, 2, 1).dense
+    assert frame is not None
+    held, each = native(model, streams=2), native(model, streams=2)
+    parts = [held.logits(codes[:, :13], frame), held.logits(codes[:, 13:])]  # inside a frame
+    assert np.array_equal(np.concatenate(parts, 1), each.logits(codes, np.repeat(frame, 12, 1)))
+
+
+@pytest.mark.parametrize("kind", ["naive scalar, conditioned"])
+def test_beyond_what_can_wait_the_oldest_strikes_are_dropped(kind: str) -> None:
+    """In the engine as in torch. Neither takes a part of what it refuses."""
+    model, rng = build(kind), np.random.default_rng(0)
+    frames, player = Frames(model.config.condition, 1, RATE), native(model)
+    table = events(
+        *((int(rng.integers(300)), Kind(rng.integers(3)), 60 + i % 2, i % 128) for i in range(CAPACITY + 900))
+    )
+    table = rng.permutation(table)
+    for part in np.array_split(table, 7):
+        assert player.feed(0, part) == frames.feed(0, part)
+    for full in (player, frames):
+        with pytest.raises(ConfigError, match=f"but {CAPACITY} can wait"):
+            full.feed(0, events(*((9, Kind.release, 60, 0) for _ in range(CAPACITY))))
+    dense = np.zeros((1, 7), np.float32)
+    frames.give(dense, 300)
+    codes = codes_of(1, 300).numpy()
+    expected = forced(model, codes, torch.from_numpy(frames.next(300)).double())
+    np.testing.assert_allclose(player.logits(codes, dense), expected, atol=2e-5)
+    assert player.feed(0, events(*((300, Kind.strike, 60, 1) for _ in range(CAPACITY)))) == 0
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
-@pytest.mark.parametrize("kind", ["thesis tiers", "tier 16", "short window"])
+@pytest.mark.parametrize(
+    "kind", ["thesis tiers", "tier 16", "short window", "tiers 8 4 2, conditioned", "gated of 3 taps, conditioned"]
+)
 def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
-    model = build(kind)
-    codes = codes_of(2, 300).numpy()
-    expected = forced(model, codes)
-    off = native(model, streams=2, precision=precision).logits(codes) - expected
+    model = build(kind, **({"condition": {**CONDITION, "width": 24}} if kind in CONDITIONED else {}))
+    score = score_of(model, 2, 300)
+    codes, player = codes_of(2, 300).numpy(), native(model, streams=2, precision=precision)
+    expected = forced(model, codes, score.frames(300))
+    off = player.logits(codes, score.feed(player)) - expected
     rms = np.sqrt(np.mean(off**2)) / expected.std()
     assert 1e-5 < rms < {"bfloat16": 0.01, "int8": 0.02}[precision]
 
 
-@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated"])
+@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated", *CONDITIONED])
 def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> None:
+    """Inside a control frame, with events waiting and dense values held."""
     model = build(kind)
-    player, fork = native(model, seed=1), native(model, seed=2, threads=1)
-    player.generate(33)
+    player, fork, score = native(model, seed=1), native(model, seed=2, threads=1), score_of(model, 1, 133)
+    dense = score.feed(player)
+    player.generate(33, dense=None if dense is None else dense[:, :7])
     state = player.state()
     expected = player.generate(100)
+    score_of(model, 1, 133, seed=1).feed(fork)
+    fork.generate(21)
     fork.restore(state)
     assert np.array_equal(fork.generate(100), expected)
     with pytest.raises(ConfigError, match="damaged"):
@@ -123,7 +237,7 @@ def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> Non
 
 def test_a_state_of_another_model_is_refused() -> None:
     """Every kind's state, given to every other kind and to other weights of the same kind."""
-    players = {kind: native(build(kind)) for kind in KINDS}
+    players = {kind: native(build(kind)) for kind in (*KINDS, *CONDITIONED)}
     states = {kind: player.state() for kind, player in players.items()}
     for kind, player in players.items():
         for other, state in states.items():
@@ -135,11 +249,21 @@ def test_a_state_of_another_model_is_refused() -> None:
         player.restore(states[kind])
 
 
+def test_a_state_in_which_notes_age_at_another_rate_is_refused() -> None:
+    model = build("plain, conditioned")
+    with pytest.raises(ConfigError, match="another model"):
+        native(model, rate=2 * RATE).restore(native(model).state())
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(["naive scalar", "tiers 8 4 2", "gated"]), st.randoms(use_true_random=False))
-def test_no_bytes_crash_a_restore(kind: str, random: Any) -> None:
+@given(
+    st.sampled_from(["naive scalar", "tiers 8 4 2", "gated", "naive scalar, conditioned", "plain, conditioned"]),
+    st.integers(0, 2**32).map(Random),
+)
+def test_no_bytes_crash_a_restore(kind: str, random: Random) -> None:
     """Random bytes are refused; with a header that is right they are refused or harmless."""
     player = native(build(kind))
+    score_of(build(kind), 1, 60).feed(player)
     state = player.state()
     head, body = state[: -len(player._engine.state())], player._engine.state()
     for noise in (
@@ -157,6 +281,23 @@ def test_no_bytes_crash_a_restore(kind: str, random: Any) -> None:
         player.restore(honest)
     codes = player.generate(40)
     assert ((codes >= 0) & (codes < LEVELS)).all()
+
+
+@pytest.mark.parametrize(
+    ("places", "named"),
+    [((0, 4), "events [1-9].* of 4096"), ((4, 8), "events 0 to [1-9]"), ((12, 20), "sample"), ((20, 24), "kind")],
+)
+def test_damaged_events_are_refused(places: tuple[int, int], named: str) -> None:
+    """A state ends with the places and the pedal, the events and the keys of the only stream."""
+    player = native(build("naive scalar, conditioned"))
+    player.feed(0, events((70, Kind.strike, 60, 100), (80, Kind.release, 60, 0)))
+    body = player._engine.state()
+    start = len(body) - (12 + 16 * CAPACITY + 16 * 2)
+    damaged = bytearray(body)
+    damaged[start + places[0] : start + places[1]] = b"\x7f" * (places[1] - places[0])
+    honest = player.state()[: -len(body) - engine.DIGEST] + hashlib.sha256(damaged).digest() + bytes(damaged)
+    with pytest.raises(ConfigError, match=f"state: {named}"):
+        player.restore(honest)
 
 
 def test_threads_take_turns_and_a_fork_is_refused() -> None:
@@ -249,12 +390,65 @@ def test_uniforms_are_numpys() -> None:
         (lambda model: native(model).generate(10, Controls(np.ones(9))), "9 values for 10"),
         (lambda model: native(model).generate(10, Controls(top_k=0)), "top-k"),
         (lambda model: native(model).generate(10, Controls(top_p=1.5)), "top-p"),
+        (lambda model: native(model).generate(10, dense=np.zeros((1, 1, 7))), "dense: .* without a condition"),
+        (lambda model: native(model).feed(0, events()), "events: .* without a condition"),
     ],
 )
 def test_bad_input_is_one_line(call: Any, named: str) -> None:
     with pytest.raises(ConfigError, match=named) as caught:
         call(build("tiers 8 2"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (
+            lambda player: player.generate(10, dense=np.zeros((2, 1, 6))),
+            r"dense: shape \(2, 1, 6\); .* \(2, frames, 7\)",
+        ),
+        (lambda player: player.generate(10, dense=np.zeros((1, 1, 7))), "dense: shape"),
+        (lambda player: player.generate(10, dense=np.zeros(7)), "dense: shape"),
+        (lambda player: player.generate(10, dense=np.zeros((2, 3, 7))), "dense: .* the 2 that begin"),
+        (lambda player: player.generate(10, dense=np.full((2, 1, 7), np.nan)), "dense: .* not finite"),
+        (lambda player: player.prime(np.zeros((2, 9), int), np.zeros((3, 7))), "dense: .* the 2 that begin"),
+        (lambda player: player.feed(2, events()), "stream: 2"),
+        (lambda player: player.feed(-1, events()), "stream: -1"),
+        (lambda player: player.feed(0, np.zeros(3)), "events: shape"),
+        (lambda player: player.feed(0, np.array([(-1, 1, 60, 90)], EVENT)), "events: sample -1"),
+        (lambda player: player.feed(0, np.array([(0, 3, 60, 90)], EVENT)), "events: kind 3"),
+        (lambda player: player.feed(0, np.array([(0, 1, 128, 90)], EVENT)), "events: key 128"),
+        (lambda player: player.feed(0, np.array([(0, 2, 0, 200)], EVENT)), "events: value 200"),
+    ],
+)
+@pytest.mark.parametrize("back_end", ["engine", "torch"])
+def test_what_cannot_be_played_is_one_line_and_changes_nothing(call: Any, named: str, back_end: str) -> None:
+    model = build("tier 16, conditioned").float()
+
+    def make() -> Engine | TorchPlayer:
+        return native(model, streams=2) if back_end == "engine" else TorchPlayer(model, 2, rate=RATE)
+
+    player = make()
+    with pytest.raises(ConfigError, match=named) as caught:
+        call(player)
+    assert "\n" not in str(caught.value)
+    assert np.array_equal(player.generate(20), make().generate(20))
+
+
+def test_a_keyboard_needs_a_rate() -> None:
+    model = build("plain, conditioned")
+    for make in (lambda: native(model, rate=None), lambda: TorchPlayer(model)):
+        with pytest.raises(ConfigError, match="rate: missing"):
+            make()
+
+
+@pytest.mark.parametrize("back_end", ["engine", "torch"])
+def test_without_a_keyboard_events_are_refused_and_no_rate_is_needed(back_end: str) -> None:
+    model = build("plain, conditioned", condition={**CONDITION, "controls": CONDITION["controls"][:2]}).float()
+    player = native(model, rate=None) if back_end == "engine" else TorchPlayer(model)
+    with pytest.raises(ConfigError, match="events: this model has no keyboard"):
+        player.feed(0, events((0, Kind.strike, 60, 90)))
+    assert player.generate(20, dense=np.zeros((1, 6))).shape == (1, 20)
 
 
 def test_the_stub_names_what_the_module_has() -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import melody
-from support.kinds import KINDS, ORACLES
+from support.kinds import CONDITIONED, KINDS, ORACLES
 from support.model_files import make, run_of
 from support.tiny import start, tiny
 from wavewright.corpus.corpus import Corpus
@@ -37,7 +37,7 @@ def normed(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
 @pytest.mark.parametrize("precise", PRECISIONS)
 def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_path: Path) -> None:
     """With the weights as the file gives them, by the float64 oracle."""
@@ -47,7 +47,8 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
         for j in range(file.config.n_rnn):
             states = 2 if file.config.cell == "lstm" else 1
             weights.setdefault(f"tiers.{i}.layers.{j}.start", np.zeros((states, file.config.units)))
-    expected = ORACLES[file.config.name](file.config, weights, file.parity.codes.tolist())
+    pair = file.parity
+    expected = ORACLES[file.config.name](file.config, weights, pair.codes.tolist(), pair.condition)
     np.testing.assert_allclose(file.parity.logits, expected, rtol=0, atol=2e-4)
     assert parity_error(file) < 1e-6
     assert len(set(file.parity.codes.tolist())) > 8

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from support.kinds import KINDS, LEVELS, build
+from support.kinds import CONDITIONED, KINDS, LEVELS, RATE, build, score_of
 from wavewright.models.output import Softmax
 from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_player import PRIME_BLOCK, TorchPlayer
@@ -27,11 +27,18 @@ def made(model: Any, samples: int, streams: int = 1, seed: int = 0, **options: A
 
 
 @torch.no_grad()
-def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64], controls: Controls) -> list[int]:
-    """One stream, one step at a time: silence, what it has heard, then what it draws."""
+def slow(
+    model: Any,
+    heard: list[int],
+    numbers: NDArray[np.float64],
+    controls: Controls,
+    frames: torch.Tensor | None = None,
+) -> list[int]:
+    """One stream, one step at a time: silence, what it has heard, then what it draws with each of `numbers`."""
     state, code, codes = model.initial_state(1), silence(LEVELS), []
-    for t in range(len(heard) + samples):
-        logits, state = model.step(torch.tensor([code]), state)
+    for t in range(len(heard) + len(numbers)):
+        frame = None if frames is None else frames[None, t // model.config.condition.hop]
+        logits, state = model.step(torch.tensor([code]), state, frame)
         if t < len(heard):
             code = heard[t]
         else:
@@ -40,15 +47,27 @@ def slow(model: Any, heard: list[int], samples: int, numbers: NDArray[np.float64
     return codes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
 @pytest.mark.parametrize("prime", [0, 1, 13, 32])
 def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> None:
     model, controls = build(kind), Controls(0.9, top_k=7, top_p=0.95)
     heard = np.random.default_rng(prime).integers(0, LEVELS, (3, prime))
-    found = made(model, samples=50, streams=3, seed=5, controls=controls, prime=[heard] if prime else None)
+    score, player = score_of(model, 3, prime + 50), TorchPlayer(model, 3, 5, RATE)
+    if prime:
+        player.prime(heard, score.feed(player, 0, prime))
+    middle = prime + 23
+    found = np.concatenate(
+        [
+            player.generate(23, controls, score.feed(player, prime, middle)),
+            player.generate(27, controls, score.feed(player, middle, prime + 50)),
+        ],
+        1,
+    )
+    frames = score.frames(prime + 50)
     for k in range(3):
         numbers = Uniforms(5, 3)(50)[k, :, None]
-        assert found[k].tolist() == slow(model, heard[k].tolist(), 50, numbers, controls)
+        own = None if frames is None else frames[k]
+        assert found[k].tolist() == slow(model, heard[k].tolist(), numbers, controls, own)
 
 
 @pytest.mark.parametrize("kind", EVERY_MODEL)
@@ -108,7 +127,7 @@ def test_temperature_zero_takes_the_likeliest_whatever_the_seed() -> None:
     model = build("tiers 8 2")
     takes = [made(model, samples=60, seed=seed, controls=Controls(0)).tolist() for seed in (0, 1)]
     assert takes[0] == takes[1]
-    assert takes[0][0] == slow(model, [], 60, np.zeros((60, 1)), Controls(0))
+    assert takes[0][0] == slow(model, [], np.zeros((60, 1)), Controls(0))
 
 
 def peak_of(model: Any, samples: int, prime: Iterator[NDArray[np.int64]] | None = None) -> int:

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from conftest import ROOT
-from support.kinds import KINDS, LEVELS, build
+from support.kinds import CONDITIONED, KINDS, LEVELS, build
 from support.model_files import LEVELLING, TRAINING, make, parts, run_of
 from wavewright.formats.model_file import load
 from wavewright.formats.precision import pack, unpack
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 
 
@@ -61,7 +61,8 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     made = make(path, kind, precision)
     file, there, before = load(path), load_file(path), weights_of(kind)
-    assert (file.path, file.config.name, file.encoding, file.rate) == (path, KINDS[kind][0], "mu-law", 4000)
+    assert (file.path, file.config, file.encoding, file.rate) == (path, run_of(kind).config.multiplied_out(), "mu-law", 4000)
+    assert parts(path)[0]["format"] == (2 if kind in CONDITIONED else 1)
     assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
     assert file.config == made.config
     assert not getattr(file.config, "weight_norm", False)
@@ -81,6 +82,10 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
             expected = stored * scale
         assert np.array_equal(weight, expected.numpy())
     assert bool(reduced) == (precision != "float32")
+    if kind in CONDITIONED:
+        assert file.parity.condition is not None
+        assert file.parity.condition.shape == (13, 17)  # 64 samples in frames of 5
+        assert np.array_equal(file.parity.condition, there.pop("parity.condition").numpy())
     assert sorted(there) == ["parity.codes", "parity.logits"]
     assert file.parity.codes.tolist() == there["parity.codes"].tolist()
     assert np.array_equal(file.parity.logits, there["parity.logits"].numpy())

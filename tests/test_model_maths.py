@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import KINDS, LEVELS, ORACLES, build, codes_of, weights_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, ORACLES, build, codes_of, condition_of, weights_of
 from wavewright import models
 from wavewright.formats import config
 from wavewright.models.base import Model
@@ -15,13 +15,15 @@ from wavewright.models.layers import Recurrent, linear
 from wavewright.quantize import silence
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
 @torch.no_grad()
 def test_logits_are_those_of_the_equations(kind: str) -> None:
     model, codes = build(kind), codes_of(2, 37)
-    logits, _ = model(codes)
-    for row, expected in zip(codes.tolist(), logits.numpy(), strict=True):
-        found = ORACLES[model.name](model.config, weights_of(model), row)
+    condition = condition_of(model, 2, 37)
+    logits, _ = model(codes, None, condition)
+    for b, (row, expected) in enumerate(zip(codes.tolist(), logits.numpy(), strict=True)):
+        frames = None if condition is None else condition[b].numpy()
+        found = ORACLES[model.name](model.config, weights_of(model), row, frames)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 

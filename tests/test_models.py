@@ -7,12 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import KINDS, build, codes_of, in_parts
+from support.kinds import CONDITION, CONDITIONED, KINDS, build, codes_of, condition_of, in_parts
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.models.base import Model, State
 
-every_kind = pytest.mark.parametrize("kind", KINDS)
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])  # without control frames, they are absent
+conditioned = pytest.mark.parametrize("kind", CONDITIONED)
 
 
 def tensors(state: State) -> dict[str, torch.Tensor]:
@@ -147,10 +148,80 @@ def test_gradients_stop_where_the_state_is_detached(kind: str) -> None:
         assert a is None or torch.equal(a, b)
 
 
+@conditioned
+@given(st.lists(st.one_of(st.just(0), st.integers(1, 23)), min_size=1, max_size=7), st.integers(1, 3))
+@settings(max_examples=12, deadline=None)
+@torch.no_grad()
+def test_with_a_condition_whole_equals_chunks_equals_steps(kind: str, parts: list[int], streams: int) -> None:
+    model, length = build(kind), sum(max(1, part) for part in parts)
+    codes, condition = codes_of(streams, length), condition_of(build(kind), streams, length)
+    whole, after = model(codes, None, condition)
+    pieces, state = in_parts(model, codes, parts, condition)
+    close(pieces, whole)
+    more = codes_of(streams, 19, seed=1)  # goes on without control frames: the one in progress, then absent
+    close(model(more, state)[0], model(more, after)[0])
+
+
+@conditioned
+@torch.no_grad()
+def test_a_control_frame_reaches_its_own_samples_and_none_before(kind: str) -> None:
+    model, codes, hop = build(kind), codes_of(2, 40), CONDITION["hop"]
+    condition = condition_of(model, 2, 40)
+    assert condition is not None
+    before, _ = model(codes, None, condition)
+    for m in range(8):
+        changed = condition.clone()
+        changed[:, m] = condition_of(model, 2, 1, seed=7)[:, 0]  # type: ignore[index]
+        after, _ = model(codes, None, changed)
+        assert torch.equal(after[:, : m * hop], before[:, : m * hop])
+        assert (after[:, m * hop] - before[:, m * hop]).abs().amax(1).min() > 0
+
+
+@conditioned
+@torch.no_grad()
+def test_streams_have_conditions_of_their_own(kind: str) -> None:
+    model, codes = build(kind), codes_of(3, 21)
+    condition = condition_of(model, 3, 21)
+    assert condition is not None
+    together, _ = model(codes, None, condition)
+    for b in range(3):
+        close(model(codes[b : b + 1], None, condition[b : b + 1])[0], together[b : b + 1])
+
+
+@conditioned
+@torch.no_grad()
+def test_without_entries_a_conditioned_model_is_the_plain_one(kind: str) -> None:
+    """So a run with a condition can go on from a model without one. Entries are zero at first."""
+    name, fields = CONDITIONED[kind]
+    fresh = models.build(name, **{**fields, "q_levels": 12}).double()
+    plain = models.build(name, **{**fields, "q_levels": 12, "condition": None}).double()
+    plain.load_state_dict({key: value for key, value in fresh.state_dict().items() if key in plain.state_dict()})
+    codes = codes_of(2, 30)
+    close(fresh(codes, None, condition_of(fresh, 2, 30))[0], plain(codes)[0])
+
+
+@conditioned
+@torch.no_grad()
+def test_a_hop_of_one_sample_is_the_same_as_equal_frames(kind: str) -> None:
+    model, every = build(kind), build(kind, condition={**CONDITION, "hop": 1})
+    codes, condition = codes_of(2, 30), condition_of(model, 2, 30)
+    assert condition is not None
+    close(every(codes, None, condition.repeat_interleave(5, 1))[0], model(codes, None, condition)[0])
+
+
+def test_a_condition_of_another_shape_is_refused() -> None:
+    model = build("gated of 3 taps, conditioned")
+    right = condition_of(model, 2, 13)
+    assert right is not None
+    for wrong in (right[:, 1:], right[:1], right[..., 1:], right[0]):
+        with pytest.raises(ConfigError, match=r"condition: shape .*, here \(2, 3, 17\)"):
+            model(codes_of(2, 13), None, wrong)
+
+
 @pytest.mark.parametrize("name", models.CONFIGS)
 def test_what_the_contract_refuses(name: str) -> None:
     model = models.build(name)
-    with pytest.raises(ConfigError, match=r"condition: .* takes none"):
+    with pytest.raises(ConfigError, match=r"condition: .* made without one"):
         model(torch.zeros(1, 3, dtype=torch.long), None, torch.zeros(1))
     with pytest.raises(ConfigError, match=r"codes: shape \(3,\)"):
         model(torch.zeros(3, dtype=torch.long))
@@ -178,6 +249,9 @@ def test_what_the_contract_refuses(name: str) -> None:
         ("naive-rnn", {"layers": 10**9}, "model.layers: .* less than or equal to 1000"),
         ("sample-rnn", {"frame_sizes": (2**20, 2)}, "frame_sizes: .* 65536 at most"),
         ("naive-rnn", {"units": 20_000}, "model: more than 300,000,000 weights; take fewer or smaller layers"),
+        ("wavenet", {"condition": {"controls": []}}, "model.condition.controls: .* at least 1 item"),
+        ("wavenet", {"condition": {**CONDITION, "hop": 0}}, "model.condition.hop: .* greater than or equal to 1"),
+        ("wavenet", {"condition": {"controls": CONDITION["controls"] * 2}}, "controls: .*; give each name once"),
         ("sample-rnn", {"window": 65_536, "units": 1}, r"model.window: .* 1024 \(got 65536\)"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from support.kinds import TINY
+from support.kinds import CONDITION, TINY
 from support.tiny import tiny
 from wavewright import metrics, processes
 from wavewright.corpus.corpus import Corpus
@@ -221,3 +221,11 @@ def test_a_signal_is_heard_whenever_it_comes(corpus: Corpus, tmp_path: Path, mon
     summary = train(tiny("naive-rnn"), corpus, tmp_path / "run", Budget(steps=40), device="cpu")
     assert summary.interrupted
     assert summary.step == 5
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_controls_that_no_corpus_holds_are_refused(model: str, corpus: Corpus, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(ConfigError, match=r"model\.condition: a corpus holds no controls yet"):
+        train(tiny(model, {"condition": CONDITION}), corpus, run, Budget(steps=1), device="cpu")
+    assert not run.exists()

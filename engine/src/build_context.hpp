@@ -10,11 +10,14 @@
 
 namespace wavewright {
 
+class Condition;
+
 struct BuildContext {
     Runtime& runtime;
     const Weights& weights;
     Precision precision;
     int q_levels;
+    Condition* condition = nullptr;  // null for a model without one
 
     // A weight of the given shape, where a vector becomes one column. Throws Error if it is missing or of another
     // shape.

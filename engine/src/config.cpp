@@ -22,8 +22,9 @@ const Type& get(const Config& config, std::string_view name, const char* expecte
     return *value;
 }
 
-void check_size(std::string_view name, std::int64_t size) {
-    if (size < 1 || size > kGreatest) refuse(name, std::to_string(size) + "; give 1 to " + std::to_string(kGreatest));
+void check_size(std::string_view name, std::int64_t size, int least = 1) {
+    if (size < least || size > kGreatest)
+        refuse(name, std::to_string(size) + "; give " + std::to_string(least) + " to " + std::to_string(kGreatest));
 }
 
 }  // namespace
@@ -36,6 +37,12 @@ int Config::size(std::string_view name) const {
 
 int Config::size(std::string_view name, int if_left_open) const {
     return fields.contains(name) ? size(name) : if_left_open;
+}
+
+int Config::index(std::string_view name) const {
+    const std::int64_t index = get<std::int64_t>(*this, name, "a whole number");
+    check_size(name, index, 0);
+    return static_cast<int>(index);
 }
 
 const std::vector<int>& Config::sizes(std::string_view name) const {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "condition.hpp"
 #include "dispatch.hpp"
 #include "models.hpp"
 #include "random.hpp"
@@ -45,6 +46,7 @@ struct Engine::Impl {
     Team team;
     int streams, q_levels;
     Runtime runtime;
+    std::unique_ptr<Condition> condition;  // null for a model without one
     std::unique_ptr<Network> network;
     std::vector<Sampler> samplers;  // of each thread
     Buffer<Philox> uniforms;        // of each stream
@@ -58,13 +60,28 @@ struct Engine::Impl {
           streams(positive(options.streams, "streams", 4096)),
           q_levels(config.size("q_levels")),
           runtime(kernels, team, streams),
-          network(make_network({runtime, weights, options.precision, q_levels}, config)),
+          condition(make_condition({runtime, weights, options.precision, q_levels}, config)),
+          network(make_network({runtime, weights, options.precision, q_levels, condition.get()}, config)),
           uniforms(streams),
           clock(1),
           state(network->state().begin(), network->state().end()) {
         for (int thread = 0; thread < team.size(); thread++) samplers.emplace_back(kernels, q_levels);
         state.push_back(uniforms.bytes());
         state.push_back(clock.bytes());
+        if (condition)
+            for (const std::span<std::byte> part : condition->state()) state.push_back(part);
+    }
+
+    static std::unique_ptr<Condition> make_condition(const BuildContext& context, const Config& config) {
+        return config.fields.contains("condition_hop") ? std::make_unique<Condition>(context, config) : nullptr;
+    }
+
+    // Takes the dense features of a call that makes `count` samples.
+    void give(std::span<const float> dense, std::size_t count) {
+        if (condition)
+            condition->give(dense, clock[0], count);
+        else if (!dense.empty())
+            throw Error("dense: this model was made without a condition; leave it out");
     }
 
     // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
@@ -131,29 +148,40 @@ void Engine::reset(std::span<const std::uint64_t> keys) {
         for (int i = 0; i < impl.network->past(); i++) impl.network->push_code(s, impl.q_levels / 2);
     }
     impl.clock[0] = 0;
+    if (impl.condition) impl.condition->reset();
     impl.team.run_alone([&] { impl.network->reset(); });
 }
 
-void Engine::prime(std::span<const std::int32_t> codes) {
+int Engine::feed(int stream, std::span<const Event> events) {
+    if (!impl_->condition) throw Error("events: this model was made without a condition; leave them out");
+    if (stream < 0 || stream >= impl_->streams)
+        throw Error("stream: " + std::to_string(stream) + "; give 0 to " + std::to_string(impl_->streams - 1));
+    return impl_->condition->feed(stream, events);
+}
+
+void Engine::prime(std::span<const std::int32_t> codes, std::span<const float> dense) {
     const std::size_t count = impl_->check_codes(codes);
+    impl_->give(dense, count);
     impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->push_code(s, codes[s * count + i]); });
 }
 
-void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits) {
+void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense) {
     const std::size_t count = impl_->check_codes(codes), levels = impl_->q_levels;
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
+    impl_->give(dense, count);
     impl_->play(count, true, [&](int, int s, std::size_t i) {
         std::copy_n(impl_->network->logits(s), levels, logits.data() + (s * count + i) * levels);
         impl_->network->push_code(s, codes[s * count + i]);
     });
 }
 
-void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes) {
+void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense) {
     Impl& impl = *impl_;
     const std::size_t count = impl.samples_of(codes.size());
     check(sampling.temperature, count, "temperature", [](double t) { return t >= 0 && std::isfinite(t); });
     check(sampling.top_k, count, "top_k", [](int k) { return k >= 1; });
     check(sampling.top_p, count, "top_p", [](double p) { return p > 0 && p <= 1; });
+    impl.give(dense, count);
     impl.play(count, true, [&](int thread, int s, std::size_t i) {
         const int code =
             impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(), at(sampling.temperature, i),
@@ -183,6 +211,7 @@ void Engine::restore(std::span<const std::byte> state) {
         throw Error("state: " + std::to_string(state.size()) + " bytes, but this engine's are " +
                     std::to_string(state_size()) + "; it is another model's, or of another number of streams");
     impl_->network->check_codes(state);
+    if (impl_->condition) impl_->condition->check(state.last(impl_->condition->state_size()));
     for (const auto& part : impl_->state) {
         std::copy_n(state.begin(), part.size(), part.begin());
         state = state.subspan(part.size());

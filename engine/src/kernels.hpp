@@ -52,6 +52,8 @@ struct Kernels {
     void (*relu)(float* to, const float* from, int count);
     // weights = exp((logits - greatest) / temperature) in float64. Returns the index of the greatest logit.
     int (*weigh)(const float* logits, int count, double temperature, double* weights);
+    // e^x in float64, for x <= 0.
+    double (*exponential)(double x);
     // Reads the bytes, for measure_limits.
     float (*read)(const std::byte* data, std::size_t bytes);
     // Does so many multiply-adds, for measure_limits.

@@ -266,7 +266,7 @@ float multiply_add(std::size_t count) {
 }
 
 constexpr Kernels table(const char* name) {
-    return {name, product, quantise, lstm, gru, gate, add, add_scaled, relu, weigh, read, multiply_add};
+    return {name, product, quantise, lstm, gru, gate, add, add_scaled, relu, weigh, exponential, read, multiply_add};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // NaiveRNN (thesis 3.1): LSTM layers with residual connections over one sample at a time.
 //
-// The first layer's input is a linear image of one code, so its input matrix is folded into that image.
+// The first layer's input is a linear image of one code, so its input matrix is folded into that image. A condition is
+// added to the input, and likewise folded.
 #include "dense.hpp"
 #include "network.hpp"
 #include "recurrent.hpp"
@@ -22,6 +23,11 @@ public:
             if (i == 0) {
                 input_gates_ = CodeImage(context, cell.input * input, {.embedding = table, .groups = Cell::kGates});
                 cell.bias = cell.bias + cell.input * bias;
+                if (condition_) {
+                    const Matrix entry = context.weight("condition.weight", units, condition_->width());
+                    entering_ = add_entry(context, entry);
+                    entering_gates_ = add_entry(context, cell.input * entry, Cell::kGates);
+                }
                 cell.input = Matrix();
             }
             layers_.emplace_back(context, cell);
@@ -39,14 +45,20 @@ public:
         for (Recurrent& layer : layers_) layer.reset();
     }
 
-    void step(int thread, std::uint64_t clock, bool wanted) override {
+protected:
+    void predict(int thread, std::uint64_t clock, bool wanted) override {
         VectorsView x = inputs_[thread];
         input_.apply_alone(thread, past_codes_, x);  // Every thread has its own copy, which is quicker than a barrier.
+        if (condition_) {
+            const VectorsView own = runtime_.own(thread, x);
+            runtime_.kernels.add(own.data, runtime_.own(thread, entering_).data, static_cast<int>(own.count * own.stride));
+        }
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Recurrent& layer = layers_[i];
             layer.start(thread, clock);
             if (i == 0) {
                 layer.add_codes(thread, input_gates_, past_codes_);
+                if (condition_) layer.add_gates(thread, entering_gates_);
             } else {
                 team_.wait(thread);
                 layer.add_input(thread, x);
@@ -63,7 +75,8 @@ public:
     }
 
 private:
-    CodeImage input_, input_gates_;  // input_gates_: the input's part of the first layer's gates
+    CodeImage input_, input_gates_;          // input_gates_: the input's part of the first layer's gates
+    VectorsView entering_, entering_gates_;  // what the condition adds to the input, and to those gates
     std::vector<Recurrent> layers_;
     std::vector<Vectors> inputs_;   // of each thread
     std::vector<Vectors> outputs_;  // of each layer

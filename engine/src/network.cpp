@@ -9,9 +9,24 @@ Network::Network(const BuildContext& context, int past)
       team_(context.runtime.team),
       streams_(context.runtime.streams),
       q_levels_(context.q_levels),
+      condition_(context.condition),
       past_codes_(streams_, past),
       logits_(streams_, q_levels_) {
     add_state({past_codes_.bytes()});
+}
+
+VectorsView Network::add_entry(const BuildContext& context, const Matrix& weight, int groups) {
+    Entry entry{Dense(context, weight, Matrix(), {.groups = groups}), Vectors(streams_, weight.rows)};
+    add_state({entry.held.bytes()});
+    add_read_bytes(entry.matrix.bytes(), 1.0 / condition_->hop());
+    return entries_.emplace_back(std::move(entry)).held;
+}
+
+void Network::begin_frame(int thread, std::uint64_t clock) {
+    condition_->encode(thread, clock);
+    const Operand operand = entries_[0].matrix.operand(thread, condition_->vectors());
+    for (const Entry& entry : entries_) entry.matrix.apply(thread, operand, entry.held);
+    team_.arrive_and_wait(thread);
 }
 
 void Network::add_state(const std::vector<std::span<std::byte>>& parts) {

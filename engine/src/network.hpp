@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "codes.hpp"
+#include "condition.hpp"
+#include "dense.hpp"
 
 namespace wavewright {
 
@@ -21,7 +23,10 @@ public:
     // Computes the logits of the next code from the past codes. Without `wanted`, only the state goes on. Every thread
     // of the team calls step, with its number. When step returns, the thread can read the logits of its items of the
     // streams (Team::items). clock: how many steps were made before.
-    virtual void step(int thread, std::uint64_t clock, bool wanted) = 0;
+    void step(int thread, std::uint64_t clock, bool wanted) {
+        if (condition_ && clock % condition_->hop() == 0) begin_frame(thread, clock);
+        predict(thread, clock, wanted);
+    }
 
     // One thread pushes a stream's next code, between two steps.
     void push_code(int stream, int code) { past_codes_.push(stream, code); }
@@ -33,6 +38,12 @@ public:
     double read_bytes() const { return read_bytes_; }
 
 protected:
+    // Does what step does, when what enters by the condition is held.
+    virtual void predict(int thread, std::uint64_t clock, bool wanted) = 0;
+
+    // Adds a place where the condition enters by a matrix (rows, width). Returns the product of that matrix and the
+    // encoded frame, for each stream. It lasts as long as the frame, and is packed as a layer of so many groups.
+    VectorsView add_entry(const BuildContext& context, const Matrix& weight, int groups = 1);
     // Adds memory to the state that an engine saves.
     void add_state(const std::vector<std::span<std::byte>>& parts);
     // Adds `bytes` of weights, of which a step reads `share` on average.
@@ -41,10 +52,20 @@ protected:
     const Runtime& runtime_;
     Team& team_;
     const int streams_, q_levels_;
+    Condition* const condition_;  // null for a model without one
     CodeHistory past_codes_;
     Vectors logits_;
 
 private:
+    struct Entry {
+        Dense matrix;
+        Vectors held;
+    };
+
+    // Encodes the frame that begins. When it returns, the thread can read what enters its streams (Team::streams).
+    void begin_frame(int thread, std::uint64_t clock);
+
+    std::vector<Entry> entries_;
     std::vector<std::span<std::byte>> state_;
     double read_bytes_ = 0;
 };

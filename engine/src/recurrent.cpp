@@ -16,14 +16,17 @@ Matrix four_gates(const Matrix& three, int units, bool n_is_fourth) {
 
 }  // namespace
 
-Cell::Cell(const BuildContext& context, const std::string& name, int inputs, int units, bool gru, bool learned_state)
+Cell::Cell(const BuildContext& context, const std::string& name, int inputs, int units, bool gru, bool learned_state,
+           int condition_width)
     : gru(gru) {
     const int rows = (gru ? 3 : 4) * units;
     input = context.weight(name + ".input_weight", rows, inputs);
     hidden = context.weight(name + ".hidden_weight", rows, units);
     bias = context.weight(name + ".input_bias", rows);
+    if (condition_width) condition = context.weight(name + ".condition.weight", rows, condition_width);
     if (gru) {
         input = four_gates(input, units, false);
+        if (condition_width) condition = four_gates(condition, units, false);
         hidden = four_gates(hidden, units, true);
         bias = four_gates(bias, units, false) + four_gates(context.weight(name + ".hidden_bias", rows), units, true);
     }

@@ -13,10 +13,11 @@ struct Cell {
     bool gru;
     Matrix input;  // (gates, inputs), or empty for a layer without a matrix for its input
     Matrix hidden, bias;
-    Matrix start;  // (2 or 1, units): the first hidden values and an LSTM's first cells, or empty for zeros
+    Matrix condition;  // (gates, width), or empty for a layer into which no condition enters
+    Matrix start;      // (2 or 1, units): the first hidden values and an LSTM's first cells, or empty for zeros
 
     Cell(const BuildContext& context, const std::string& name, int inputs, int units, bool gru,
-         bool learned_state = false);
+         bool learned_state = false, int condition_width = 0);
 };
 
 // A step is computed in parts, since the layer's own past does not depend on the present input:

@@ -2,7 +2,8 @@
 //
 // Linear maps that follow one another are folded where that saves reads. A tier's frame matrix is folded into its input
 // matrix. The last tier's upsampling and the image of the samples are folded into the first hidden matrix. A step of a
-// tier conditions several steps of the next, so the next tier's input matrix is read once for all of them.
+// tier conditions several steps of the next, so the next tier's input matrix is read once for all of them. Where a
+// condition enters a tier or the sample tier, its matrix is folded into the matrix that follows.
 #include <algorithm>
 
 #include "dense.hpp"
@@ -36,6 +37,7 @@ struct Tier {
     int frame = 0;
     std::vector<Recurrent> layers;
     CodeImage frames;             // the frame's part of the first layer's gates
+    VectorsView entering;         // the condition's part of those gates
     Dense conditioning;           // from the slower tier's output to those gates, not in the slowest tier
     Vectors conditioned;          // its output: (steps of this tier in a step of the slower one, streams)
     std::vector<Dense> upsample;  // for each step of the faster tier
@@ -55,6 +57,8 @@ public:
         const Matrix samples = context.weight("sample_input.weight", units, fields.window * fields.embedding);
         const Matrix bias = context.weight("hidden.0.bias", units) + first * context.weight("sample_input.bias", units);
         samples_ = CodeImage(context, first * samples, {.embedding = table});
+        if (condition_)
+            entering_ = add_entry(context, first * context.weight("condition.weight", units, condition_->width()));
         for (std::size_t i = 0; i < fields.frame_sizes.size(); i++) add_tier(context, fields, i, first, bias);
         second_ = Dense(context, context.weight("hidden.1.weight", units, units),
                         context.weight("hidden.1.bias", units), {.relu = true});
@@ -69,7 +73,8 @@ public:
             for (Recurrent& layer : tier.layers) layer.reset();
     }
 
-    void step(int thread, std::uint64_t clock, bool wanted) override {
+protected:
+    void predict(int thread, std::uint64_t clock, bool wanted) override {
         for (std::size_t i = 0; i < tiers_.size(); i++)
             if (clock % tiers_[i].frame == 0) step_tier(thread, clock, i);
         if (wanted) step_samples(thread, clock);
@@ -86,7 +91,9 @@ private:
         tier.frame = fields.frame_sizes[i];
         for (int j = 0; j < fields.n_rnn; j++) {
             const int inputs = i == 0 && j == 0 ? tier.frame : units;
-            Cell cell(context, name + ".layers." + std::to_string(j), inputs, units, fields.gru, fields.learned_state);
+            const int condition_width = condition_ && i == 0 && j == 0 ? condition_->width() : 0;
+            Cell cell(context, name + ".layers." + std::to_string(j), inputs, units, fields.gru, fields.learned_state,
+                      condition_width);
             if (j == 0) fold_inputs(context, fields, i, cell, tier);
             tier.layers.emplace_back(context, cell);
             add_state(tier.layers[j].state());
@@ -108,9 +115,12 @@ private:
 
     // Folds the input matrix of a tier's first layer into what it is multiplied with.
     void fold_inputs(const BuildContext& context, const Fields& fields, std::size_t i, Cell& cell, Tier& tier) {
-        const std::string name = "tiers." + std::to_string(i) + ".frame_input";
-        Matrix frames = cell.input;
+        const std::string tier_name = "tiers." + std::to_string(i), name = tier_name + ".frame_input";
+        Matrix frames = cell.input, condition = cell.condition;
         if (i > 0) {
+            if (condition_)
+                condition =
+                    cell.input * context.weight(tier_name + ".condition.weight", fields.units, condition_->width());
             const int slower = fields.frame_sizes[i - 1], vectors = slower / tier.frame * streams_;
             frames = cell.input * context.weight(name + ".weight", fields.units, tier.frame);
             cell.bias = cell.bias + cell.input * context.weight(name + ".bias", fields.units);
@@ -119,6 +129,7 @@ private:
             add_state({tier.conditioned.bytes()});
             add_read_bytes(tier.conditioning.bytes(), 1.0 / slower);
         }
+        if (condition_) tier.entering = add_entry(context, condition, Cell::kGates);
         tier.frames = CodeImage(context, frames, {.scale = fields.frame_scale, .groups = Cell::kGates});
         cell.input = Matrix();
     }
@@ -136,6 +147,7 @@ private:
             } else {
                 if (i > 0) layer.add_gates(thread, of_step(tier.conditioned, clock % tiers_[i - 1].frame / tier.frame));
                 layer.add_codes(thread, tier.frames, past_codes_);
+                if (condition_) layer.add_gates(thread, tier.entering);
             }
             layer.finish(thread, step);
             team_.arrive(thread);
@@ -161,6 +173,7 @@ private:
     void step_samples(int thread, std::uint64_t clock) {
         const Tier& fastest = tiers_.back();
         samples_.apply(thread, past_codes_, of_step(fastest.upsampled, clock % fastest.frame), hidden_);
+        if (condition_) add(runtime_, thread, entering_, hidden_);
         relu(runtime_, thread, hidden_, hidden_);
         team_.arrive_and_wait(thread);
         second_.apply(thread, hidden_, second_hidden_);
@@ -175,6 +188,7 @@ private:
 
     std::vector<Tier> tiers_;
     CodeImage samples_;
+    VectorsView entering_;  // what the condition adds to the first hidden layer
     Dense second_, head_;
     Vectors hidden_, second_hidden_;
 };

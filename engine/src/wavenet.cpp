@@ -29,6 +29,7 @@ struct Fields {
 struct Layer {
     Convolution convolution;
     Dense residual, skip;  // gated form only
+    VectorsView entering;  // what the condition adds to the convolution
 };
 
 class WaveNet : public Network {
@@ -47,6 +48,7 @@ public:
             if (i % fields.layers == 0) dilation = 1;
             add_layer(context, fields, i, dilation, i + 1 == layers);
         }
+        if (condition_) add_entries(context, (gated_ ? 2 : 1) * channels);
         if (gated_) {
             middle_ = Dense(context, context.weight("output.1.weight", skip, skip),
                             context.weight("output.1.bias", skip), {.relu = true});
@@ -61,7 +63,8 @@ public:
     // Endless silence leaves every layer's response to a constant input in the rings.
     void reset() override { step_layers(0, 0, true); }
 
-    void step(int thread, std::uint64_t clock, bool wanted) override {
+protected:
+    void predict(int thread, std::uint64_t clock, bool wanted) override {
         step_layers(thread, clock, false);
         if (wanted) step_head(thread);
     }
@@ -82,7 +85,7 @@ private:
         const int channels = fields.channels, skip = fields.skip_channels, taps = fields.filter_width;
         const int groups = gated_ ? 2 : 1, rows = groups * channels, inputs = !gated_ && i == 0 ? 1 : channels;
         const Matrix bias = gated_ ? context.weight(name + ".bias", rows) : Matrix();
-        Layer layer{Convolution(context, name + ".weight", {rows, inputs, taps, dilation, groups}, bias), {}, {}};
+        Layer layer{Convolution(context, name + ".weight", {rows, inputs, taps, dilation, groups}, bias), {}, {}, {}};
         add_state({layer.convolution.state()});
         add_read_bytes(layer.convolution.bytes());
         if (gated_) {
@@ -96,6 +99,14 @@ private:
         layers_.push_back(std::move(layer));
     }
 
+    // A condition enters every layer before its non-linearity, by rows of one matrix.
+    void add_entries(const BuildContext& context, int rows) {
+        const int layers = static_cast<int>(layers_.size());
+        const Matrix all = context.weight("condition.weight", layers * rows, condition_->width());
+        for (int i = 0; i < layers; i++)
+            layers_[i].entering = add_entry(context, rows_of(all, i * rows, rows), gated_ ? 2 : 1);
+    }
+
     void step_layers(int thread, std::uint64_t clock, bool silent) {
         VectorsView x = layers_[0].convolution.inputs(clock);
         if (thread == 0 || team_.apart()) input_.apply_alone(thread, past_codes_, x);
@@ -106,6 +117,7 @@ private:
             const bool last = i + 1 == layers_.size();
             const VectorsView y = last ? top_ : layers_[i + 1].convolution.inputs(clock);
             layer.convolution.start(thread, clock, sums_);
+            if (condition_ && !silent) add(runtime_, thread, layer.entering, sums_);
             if (gated_ && i > 0) add_skip(thread, i - 1);
             team_.wait(thread);
             layer.convolution.finish(thread, x, sums_);

@@ -189,6 +189,22 @@ Model wavenet(bool gated, bool embedded, int width) {
     return model;
 }
 
+// The model with two controls, a number and a keyboard of three keys. They enter by matrices of these names and rows.
+Model conditioned(Model model, const std::vector<std::pair<std::string, std::size_t>>& entries) {
+    constexpr std::size_t dense = 3, keys = 3, width = 24;  // dense: the number, and two flags
+    model.name += ", conditioned";
+    const std::pair<const char*, int> fields[] = {
+        {"condition_hop", 5},    {"condition_width", width}, {"condition_dense", dense}, {"condition_controls", 2},
+        {"keyboard_low", 60},    {"keyboard_keys", keys},    {"keyboard_offset", 1},     {"keyboard_flag", 2},
+        {"keyboard_rate", 1000}, {"keyboard_events", 32},
+    };
+    for (const auto& [name, value] : fields) model.config.fields[name] = value;
+    model.add_linear("encoder.input", dense + 4 * keys + 2, width);
+    model.add_linear("encoder.output", width, width);
+    for (const auto& [name, rows] : entries) model.add(name + ".weight", {rows, width});
+    return model;
+}
+
 const Model every_kind[] = {
     naive(false),
     naive(true),
@@ -198,6 +214,10 @@ const Model every_kind[] = {
     wavenet(false, false, 2),
     wavenet(true, true, 2),
     wavenet(true, false, 3),
+    conditioned(naive(true), {{"condition", 40}}),
+    conditioned(tiers({6, 3}, 5, 2, true, true),
+                {{"tiers.0.layers.0.condition", 3 * 72}, {"tiers.1.condition", 72}, {"condition", 72}}),
+    conditioned(wavenet(true, true, 2), {{"condition", 6 * 140}}),
 };
 
 // -- Playing.
@@ -206,6 +226,25 @@ std::vector<std::uint64_t> keys(int streams) {
     std::vector<std::uint64_t> all;
     for (int i = 0; i < 2 * streams; i++) all.push_back(1000 + i);
     return all;
+}
+
+bool is_conditioned(const Model& model) { return model.config.fields.contains("condition_hop"); }
+
+// Resets the engine and, for a model with a condition, gives its controls: keys that are struck every few samples, and
+// a number. Stream 0 does not depend on how many there are.
+void begin(Engine& engine, const Model& model) {
+    engine.reset(keys(engine.streams()));
+    if (!is_conditioned(model)) return;
+    std::vector<float> dense;
+    for (int s = 0; s < engine.streams(); s++) {
+        Event events[30];
+        for (int i = 0; i < 30; i++)
+            events[i] = {4 * i + s, i % 4 ? EventKind::strike : EventKind(i % 8 / 4 * 2),
+                         static_cast<std::uint16_t>(59 + i % 5), static_cast<std::uint16_t>(40 * i % 128)};
+        engine.feed(s, events);
+        for (float value : {0.5f - static_cast<float>(s), 0.0f, 0.0f}) dense.push_back(value);
+    }
+    engine.prime({}, dense);
 }
 
 std::vector<std::int32_t> generate(Engine& engine, int count, double heat = 1.0) {
@@ -225,7 +264,7 @@ constexpr int kMany = 17;  // streams, so that two threads play their own, and n
 void same_bits(const Model& model) {
     constexpr int kCount = 150;
     Engine reference(model.config, model.weights, with(Precision::float32, 1, 1, "scalar"));
-    reference.reset(keys(1));
+    begin(reference, model);
     const std::vector<std::int32_t> expected = generate(reference, kCount);
     int changes = 0;
     for (int i = 1; i < kCount; i++) changes += expected[i] != expected[i - 1];
@@ -233,7 +272,7 @@ void same_bits(const Model& model) {
     for (const std::string& isa : instruction_sets())
         for (const auto& [threads, streams] : {std::pair{1, 1}, {1, 5}, {2, 1}, {2, 5}, {2, kMany}}) {
             Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
-            engine.reset(keys(streams));
+            begin(engine, model);
             std::vector<std::int32_t> first;
             for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
                 const std::vector<std::int32_t> codes = generate(engine, block);
@@ -248,15 +287,15 @@ void state_and_reset(const Model& model, int streams) {
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
         Engine engine(model.config, model.weights, with(precision, streams, 2)),
             other(model.config, model.weights, with(precision, streams, 1));
-        engine.reset(keys(streams));
-        const std::vector<std::int32_t> beginning = generate(engine, 37);
+        begin(engine, model);
+        const std::vector<std::int32_t> beginning = generate(engine, 37);  // In a frame, and with events that wait.
         std::vector<std::byte> state(engine.state_size());
         engine.save(state);
         const std::vector<std::int32_t> after = generate(engine, 50);
         generate(other, 11);
         other.restore(state);
         check(generate(other, 50) == after, model.name + ": a restored state goes another way");
-        engine.reset(keys(streams));
+        begin(engine, model);
         check(generate(engine, 37) == beginning, model.name + ": a reset engine begins otherwise");
         try {
             engine.restore(std::span(state).first(state.size() - 1));
@@ -305,6 +344,13 @@ void refuses() {
     refused([](Config& c, auto&, auto&) { c.fields["channels"] = 0; }, "channels: 0");
     refused([](Config& c, auto&, auto&) { c.fields["channels"] = std::int64_t{1} << 40; }, "channels: 1099511627776");
     refused([](Config& c, auto&, auto&) { c.fields["form"] = true; }, "form: of another type");
+    model = every_kind[std::size(every_kind) - 1];
+    refused([](Config& c, auto&, auto&) { c.fields["keyboard_offset"] = 4; }, "keyboard_offset");
+    refused([](Config& c, auto&, auto&) { c.fields["keyboard_flag"] = -1; }, "keyboard_flag: -1");
+    refused([](Config& c, auto&, auto&) { c.fields["condition_controls"] = 4; }, "condition_controls");
+    refused([](Config& c, auto&, auto&) { c.fields.erase("keyboard_rate"); }, "keyboard_rate: missing");
+    refused([](auto&, Weights& w, auto&) { w.erase("encoder.input.weight"); }, "encoder.input.weight");
+    refused([](auto&, Weights& w, auto&) { w["condition.weight"].shape[1]++; }, "condition.weight");
     Engine engine(model.config, model.weights, {});
     const std::vector<std::int32_t> wrong{0, kLevels};
     try {
@@ -387,8 +433,8 @@ void same_bits_on_one_core(const Model& model) {
         Engine reference(model.config, model.weights, with(precision, streams, 1));
         sched_setaffinity(0, sizeof one, &one);
         Engine engine(model.config, model.weights, with(precision, streams, 2));
-        engine.reset(keys(streams));
-        reference.reset(keys(streams));
+        begin(engine, model);
+        begin(reference, model);
         for (int block : {streams == kMany ? 300 : kCount, 1, 1, 70})
             check(generate(engine, block) == generate(reference, block), model.name + ": other codes on one core");
         sched_setaffinity(0, sizeof all, &all);
@@ -405,12 +451,17 @@ void no_allocation(const Model& model, int streams) {
     std::vector<float> logits(codes.size() * kLevels);
     const std::vector<double> temperature{0.9}, top_p{0.9};
     const std::vector<int> top_k{20};
+    const int frames = is_conditioned(model) ? 40 : 0;  // which 200 samples begin
+    const std::vector<float> dense(std::size_t(streams) * 3 * frames);
+    const std::vector<Event> events(is_conditioned(model) ? 40 : 0, Event{9, EventKind::strike, 60, 90});
     const long before = allocations;
+    const int dropped = events.empty() ? 8 : engine.feed(1, events);
     engine.generate({temperature, top_k, top_p}, codes);
-    engine.prime(codes);
-    engine.logits(codes, logits);
+    engine.prime(codes, dense);
+    engine.logits(codes, logits, dense);
     const long after = allocations;
     check(after == before, model.name + ": the generating path allocates");
+    check(dropped == 8, model.name + ": drops other events than those without room");
     const long unused = allocations;
     void* volatile memory = malloc(16);
     free(memory);
@@ -427,6 +478,7 @@ bool survives_alone(const Model& model, bool call) {
     const pid_t child = fork();
     if (child == 0) {
         Engine engine(model.config, model.weights, with(Precision::float32, 2, 2));
+        begin(engine, model);
         std::vector<std::int32_t> codes(2 * 500);
         const std::vector<double> temperature{0.9}, top_p{0.9};
         const std::vector<int> top_k{20};

@@ -5,6 +5,7 @@ and layouts of the weights are shared with the package. Codes before a sequence'
 position t is sample t - 1, from which (and all before it) sample t is predicted.
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,12 @@ import torch
 from numpy.typing import NDArray
 
 from wavewright import models
+from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.frames import Frames
 from wavewright.models.base import Model, State
 
 LEVELS = 12
+RATE = 1000  # Hz, for keyboards
 
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "naive scalar": ("naive-rnn", {"layers": 2, "units": 5, "input": "scalar"}),
@@ -34,6 +38,29 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "gated": ("wavenet", {"blocks": 2, "layers": 3, "skip_channels": 7}),
     "gated scalar": ("wavenet", {"blocks": 3, "layers": 1, "input": "scalar"}),
     "gated of 3 taps": ("wavenet", {"blocks": 2, "layers": 2, "filter_width": 3}),
+}
+# Three controls, the last a keyboard of two keys. Its hop divides no frame, and is divided by none.
+CONDITION: dict[str, Any] = {
+    "controls": (
+        {"kind": "category", "name": "voice", "classes": ("high", "middle", "low")},
+        {"kind": "number", "name": "loudness", "low": -60.0, "high": 0.0},
+        {"kind": "notes", "name": "notes", "low": 60, "high": 61},
+    ),
+    "hop": 5,
+    "width": 8,
+}
+CONDITIONED: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{kind}, conditioned": (KINDS[kind][0], {**KINDS[kind][1], "condition": CONDITION})
+    for kind in (
+        "naive scalar",
+        "naive embedded",
+        "tier 16",
+        "tiers 8 4 2",
+        "tiers 6 3",
+        "thesis tiers",
+        "plain",
+        "gated of 3 taps",
+    )
 }
 NARROW: dict[str, dict[str, Any]] = {
     "naive-rnn": {},
@@ -56,7 +83,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
     """A model of that kind; every parameter is moved, so that none of them is zero or one."""
-    name, fields = KINDS[kind]
+    name, fields = (KINDS | CONDITIONED)[kind]
     torch.manual_seed(seed)
     model = models.build(name, **{**NARROW[name], **fields, "q_levels": LEVELS, **more}).double().eval()
     with torch.no_grad():
@@ -70,15 +97,76 @@ def codes_of(streams: int, length: int, seed: int = 0) -> torch.Tensor:
     return torch.randint(LEVELS, (streams, length), generator=torch.Generator().manual_seed(seed))
 
 
+def condition_of(model: Model[Any], streams: int, length: int, seed: int = 0) -> torch.Tensor | None:
+    """Random control frames (B, M, F) for so many samples from a stream's start; None for a model that takes none."""
+    if (condition := model.config.condition) is None:
+        return None
+    shape = (streams, condition.frames(length), condition.features)
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@dataclass
+class Score:
+    """What is given to the players of a model: dense values (B, M, D) and a keyboard's events for each stream.
+
+    A model without a condition is given nothing.
+    """
+
+    model: Model[Any]
+    dense: NDArray[np.float32] | None
+    events: list[Events]
+
+    def feed(self, player: Any, start: int = 0, stop: int = 1 << 40) -> NDArray[np.float32] | None:
+        """Feed the events of the frames that begin in [start, stop) of the streams, and return those frames' dense."""
+        if self.dense is None:
+            return None
+        hop = self.model.config.condition.hop
+        first, last = -(-start // hop), -(-stop // hop)
+        for stream, table in enumerate(self.events):
+            frame = table["sample"] // hop
+            player.feed(stream, table[(frame >= first) & (frame < last)])
+        return self.dense[:, first:last]
+
+    def frames(self, length: int) -> torch.Tensor | None:
+        """The control frames (B, M, F), in the model's type."""
+        if self.dense is None:
+            return None
+        frames = Frames(self.model.config.condition, len(self.dense), RATE)
+        frames.give(self.feed(frames, 0, length), length)
+        return torch.from_numpy(frames.next(length)).to(self.model.dtype)
+
+
+def score_of(model: Model[Any], streams: int, length: int, seed: int = 0) -> Score:
+    """A random score. Stream k does not depend on their number. Controls are absent now and then."""
+    if (condition := model.config.condition) is None:
+        return Score(model, None, [])
+    dense, tables = [], []
+    for stream in range(streams):
+        rng = np.random.default_rng([seed, stream])
+        dense.append(rng.uniform(-1, 1, (condition.frames(length), condition.dense)).astype(np.float32))
+        flags = dense[-1][:, -len(condition.controls) :]
+        flags[:] = rng.random(flags.shape) < 0.2
+        rows = zip(*(rng.integers(n, size=length // 7) for n in (length, 3, 4, 128)), strict=True)
+        tables.append(events(*((int(at), Kind(kind), int(59 + key), int(value)) for at, kind, key, value in rows)))
+    return Score(model, np.stack(dense), tables)
+
+
 @torch.no_grad()
-def in_parts(model: Model[Any], codes: torch.Tensor, parts: list[int]) -> tuple[torch.Tensor, State]:
+def in_parts(
+    model: Model[Any], codes: torch.Tensor, parts: list[int], condition: torch.Tensor | None = None
+) -> tuple[torch.Tensor, State]:
     """Logits (B, T, Q) and the state after codes that come in parts: n > 0 through `forward`, 0 for one `step`."""
     state, pieces, place = model.initial_state(len(codes)), [], 0
     for part in parts:
+        frames = None
+        if condition is not None:
+            hop, after = model.config.condition.hop, place + max(1, part)
+            frames = condition[:, place // hop : -(-after // hop)]
         if part:
-            logits, state = model(codes[:, place : place + part], state)
+            logits, state = model(codes[:, place : place + part], state, frames)
         else:
-            logits, state = model.step(codes[:, place], state)
+            inside = condition is not None and place % hop  # a step inside a frame needs none
+            logits, state = model.step(codes[:, place], state, None if frames is None or inside else frames[:, 0])
             logits = logits[:, None]
         pieces.append(logits)
         place += max(1, part)
@@ -120,34 +208,52 @@ def affine(w: Weights, name: str, x: Array) -> Array:
     return w[f"{name}.weight"] @ x + w[f"{name}.bias"]
 
 
-def lstm(w: Weights, name: str, x: Array, state: Array) -> Array:
-    """One step (Hochreiter and Schmidhuber 1997, with forget gates): state (2, H), hidden and cell."""
+def lstm(w: Weights, name: str, x: Array, state: Array, more: Array | float = 0.0) -> Array:
+    """One step (Hochreiter and Schmidhuber 1997, with forget gates): state (2, H), hidden and cell; `more` at gates."""
     h, c = state
-    pre = w[f"{name}.input_weight"] @ x + w[f"{name}.hidden_weight"] @ h + w[f"{name}.input_bias"]
+    pre = w[f"{name}.input_weight"] @ x + w[f"{name}.hidden_weight"] @ h + w[f"{name}.input_bias"] + more
     i, f, g, o = np.split(pre, 4)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return np.stack([sigmoid(o) * np.tanh(c), c])
 
 
-def gru(w: Weights, name: str, x: Array, state: Array) -> Array:
-    """One step (arXiv:1406.1078, reset gate after the product): state (1, H)."""
+def gru(w: Weights, name: str, x: Array, state: Array, more: Array | float = 0.0) -> Array:
+    """One step (arXiv:1406.1078, reset gate after the product): state (1, H); `more` is added at the gates."""
     h = state[0]
-    xr, xz, xn = np.split(w[f"{name}.input_weight"] @ x + w[f"{name}.input_bias"], 3)
+    xr, xz, xn = np.split(w[f"{name}.input_weight"] @ x + w[f"{name}.input_bias"] + more, 3)
     hr, hz, hn = np.split(w[f"{name}.hidden_weight"] @ h + w[f"{name}.hidden_bias"], 3)
     r, z = sigmoid(xr + hr), sigmoid(xz + hz)
     n = np.tanh(xn + r * hn)
     return ((1 - z) * n + z * h)[None]
 
 
-def naive_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
+def encoded(config: Any, w: Weights, frames: Array | None, position: int) -> Array | None:
+    """The vector of the control frame for a predicted sample, from frames (M, F), or else of an absent one."""
+    if config.condition is None:
+        return None
+    controls = len(config.condition.controls)
+    if frames is None:
+        frame = np.concatenate([np.zeros(config.condition.features - controls), np.ones(controls)])
+    else:
+        frame = frames[position // config.condition.hop]
+    return affine(w, "encoder.output", relu(affine(w, "encoder.input", frame)))
+
+
+def entered(w: Weights, name: str, vector: Array | None) -> Array | float:
+    """V c."""
+    return 0.0 if vector is None else w[f"{name}.weight"] @ vector
+
+
+def naive_rnn(config: Any, w: Weights, codes: list[int], frames: Array | None = None) -> Array:
     """Logits (T, Q) of a NaiveRNN (thesis 3.1)."""
     states = [np.zeros((2, config.units)) for _ in range(config.layers)]
     logits = []
-    for code in codes:
+    for t, code in enumerate(codes):
         if config.input == "embedded":
             x = w["input.weight"][code]
         else:
             x = w["input.weight"][:, 0] * amplitude(code, config.q_levels) + w["input.bias"]
+        x = x + entered(w, "condition", encoded(config, w, frames, t))
         for i in range(config.layers):
             states[i] = lstm(w, f"layers.{i}", x, states[i])
             x = x + states[i][0]
@@ -155,7 +261,7 @@ def naive_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
     return np.array(logits)
 
 
-def sample_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
+def sample_rnn(config: Any, w: Weights, codes: list[int], control: Array | None = None) -> Array:
     """Logits (T, Q) of a SampleRNN (thesis 3.2, arXiv:1612.07837): every tier at its own rate, from the slowest."""
     frames, q = config.frame_sizes, config.q_levels
     fasts = [*frames[1:], 1]
@@ -170,12 +276,15 @@ def sample_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
     logits = []
     for t in range(len(codes)):
         condition = np.zeros(config.units)
+        vector = encoded(config, w, control, t)
         for i, (frame, fast) in enumerate(zip(frames, fasts, strict=True)):
             if t % frame == 0:
                 numbers = [config.frame_scale * amplitude(heard(t - frame + 1 + k), q) for k in range(frame)]
                 x = np.array(numbers) if i == 0 else affine(w, f"tiers.{i}.frame_input", np.array(numbers)) + condition
+                x = x + entered(w, f"tiers.{i}.condition", vector) if i else x
                 for j in range(config.n_rnn):
-                    states[i, j] = cell(w, f"tiers.{i}.layers.{j}", x, states[i, j])
+                    more = entered(w, "tiers.0.layers.0.condition", vector) if i == j == 0 else 0.0
+                    states[i, j] = cell(w, f"tiers.{i}.layers.{j}", x, states[i, j], more)
                     x = states[i, j][0]
                 upsampled[i] = affine(w, f"tiers.{i}.upsample", x).reshape(frame // fast, config.units)
             condition = upsampled[i][t % frame // fast]
@@ -184,21 +293,25 @@ def sample_rnn(config: Any, w: Weights, codes: list[int]) -> Array:
             x = np.concatenate([w["embedding.weight"][code] for code in recent])
         else:
             x = np.array([amplitude(code, q) for code in recent])
-        x = affine(w, "sample_input", x) + condition
+        x = affine(w, "sample_input", x) + condition + entered(w, "condition", vector)
         for i in range(2):
             x = relu(affine(w, f"hidden.{i}", x))
         logits.append(affine(w, "output", x))
     return np.array(logits)
 
 
-def wavenet(config: Any, w: Weights, codes: list[int]) -> Array:
+def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = None) -> Array:
     """Logits (T, Q) of a WaveNet (arXiv:1609.03499, or the thesis's plain stack): sums over dilated taps."""
     q, taps = config.q_levels, config.filter_width
     dilations = [taps**i for _ in range(config.blocks) for i in range(config.layers)]
 
     def convolve(i: int, t: int) -> Array:
         weight = w[f"layers.{i}.weight"]
-        return sum(weight[:, :, k] @ layer(i - 1, max(-1, t - (taps - 1 - k) * dilations[i]))[0] for k in range(taps))
+        all_layers = entered(w, "condition", encoded(config, w, frames, t) if t >= 0 else None)  # before 0: without
+        own = 0.0 if np.ndim(all_layers) == 0 else all_layers.reshape(len(dilations), -1)[i]
+        return own + sum(
+            weight[:, :, k] @ layer(i - 1, max(-1, t - (taps - 1 - k) * dilations[i]))[0] for k in range(taps)
+        )
 
     @cache
     def layer(i: int, t: int) -> tuple[Array, Array]:

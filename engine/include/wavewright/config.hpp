@@ -27,6 +27,7 @@ struct Config {
     // Each getter throws Error, which names the field, if the field is missing or of another type.
     int size(std::string_view name) const;  // at least 1
     int size(std::string_view name, int if_left_open) const;
+    int index(std::string_view name) const;                      // at least 0
     const std::vector<int>& sizes(std::string_view name) const;  // at least one size, and each at least 1
     double number(std::string_view name) const;                  // a whole number will do
     bool flag(std::string_view name) const;

@@ -31,6 +31,21 @@ struct Sampling {
     std::span<const double> top_p;        // 1: all
 };
 
+enum class EventKind : std::int32_t { release, strike, pedal };
+
+// What happens on a keyboard.
+struct Event {
+    std::int64_t sample;  // counted from the stream's start
+    EventKind kind;
+    std::uint16_t key, value;  // MIDI's key, and its velocity or the pedal's position, each 0 to 127
+};
+
+// A model with a condition takes control frames, each of which holds for some samples. The frame of a sample is its
+// number, counted from the stream's start, over that hop. A frame has the features of each control in turn, and a flag
+// for each control that says it is absent. A keyboard's own features come from its events. The features of all other
+// controls, and all flags, are dense: the caller gives their values (streams, frames, dense) for each frame that begins
+// within a call, or one frame that holds from the next that begins on. The last frame given holds until another is. At
+// a stream's start, every control is absent.
 class Engine {
 public:
     struct Options {
@@ -55,12 +70,15 @@ public:
 
     // Sets all streams to the state after endless silence, with Philox keys (streams, 2) for their draws.
     void reset(std::span<const std::uint64_t> keys);
+    // Lets events of a stream's keyboard wait for their frames. An event of an earlier frame counts from the next frame
+    // on, with its true age. Where there is no room, the oldest strikes are dropped, and their number is returned.
+    int feed(int stream, std::span<const Event> events);
     // Advances the streams with the given codes (streams, n).
-    void prime(std::span<const std::int32_t> codes);
+    void prime(std::span<const std::int32_t> codes, std::span<const float> dense = {});
     // Advances likewise, and writes the logits (streams, n, q_levels) from which each code would have been drawn.
-    void logits(std::span<const std::int32_t> codes, std::span<float> logits);
+    void logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense = {});
     // Draws new codes (streams, n).
-    void generate(const Sampling& sampling, std::span<std::int32_t> codes);
+    void generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense = {});
 
     // The whole state of all streams, as bytes.
     std::size_t state_size() const;

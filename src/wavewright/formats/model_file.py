@@ -25,7 +25,7 @@ from wavewright.models import configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 
-FORMAT = 1  # raised when an older reader would misread the file
+FORMAT = 2  # the latest, raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
 PARITY = 64  # codes of the parity pair
 REMEDY = "get another copy of the file, or export it again"
@@ -91,10 +91,14 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Parity:
-    """Logits (T, Q) after each of codes (T,), T = 64, by which another program checks that it computes the same."""
+    """Logits (T, Q) after each of codes (T,), T = 64, by which another program checks that it computes the same.
+
+    For a model with a condition, `condition` holds the control frames (M, F) that the T predicted samples touch.
+    """
 
     codes: NDArray[np.int32]
     logits: NDArray[np.float32]
+    condition: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ class ModelFile(ModelFacts):
 class _Metadata:
     """The JSON in the file."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     model: dict[str, Any]
     encoding: Encoding
     rate: int
@@ -136,12 +140,14 @@ def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, 
         facts: all facts of the model but its weights.
         precision: precision to which the weights are rounded.
         weights: weights by the names of `facts.config.shapes()`.
-        parity: codes and logits of the model with its weights rounded by `precision.rounded`.
+        parity: codes, condition and logits of the model with its weights rounded by `precision.rounded`.
     """
     tensors: dict[str, tensor_file.Array] = {}
     for name, _ in facts.config.shapes():
         tensors |= pack(name, weights[name], precision)
     tensors |= {"parity.codes": parity.codes, "parity.logits": parity.logits}
+    if parity.condition is not None:
+        tensors["parity.condition"] = parity.condition
     metadata = _as_json(facts, precision, tensor_file.digest(tensors))
     tensor_file.write(path, tensors, {KEY: json.dumps(metadata, allow_nan=False)})
 
@@ -162,8 +168,12 @@ def load(path: Path) -> ModelFile:
             tensors = tensor_file.read(file, header, sha256)
         with np.errstate(over="ignore"):  # a hostile scale overflows here and is refused below
             weights = {name: unpack(name, tensors, precision) for name, _ in facts.config.shapes()}
-        parity = Parity(tensors["parity.codes"].astype(np.int32), tensors["parity.logits"].astype(np.float32))
-        _check_values({**weights, "parity.logits": parity.logits}, tensors)
+        numbers = weights | {
+            name: tensors[name].astype(np.float32) for name in ("parity.logits", "parity.condition") if name in tensors
+        }
+        _check_values(numbers, tensors)
+        codes, condition = tensors["parity.codes"].astype(np.int32), numbers.get("parity.condition")
+        parity = Parity(codes, numbers["parity.logits"], condition)
         if parity.codes.min() < 0 or parity.codes.max() >= facts.config.q_levels:
             raise WavewrightError(f"tensor parity.codes: a code beyond 0 to {facts.config.q_levels - 1}")
     except ModelFileError:
@@ -179,12 +189,19 @@ def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, 
     """Yield the name, dtype and shape of every tensor of the file."""
     yield "parity.codes", "I32", (PARITY,)
     yield "parity.logits", "F32", (PARITY, config.q_levels)
+    if config.condition is not None:
+        yield "parity.condition", "F32", (config.condition.frames(PARITY), config.condition.features)
     for name, shape in config.shapes():
         yield from stored(name, shape, precision)
 
 
 def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, Any]:
-    return {"format": FORMAT, **facts.as_dict(), "precision": precision, "sha256": sha256}
+    return {"format": _format_of(facts.config), **facts.as_dict(), "precision": precision, "sha256": sha256}
+
+
+def _format_of(config: ModelConfig) -> int:
+    """Return the earliest format that can hold a model."""
+    return 1 if config.condition is None else 2
 
 
 def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
@@ -210,6 +227,8 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
     fields = dict(known.model)
     config = configure(str(fields.pop("name", None)), **fields)
     facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training)
+    if known.format != (due := _format_of(config)):
+        raise WavewrightError(f"format: {known.format}, but this model is written in format {due}")
     settings, _ = parse_levelling(known.levelling)
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")

@@ -75,14 +75,14 @@ def bench(
         precisions: precisions to try.
         seconds: seconds to play for each figure.
     """
-    torch_speed = {count: _torch(config, weights, count, seconds) for count in streams}
+    torch_speed = {count: _torch(config, weights, count, rate, seconds) for count in streams}
     for count, speed in torch_speed.items():
         if speed is not None:
             yield Row(
                 config.name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None
             )
     for precision, sharing, count in product(precisions, threads, streams):
-        player = Engine(config, weights, streams=count, threads=sharing, precision=precision)
+        player = Engine(config, weights, streams=count, threads=sharing, precision=precision, rate=rate)
         speed = _speed(player.generate, count, seconds)
         by_reading, by_adding = measure_limits(player.weight_bytes, sharing)
         limit = min(by_reading * count / player.weight_bytes, by_adding * BYTES[precision] / player.weight_bytes)
@@ -120,7 +120,9 @@ def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> floa
     return block * streams / best
 
 
-def _torch(config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams: int, seconds: float) -> float | None:
+def _torch(
+    config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams: int, rate: int, seconds: float
+) -> float | None:
     try:
         import torch
     except ModuleNotFoundError:
@@ -129,4 +131,4 @@ def _torch(config: ModelConfig, weights: dict[str, NDArray[np.float32]], streams
 
     model = config.build()
     model.load_state_dict({key: torch.from_numpy(weight) for key, weight in weights.items()})
-    return _speed(TorchPlayer(model, streams).generate, streams, seconds)
+    return _speed(TorchPlayer(model, streams, rate=rate).generate, streams, seconds)

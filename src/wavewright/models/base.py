@@ -9,6 +9,11 @@ T is 1 or more. Forward over a whole sequence gives the same logits and state as
 
 The first code of a stream is the silence code, which predicts the first sample. A section of S samples is thus S inputs
 (silence, then all samples but the last) and S targets, and every sample is predicted exactly once.
+
+A model with a condition (`models/condition.py`) takes control frames (B, M, F) as well, one for each `hop` samples that
+it predicts. Frame m of a stream holds for the predicted samples m hop to (m + 1) hop - 1. A window that begins inside a
+frame begins with that frame. Without frames, the frame in progress goes on, and in those that follow every control is
+absent.
 """
 
 import dataclasses
@@ -20,11 +25,21 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.errors import ConfigError
+from wavewright.models.condition import Condition
+from wavewright.models.layers import ControlFrames, Encoder
 
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A dataclass of tensors or tuples of tensors. The batch is dimension 0, and a clock has no dimensions."""
+    """A dataclass of tensors or tuples of tensors. The batch is dimension 0, and a clock has no dimensions.
+
+    Attributes:
+        phase: () int64, samples of the control frame in progress that have gone by. None without a condition.
+        control: (B, width), the encoded control frame in progress. None without a condition.
+    """
+
+    phase: Tensor | None = dataclasses.field(default=None, kw_only=True)
+    control: Tensor | None = dataclasses.field(default=None, kw_only=True)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor that has a batch. Clocks stay as they are."""
@@ -32,9 +47,9 @@ class State:
         def apply(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(apply(item) for item in value)
-            return function(value) if value.dim() else value
+            return function(value) if value is not None and value.dim() else value
 
-        return type(self)(*(apply(getattr(self, field.name)) for field in dataclasses.fields(self)))
+        return type(self)(**{field.name: apply(getattr(self, field.name)) for field in dataclasses.fields(self)})
 
     def detach(self) -> Self:
         """Return a copy of the values, detached from the graph, where truncated BPTT truncates.
@@ -53,20 +68,22 @@ class State:
         named: dict[str, Tensor] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            items = enumerate(value) if isinstance(value, tuple) else [(None, value)]
-            named.update({field.name if i is None else f"{field.name}.{i}": tensor for i, tensor in items})
+            if isinstance(value, tuple):
+                named.update({f"{field.name}.{i}": tensor for i, tensor in enumerate(value)})
+            elif value is not None:
+                named[field.name] = value
         return named
 
     def unflatten(self, named: dict[str, Tensor]) -> Self:
         """Return a state of the same structure with the tensors of `named`, as from `flat`."""
-        values: list[Tensor | tuple[Tensor, ...]] = []
+        values: dict[str, Tensor | tuple[Tensor, ...]] = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, tuple):
-                values.append(tuple(named[f"{field.name}.{i}"] for i in range(len(value))))
-            else:
-                values.append(named[field.name])
-        return type(self)(*values)
+                values[field.name] = tuple(named[f"{field.name}.{i}"] for i in range(len(value)))
+            elif value is not None:
+                values[field.name] = named[field.name]
+        return type(self)(**values)  # type: ignore[arg-type]
 
 
 S = TypeVar("S", bound=State)
@@ -75,7 +92,10 @@ S = TypeVar("S", bound=State)
 class Model(nn.Module, Generic[S]):
     """A distribution over the next sample given all before it: p(x) = prod p(x_t | x_<t) over Q classes."""
 
-    config: Any
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = None if config.condition is None else Encoder(config.condition)
 
     @property
     def name(self) -> str:
@@ -90,12 +110,24 @@ class Model(nn.Module, Generic[S]):
         return reach
 
     @abstractmethod
-    def initial_state(self, batch: int) -> S:
-        """Return the state of `batch` streams after endless silence."""
+    def start(self, batch: int) -> S:
+        """Return what `initial_state` does, without what belongs to a condition."""
 
     @abstractmethod
-    def predict(self, codes: Tensor, state: S) -> tuple[Tensor, S]:
-        """Do what `forward` does, for codes that have been checked: (B, T) -> (B, T, Q) and the next state."""
+    def predict(self, codes: Tensor, state: S, control: ControlFrames | None) -> tuple[Tensor, S]:
+        """Do what `forward` does, for arguments that have been checked: codes (B, T) -> (B, T, Q) and the next state.
+
+        `control` is None exactly where the model has no condition. The state's own control frame is not looked at.
+        """
+
+    @final
+    def initial_state(self, batch: int) -> S:
+        """Return the state of `batch` streams after endless silence, at the start of a control frame."""
+        state = self.start(batch)
+        if self.encoder is None:
+            return state
+        control = torch.zeros(batch, self.config.condition.width, dtype=self.dtype, device=self.device)
+        return dataclasses.replace(state, phase=torch.tensor(0), control=control)
 
     def forward(self, codes: Tensor, state: S | None = None, condition: Tensor | None = None) -> tuple[Tensor, S]:
         """Return logits for the sample after each of `codes`, and the state after the last.
@@ -103,33 +135,66 @@ class Model(nn.Module, Generic[S]):
         Args:
             codes: (B, T) integers in [0, Q), T >= 1.
             state: state of the streams. None means the initial state.
-            condition: none of today's models takes one.
+            condition: control frames (B, M, F) that the T predicted samples touch, the one in progress first. None lets
+                that one go on, and every control be absent after it.
 
         Returns:
             Logits (B, T, Q) and the next state. `state` itself is left as it was.
+
+        Raises:
+            ConfigError: codes or a condition of another shape, or a condition for a model that takes none.
         """
-        self._check(condition)
         if codes.dim() != 2 or codes.shape[1] < 1:
             raise ConfigError(f"codes: shape {tuple(codes.shape)}; give (streams, samples), one sample at least")
-        return self.predict(codes, self.initial_state(codes.shape[0]) if state is None else state)
+        state = self.initial_state(codes.shape[0]) if state is None else state
+        control = self._control(state, codes.shape[0], codes.shape[1], condition)
+        logits, after = self.predict(codes, state, control)
+        return logits, self._go_on(after, control, codes.shape[1])
 
     @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Return logits (B, Q) for the sample after `codes` (B,), and the next state. Arguments are as in `forward`.
+        """Return logits (B, Q) for the sample after `codes` (B,), and the next state.
 
-        The state given is consumed, since its memory may serve the next state. To fork a stream, `clone()` it first.
+        `condition` (B, F) is as in `forward`. The state given is consumed, since its memory may serve the next state.
+        To fork a stream, `clone()` it first.
         """
-        self._check(condition)
-        return self.predict_one(codes, state)
+        control = self._control(state, codes.shape[0], 1, None if condition is None else condition[:, None])
+        logits, after = self.predict_one(codes, state, control)
+        return logits, self._go_on(after, control, 1)
 
-    def predict_one(self, codes: Tensor, state: S) -> tuple[Tensor, S]:
+    def predict_one(self, codes: Tensor, state: S, control: ControlFrames | None) -> tuple[Tensor, S]:
         """Do what `step` does, for arguments that have been checked. Models override this to be faster."""
-        logits, state = self.predict(codes[:, None], state)
+        logits, state = self.predict(codes[:, None], state, control)
         return logits[:, 0], state
 
-    def _check(self, condition: Tensor | None) -> None:
-        if condition is not None:
-            raise ConfigError(f"condition: {self.name} takes none; leave it out")
+    def _control(self, state: S, streams: int, samples: int, condition: Tensor | None) -> ControlFrames | None:
+        """Check the condition of a window and encode it."""
+        if self.encoder is None:
+            if condition is not None:
+                raise ConfigError(f"condition: this {self.name} was made without one; leave it out")
+            return None
+        assert state.phase is not None
+        assert state.control is not None
+        given, phase = self.config.condition, int(state.phase)
+        due = (streams, given.frames(samples, phase), given.features)
+        if condition is None:
+            vectors = self.encoder(given_none(given, self.dtype, self.device)).expand(streams, due[1], -1)
+            if phase:
+                vectors = torch.cat((state.control[:, None], vectors[:, 1:]), 1)
+        elif tuple(condition.shape) != due:
+            raise ConfigError(
+                f"condition: shape {tuple(condition.shape)}; give (streams, frames, features), here {due}"
+            )
+        else:
+            vectors = self.encoder(condition)
+        return ControlFrames(vectors, given.hop, phase)
+
+    def _go_on(self, state: S, control: ControlFrames | None, samples: int) -> S:
+        """Return the state with its control frame moved on by `samples`."""
+        if control is None:
+            return state
+        phase = (control.phase + samples) % control.hop
+        return dataclasses.replace(state, phase=torch.tensor(phase), control=control.vectors[:, -1])
 
     def scalars(self, codes: Tensor) -> Tensor:
         """Return codes of any shape as numbers in (-1, 1), the centres of Q equal bins."""
@@ -149,3 +214,10 @@ class Model(nn.Module, Generic[S]):
     def parameter_count(self) -> int:
         """Return the number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def given_none(condition: Condition, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the features (F,) of a control frame in which every control is absent."""
+    features = torch.zeros(condition.features, dtype=dtype, device=device)
+    features[-len(condition.controls) :] = 1
+    return features

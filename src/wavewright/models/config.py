@@ -4,6 +4,7 @@ Every field has a bound that no sensible model reaches. The bound keeps a typing
 for too much memory. No torch here.
 """
 
+import dataclasses
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from wavewright.models.output import Softmax
 
 if TYPE_CHECKING:
     from wavewright.models.base import Model
+    from wavewright.models.condition import Condition
 
 Cell = Literal["lstm", "gru"]
 Size = Annotated[int, Field(ge=1, le=65536)]
@@ -41,11 +43,13 @@ class ModelConfig(ABC):
         name: name of the model for users.
         presets: fields of a run configuration (`model`, `encoding`, `training`) by the preset's name.
         q_levels: Q, the number of codes.
+        condition: the controls that the model takes, or None.
     """
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, dict[str, Any]]]
     q_levels: int
+    condition: "Condition | None"
 
     @property
     def receptive_field(self) -> float:
@@ -73,7 +77,10 @@ class ModelConfig(ABC):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the name and the fields as JSON values, which `configure` takes back."""
-        return {"name": self.name, **vars(self)}
+        fields = {"name": self.name, **dataclasses.asdict(self)}  # type: ignore[call-overload]
+        if self.condition is None:  # as in files of models that were made before there were controls
+            del fields["condition"]
+        return fields
 
     @property
     @abstractmethod
@@ -113,7 +120,15 @@ def linear(name: str, inputs: int, outputs: int) -> Shapes:
     yield f"{name}.bias", (outputs,)
 
 
-def recurrent(name: str, cell: Cell, inputs: int, units: int, *, learned_state: bool = False) -> Shapes:
+def recurrent(
+    name: str,
+    cell: Cell,
+    inputs: int,
+    units: int,
+    *,
+    learned_state: bool = False,
+    condition: "Condition | None" = None,
+) -> Shapes:
     """Yield the weights of `layers.Recurrent`."""
     gates = 4 if cell == "lstm" else 3
     yield f"{name}.input_weight", (gates * units, inputs)
@@ -121,8 +136,22 @@ def recurrent(name: str, cell: Cell, inputs: int, units: int, *, learned_state: 
     yield f"{name}.input_bias", (gates * units,)
     if cell == "gru":
         yield f"{name}.hidden_bias", (gates * units,)
+    yield from entry(f"{name}.condition", condition, gates * units)
     if learned_state:
         yield f"{name}.start", (2 if cell == "lstm" else 1, units)
+
+
+def encoder(condition: "Condition | None") -> Shapes:
+    """Yield the weights of `layers.Encoder`, if there is a condition."""
+    if condition is not None:
+        yield from linear("encoder.input", condition.features, condition.width)
+        yield from linear("encoder.output", condition.width, condition.width)
+
+
+def entry(name: str, condition: "Condition | None", outputs: int) -> Shapes:
+    """Yield the matrix of `layers.entry`, if there is a condition."""
+    if condition is not None:
+        yield f"{name}.weight", (outputs, condition.width)
 
 
 def code_input(kind: Literal["scalar", "embedded"], q_levels: int, width: int) -> Shapes:

@@ -1,9 +1,13 @@
-"""The layers that models share: a linear layer with TensorFlow's initial weights, and a recurrent layer."""
+"""The layers that models share: linear and recurrent ones, and those through which a condition enters."""
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
+from wavewright.models.condition import Condition
 from wavewright.models.config import Cell
 
 
@@ -16,15 +20,79 @@ def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -
     return layer
 
 
+class Encoder(nn.Module):
+    """Two layers that turn the features of a control frame (..., F) into a vector (..., width)."""
+
+    def __init__(self, condition: Condition) -> None:
+        super().__init__()
+        self.input = linear(condition.features, condition.width)
+        self.output = linear(condition.width, condition.width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Encode each frame by itself."""
+        return self.output(functional.relu(self.input(features)))
+
+
+class Entry(nn.Module):
+    """A matrix through which a condition enters a model. It is zero at first, as if there were no condition.
+
+    It is no `nn.Linear`, since `normalise_weights` cannot split a row of zeros into length and direction.
+    """
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(outputs, width))
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """Turn vectors (..., width) into (..., outputs)."""
+        return functional.linear(vectors, self.weight)
+
+
+def entry(condition: Condition | None, outputs: int) -> Entry | None:
+    """Return an entry for a model with a condition, and None for one without."""
+    return None if condition is None else Entry(condition.width, outputs)
+
+
+@dataclass(frozen=True)
+class ControlFrames:
+    """The encoded control frames of a window of samples.
+
+    Attributes:
+        vectors: (B, M, width), the first for the frame in progress.
+        hop: samples in a frame.
+        phase: samples of the first frame that lie before the window.
+    """
+
+    vectors: Tensor
+    hop: int
+    phase: int
+
+    def spread(self, entry: Entry, samples: int) -> Tensor:
+        """Return what enters at each of the window's `samples` (B, T, outputs)."""
+        return entry(self.vectors).repeat_interleave(self.hop, 1)[:, self.phase : self.phase + samples]
+
+    def at(self, positions: range) -> Tensor:
+        """Return the vectors (B, len(positions), width) of the frames in which positions of the window lie."""
+        return self.vectors[:, [(self.phase + position) // self.hop for position in positions]]
+
+
 class Recurrent(nn.Module):
     """An LSTM or GRU layer on torch's fused kernels, with its state as an argument.
 
     The state is (B, S, H), where S is 2 for an LSTM (hidden, cell) and 1 for a GRU. An LSTM has one bias, as in
     TensorFlow. A GRU needs two, since its reset gate acts on the second (Cho et al., arXiv:1406.1078, as in cuDNN).
+    A condition enters at the gates, as more inputs with a matrix of their own.
     """
 
     def __init__(
-        self, cell: Cell, inputs: int, units: int, *, forget_bias: float = 1.0, learned_state: bool = False
+        self,
+        cell: Cell,
+        inputs: int,
+        units: int,
+        *,
+        forget_bias: float = 1.0,
+        learned_state: bool = False,
+        condition: Condition | None = None,
     ) -> None:
         super().__init__()
         self.cell = cell
@@ -43,6 +111,7 @@ class Recurrent(nn.Module):
         for gate in range(gates):
             nn.init.xavier_uniform_(self.input_weight[gate * units : (gate + 1) * units])
             nn.init.orthogonal_(self.hidden_weight[gate * units : (gate + 1) * units])
+        self.condition = entry(condition, gates * units)
         shape = (2 if cell == "lstm" else 1, units)
         self.start: nn.Parameter | Tensor
         if learned_state:
@@ -54,8 +123,12 @@ class Recurrent(nn.Module):
         """Return the initial state (B, S, H), zeros or learned."""
         return self.start.expand(batch, *self.start.shape)
 
-    def forward(self, x: Tensor, state: Tensor, through: nn.Linear | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, state: Tensor, through: nn.Linear | None = None, vectors: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return outputs (B, T, H) and the state after them, for inputs (B, T, I), or for `through(x)` if given.
+
+        The condition's `vectors` (B, T, width) are due where the layer was made with a condition.
 
         Over a sequence, `through` is folded into the input matrix, W (P x + p) + b = (W P) x + (W p + b). For a narrow
         x, this saves the widest product. On CUDA a recurrence stays in float32 under autocast,
@@ -63,13 +136,18 @@ class Recurrent(nn.Module):
         """
         if x.is_cuda and torch.is_autocast_enabled("cuda"):  # torch would give cuDNN float16, where gradients vanish
             with torch.autocast("cuda", enabled=False):
-                return self(x.float(), state.float(), through)
-        if x.shape[1] == 1:
-            return self._step(x if through is None else through(x), state)
+                return self(x.float(), state.float(), through, None if vectors is None else vectors.float())
         weight: Tensor = self.input_weight
         bias: Tensor = self.input_bias
-        if through is not None:
+        if through is not None and x.shape[1] == 1:
+            x = through(x)
+        elif through is not None:
             weight, bias = weight @ through.weight, weight @ through.bias + bias
+        if self.condition is not None:
+            assert vectors is not None
+            x, weight = torch.cat((x, vectors), 2), torch.cat((weight, self.condition.weight), 1)
+        if x.shape[1] == 1:
+            return self._step(x, state, weight)
         weights = (weight, self.hidden_weight, bias, self.hidden_bias)
         options = (True, 1, 0.0, self.training, False, True)  # biases, layers, dropout, train, both ways, batch first
         if self.cell == "gru":
@@ -79,9 +157,9 @@ class Recurrent(nn.Module):
         y, h, c = torch.lstm(x, hidden, weights, *options)
         return y, torch.stack((h[0], c[0]), 1)
 
-    def _step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(self, x: Tensor, state: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Compute one sample by matrix-vector products, since sequence kernels repack their weights at every call."""
-        weights = (self.input_weight, self.hidden_weight, self.input_bias, self.hidden_bias)
+        weights = (weight, self.hidden_weight, self.input_bias, self.hidden_bias)
         if self.cell == "gru":
             h = torch.gru_cell(x[:, 0], state[:, 0], *weights)
             return h[:, None], h[:, None]

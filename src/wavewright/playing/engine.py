@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.conditioning.events import CAPACITY, EVENT, Events, checked_events
+from wavewright.conditioning.frames import checked_dense, needed_rate
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.formats.precision import Precision
 from wavewright.models.config import ModelConfig
@@ -59,9 +61,10 @@ class Engine:
         precision: of the matrices; `int8` is fastest, `float32` exact.
         seed: of the draws; stream k draws as stream k of any other number of streams.
         isa: one of `instruction_sets()`; none means the best.
+        rate: samples in a second, for a model with a keyboard.
 
     Raises:
-        WavewrightError: the engine is not built, or a number is out of range.
+        WavewrightError: the engine is not built, a number is out of range, or there is a keyboard, but no rate.
     """
 
     def __init__(
@@ -74,20 +77,22 @@ class Engine:
         precision: Precision = "float32",
         seed: int = 0,
         isa: str = "",
+        rate: int | None = None,
     ) -> None:
         config.check_streams(streams)
         if threads is None:
             large = sum(weight.size for weight in weights.values()) >= WORTH_SHARING
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
         self.streams, self.threads, self.precision = streams, threads, precision
-        self.q_levels = config.q_levels
+        self.q_levels, self._condition = config.q_levels, config.condition
         native = _native()
+        fields = _fields(config, rate)
         contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
         try:
-            self._engine = native.Engine(config.name, vars(config), contiguous, precision, streams, threads, isa)
+            self._engine = native.Engine(config.name, fields, contiguous, precision, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
-        self._model = _digest_of(config, contiguous)
+        self._model = _digest_of(config, fields.get("keyboard_rate"), contiguous)
         self._turn = threading.Lock()
         self._process = os.getpid()
         self.reset(seed)
@@ -115,26 +120,34 @@ class Engine:
         """Put all streams back to their beginning, after endless silence."""
         self._call("reset", Uniforms(seed, self.streams).keys)
 
-    def prime(self, codes: NDArray[np.integer]) -> None:
+    def feed(self, stream: int, events: Events) -> int:
+        """See Player."""
+        rows = np.stack([checked_events(events)[name].astype(np.int64) for name in EVENT.names or ()], 1)
+        dropped: int = self._call("feed", stream, rows)
+        return dropped
+
+    def prime(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> None:
         """Read codes (streams, n), or (n,) for all streams.
 
         Raises:
-            ConfigError: a code out of range, or of another number of streams.
+            ConfigError: a code out of range, or of another number of streams. See also Player.
         """
-        self._call("prime", self._codes(codes))
+        self._call("prime", self._codes(codes), self._dense(dense))
 
-    def logits(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    def logits(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
         """Read codes (streams, n), and return the logits (streams, n, Q) from which each would have been drawn.
 
         Raises:
-            ConfigError: a code out of range, or of another number of streams.
+            ConfigError: a code out of range, or of another number of streams. See also Player.
         """
         read = self._codes(codes)
         logits = np.empty((*read.shape, self.q_levels), np.float32)
-        self._call("logits", read, logits)
+        self._call("logits", read, logits, self._dense(dense))
         return logits
 
-    def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.int32]:
+    def generate(
+        self, samples: int, controls: Controls = DEFAULT, dense: NDArray[np.floating] | None = None
+    ) -> NDArray[np.int32]:
         """See Player."""
         codes = np.empty((self.streams, samples), np.int32)
         controls = controls.between(0, samples)
@@ -143,7 +156,7 @@ class Engine:
             np.atleast_1d(np.asarray(self.q_levels if controls.top_k is None else controls.top_k, np.int32)),
             np.atleast_1d(np.asarray(1.0 if controls.top_p is None else controls.top_p, np.float64)),
         )
-        self._call("generate", *curves, codes)
+        self._call("generate", *curves, codes, self._dense(dense))
         return codes
 
     def state(self) -> bytes:
@@ -175,6 +188,9 @@ class Engine:
             raise ConfigError(f"codes: of {len(codes)} streams, but the engine has {self.streams}")
         return np.ascontiguousarray(np.broadcast_to(codes, (self.streams, codes.shape[-1])), np.int32)
 
+    def _dense(self, dense: NDArray[np.floating] | None) -> NDArray[np.float32]:
+        return checked_dense(self._condition, dense, self.streams)
+
     def _call(self, method: str, *arguments: Any) -> Any:
         if os.getpid() != self._process:  # a fork has the engine's memory, but not its threads
             raise WavewrightError("engine: made before this process was forked; make a new one here")
@@ -185,9 +201,33 @@ class Engine:
             raise ConfigError(str(error)) from None
 
 
-def _digest_of(config: ModelConfig, weights: dict[str, NDArray[np.float32]]) -> bytes:
-    """Return a hash of a model's configuration and weights."""
+def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
+    """Return a configuration's fields for the engine, with those of its condition beside the others."""
+    fields = {name: value for name, value in vars(config).items() if name != "condition"}
+    if (condition := config.condition) is not None:
+        fields |= {
+            "condition_hop": condition.hop,
+            "condition_width": condition.width,
+            "condition_dense": condition.dense,
+            "condition_controls": len(condition.controls),
+        }
+        if notes := condition.notes:
+            fields |= {
+                "keyboard_low": notes.low,
+                "keyboard_keys": notes.keys,
+                "keyboard_offset": condition.offset(notes),
+                "keyboard_flag": condition.dense_flag(notes),
+                "keyboard_rate": needed_rate(rate),
+                "keyboard_events": CAPACITY,
+            }
+    return fields
+
+
+def _digest_of(config: ModelConfig, rate: int | None, weights: dict[str, NDArray[np.float32]]) -> bytes:
+    """Return a hash of a model's configuration and weights, and of the rate by which a keyboard's notes age."""
     digest = hashlib.sha256(json.dumps(config.as_dict()).encode())
+    if rate is not None:
+        digest.update(str(rate).encode())
     for name in sorted(weights):
         digest.update(name.encode())
         digest.update(weights[name].data)

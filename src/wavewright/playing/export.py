@@ -1,4 +1,4 @@
-"""Export a trained model to one file, with codes and logits by which any program that plays it can be checked."""
+"""Export a trained model to one file, with a parity pair by which any program that plays it can be checked."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,9 +41,13 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
             raise WavewrightError(f"{run.path}: weight {name} is not finite; export another checkpoint")
     played = {name: torch.from_numpy(weight) for name, weight in rounded(weights, precision).items()}
     model = with_weights(run.config, played, run.path, None)
-    codes = np.random.default_rng(0).integers(run.config.q_levels, size=PARITY, dtype=np.int32)
+    rng, asked = np.random.default_rng(0), run.config.condition
+    codes, condition = rng.integers(run.config.q_levels, size=PARITY, dtype=np.int32), None
+    if asked is not None:
+        condition = rng.random((asked.frames(PARITY), asked.features), np.float32)
+    parity = Parity(codes, _logits(model, codes, condition), condition)
     with atomic_file(out) as temporary:
-        model_file.save(temporary, run, precision, weights, Parity(codes, _logits(model, codes)))
+        model_file.save(temporary, run, precision, weights, parity)
         try:
             file = model_file.load(temporary)
             if (off := parity_error(file)) > TOLERANCE:
@@ -55,12 +59,14 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
 
 def parity_error(file: ModelFile) -> float:
     """Return the greatest |difference| between the logits in a file and those of the torch model made from it."""
-    return float(np.abs(_logits(from_file(file).model, file.parity.codes) - file.parity.logits).max())
+    logits = _logits(from_file(file).model, file.parity.codes, file.parity.condition)
+    return float(np.abs(logits - file.parity.logits).max())
 
 
 @torch.inference_mode()
-def _logits(model: Model[Any], codes: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Return logits (T, Q) after each of the codes (T,) that begin a stream."""
+def _logits(model: Model[Any], codes: NDArray[np.int32], condition: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Return logits (T, Q) after each of the codes (T,) that begin a stream, under control frames (M, F)."""
+    frames = None if condition is None else torch.from_numpy(condition)[None]
     with one_thread():
-        logits, _ = model(torch.from_numpy(codes).long()[None])
+        logits, _ = model(torch.from_numpy(codes).long()[None], None, frames)
     return logits[0].numpy()

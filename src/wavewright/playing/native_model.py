@@ -44,6 +44,7 @@ class NativeModel(Playable):
             threads=self.threads,
             precision=self.precision,
             seed=seed,
+            rate=self.rate,
         )
 
     def stream(self, block: int = 512, *, seed: int = 0, **settings: Any) -> Iterator[NDArray[np.float32]]:

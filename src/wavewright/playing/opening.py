@@ -117,14 +117,14 @@ def to_native(run: "TorchModel") -> NativeModel:
     return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
 
 
-def fastest_player(model: "Model[Any]", seed: int = 0) -> Player:
+def fastest_player(model: "Model[Any]", seed: int = 0, rate: int | None = None) -> Player:
     """Return a player of one stream of a torch module: the engine where it is built, on the CPU, else torch."""
     from wavewright.playing.torch_model import plain_weights
     from wavewright.playing.torch_player import TorchPlayer
 
     if available():
-        return Engine(model.config.multiplied_out(), plain_weights(model), seed=seed)
-    return TorchPlayer(model, seed=seed)
+        return Engine(model.config.multiplied_out(), plain_weights(model), seed=seed, rate=rate)
+    return TorchPlayer(model, seed=seed, rate=rate)
 
 
 def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchModel":

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.conditioning.events import Events
 from wavewright.formats.model_file import ModelFacts
 from wavewright.sampling import Controls
 
@@ -15,16 +16,44 @@ DEFAULT = Controls()  # the model's own distribution
 
 
 class Player(Protocol):
-    """Streams of one model that begin in silence, in torch (torch_player.py) or in the engine (engine.py)."""
+    """Streams of one model that begin in silence, in torch (torch_player.py) or in the engine (engine.py).
 
-    def prime(self, codes: NDArray[np.integer]) -> None:
-        """Read codes (streams, n), or (n,) for all streams."""
+    A model with a condition (models/condition.py) is played by control frames, one for each `hop` samples from a
+    stream's start on. A keyboard's own features come from the events that `feed` is given. The features of the other
+    controls and the flags of absent controls, of the keyboard too, are `dense` values: (streams, M, D) or, for all
+    streams, (M, D), in their order in a frame. M is the number of frames that begin within the call, or 1. One frame
+    holds from the next frame that begins on. Without dense values, those given last are held. At a stream's start,
+    every control is absent.
+    """
 
-    def generate(self, samples: int, controls: Controls = DEFAULT) -> NDArray[np.integer]:
+    def feed(self, stream: int, events: Events) -> int:
+        """Give a stream's keyboard events, whose samples are counted from the stream's start, primes included.
+
+        An event of a frame that has begun counts from the next frame on, with its true age. Up to `events.CAPACITY`
+        events can wait for their frames. Beyond them, the oldest strikes are dropped. No other event ever is.
+
+        Returns:
+            Number of strikes that were dropped.
+
+        Raises:
+            ConfigError: the model has no keyboard, a number is out of range, or releases and pedal events alone are
+                more than can wait. The events are then not taken.
+        """
+
+    def prime(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> None:
+        """Read codes (streams, n), or (n,) for all streams.
+
+        Raises:
+            ConfigError: `dense` has another shape, or the model takes none.
+        """
+
+    def generate(
+        self, samples: int, controls: Controls = DEFAULT, dense: NDArray[np.floating] | None = None
+    ) -> NDArray[np.integer]:
         """Return new codes (streams, samples). A curve in `controls` has a value for each sample.
 
         Raises:
-            ConfigError: a curve is too short.
+            ConfigError: a curve is too short, `dense` has another shape, or the model takes none.
         """
 
 

@@ -33,7 +33,7 @@ class TorchModel(Playable):
 
     def player(self, streams: int = 1, seed: int = 0) -> TorchPlayer:
         """See Playable."""
-        return TorchPlayer(self.model, streams, seed)
+        return TorchPlayer(self.model, streams, seed, self.rate)
 
     def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
         """See Playable."""

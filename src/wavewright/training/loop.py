@@ -217,7 +217,7 @@ class Loop:
     def _sample(self, samples: int) -> Any:
         config, blocks, advance = self.trainer.config, [], self._activity("listening")
         with self.trainer.playing() as model:
-            for block in stream(fastest_player(model, config.training.seed), samples):
+            for block in stream(fastest_player(model, config.training.seed, self.trainer.corpus.rate), samples):
                 blocks.append(block[0])
                 advance(len(block[0]) / samples)
         return config.quantizer.decode(np.concatenate(blocks))

@@ -41,8 +41,11 @@ def train(
     in order. It is told whether the run goes on from a checkpoint.
 
     Raises:
-        WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause.
+        WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause, or
+            a model with a condition, for which there is no data yet.
     """
+    if config.model.condition is not None:
+        raise ConfigError("model.condition: a corpus holds no controls yet, so none can be trained; leave it out")
     run_folder.check(run)
     where = choose_device(device)
     keep_memory()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
+from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
     Bias,
@@ -14,6 +15,8 @@ from wavewright.models.config import (
     Shapes,
     Size,
     code_input,
+    encoder,
+    entry,
     linear,
     recurrent,
     vectors,
@@ -49,6 +52,7 @@ class NaiveRNNConfig(ModelConfig):
         input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
         forget_bias: initial bias of the forget gates, 1 in TensorFlow's LSTM cell.
         q_levels: Q, the number of codes.
+        condition: the controls that the model takes.
     """
 
     name: ClassVar[str] = "naive-rnn"
@@ -59,6 +63,7 @@ class NaiveRNNConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
+    condition: Condition | None = None
 
     @property
     def title(self) -> str:
@@ -78,7 +83,9 @@ class NaiveRNNConfig(ModelConfig):
 
     def shapes(self) -> Shapes:
         """See ModelConfig."""
+        yield from encoder(self.condition)
         yield from code_input(self.input, self.q_levels, self.units)
+        yield from entry("condition", self.condition, self.units)
         for i in range(self.layers):
             yield from recurrent(f"layers.{i}", "lstm", self.units, self.units)
         yield from linear("output", self.units, self.output.size)

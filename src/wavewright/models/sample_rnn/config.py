@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
+from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
     Bias,
@@ -18,6 +19,8 @@ from wavewright.models.config import (
     ModelConfig,
     Shapes,
     Size,
+    encoder,
+    entry,
     linear,
     recurrent,
     vectors,
@@ -80,6 +83,7 @@ class SampleRNNConfig(ModelConfig):
         weight_norm: learn the length and the direction of each matrix row apart.
         forget_bias: initial bias of an LSTM's forget gates, 1 in the thesis and 3 in the paper's code.
         q_levels: Q, the number of codes.
+        condition: the controls that the model takes.
     """
 
     name: ClassVar[str] = "sample-rnn"
@@ -97,6 +101,7 @@ class SampleRNNConfig(ModelConfig):
     weight_norm: bool = False
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
+    condition: Condition | None = None
 
     @field_validator("frame_sizes", mode="before")
     @classmethod
@@ -148,17 +153,23 @@ class SampleRNNConfig(ModelConfig):
     def shapes(self) -> Shapes:
         """See ModelConfig."""
         units, embedded = self.units, self.input == "embedded"
+        yield from encoder(self.condition)
         for i, (frame, ratio) in enumerate(zip(self.frame_sizes, self.ratios, strict=True)):
             if i:
                 yield from linear(f"tiers.{i}.frame_input", frame, units)
+                yield from entry(f"tiers.{i}.condition", self.condition, units)
             for j in range(self.n_rnn):
                 inputs = frame if i == j == 0 else units
                 name = f"tiers.{i}.layers.{j}"
-                yield from recurrent(name, self.cell, inputs, units, learned_state=self.learned_state)
+                condition = self.condition if i == j == 0 else None
+                yield from recurrent(
+                    name, self.cell, inputs, units, learned_state=self.learned_state, condition=condition
+                )
             yield from linear(f"tiers.{i}.upsample", units, ratio * units)
         if embedded:
             yield "embedding.weight", (self.q_levels, self.embedding)
         yield from linear("sample_input", self.reach * (self.embedding if embedded else 1), units)
+        yield from entry("condition", self.condition, units)
         yield from linear("hidden.0", units, units)
         yield from linear("hidden.1", units, units)
         yield from linear("output", units, self.output.size)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
-from wavewright.models.layers import Recurrent, linear, normalise_weights
+from wavewright.models.layers import ControlFrames, Recurrent, entry, linear, normalise_weights
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.quantize import silence
 
@@ -41,6 +41,7 @@ class Tier(nn.Module):
         super().__init__()
         self.n_rnn = config.n_rnn
         self.frame_input = None if slowest else linear(frame, config.units)  # the slowest tier takes frames directly
+        self.condition = None if slowest else entry(config.condition, config.units)  # there it enters at the gates
         self.layers = nn.ModuleList(
             Recurrent(
                 config.cell,
@@ -48,6 +49,7 @@ class Tier(nn.Module):
                 config.units,
                 forget_bias=config.forget_bias,
                 learned_state=config.learned_state,
+                condition=config.condition if slowest and i == 0 else None,
             )
             for i in range(config.n_rnn)
         )
@@ -57,12 +59,19 @@ class Tier(nn.Module):
         """Return the initial state (B, n_rnn * S, units)."""
         return torch.cat([layer.initial_state(batch) for layer in self.layers], 1)  # type: ignore[operator]
 
-    def forward(self, frames: Tensor, above: Tensor | None, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn frames (B, K, f) and conditioning (B, K, units) into (B, K * ratio, units) and the next hidden state."""
+    def forward(
+        self, frames: Tensor, above: Tensor | None, hidden: Tensor, vectors: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Turn frames (B, K, f) and conditioning (B, K, units) into (B, K * ratio, units) and the next hidden state.
+
+        `vectors` (B, K, width) is the condition of the first sample that each frame predicts.
+        """
         x = frames if self.frame_input is None else self.frame_input(frames) + above
+        if self.condition is not None:
+            x = x + self.condition(vectors)
         after = []
         for layer, before in zip(self.layers, hidden.chunk(self.n_rnn, 1), strict=True):
-            x, last = layer(x, before)
+            x, last = layer(x, before, vectors=vectors)
             after.append(last)
         return self.upsample(x).reshape(x.shape[0], -1, x.shape[2]), torch.cat(after, 1)
 
@@ -71,20 +80,20 @@ class SampleRNN(Model[SampleRNNState]):
     """A model of recurrent tiers over ever smaller frames, and a network over the last `window` samples."""
 
     def __init__(self, config: SampleRNNConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         self.tiers = nn.ModuleList(
             Tier(config, frame, ratio, slowest=i == 0)
             for i, (frame, ratio) in enumerate(zip(config.frame_sizes, config.ratios, strict=True))
         )
         self.embedding = nn.Embedding(config.q_levels, config.embedding) if config.input == "embedded" else None
         self.sample_input = linear(config.reach * (config.embedding if self.embedding else 1), config.units)
+        self.condition = entry(config.condition, config.units)
         self.hidden = nn.ModuleList(linear(config.units, config.units) for _ in range(2))
         self.output = linear(config.units, config.output.size)
         if config.weight_norm:
             normalise_weights(self)
 
-    def initial_state(self, batch: int) -> SampleRNNState:
+    def start(self, batch: int) -> SampleRNNState:
         """Return a history of silence, zero or learned hidden states, and the clock at 0."""
         config, like = self.config, self.output.weight
         return SampleRNNState(
@@ -98,7 +107,9 @@ class SampleRNN(Model[SampleRNNState]):
             clock=torch.tensor(0),
         )
 
-    def predict(self, codes: Tensor, state: SampleRNNState) -> tuple[Tensor, SampleRNNState]:
+    def predict(
+        self, codes: Tensor, state: SampleRNNState, control: ControlFrames | None
+    ) -> tuple[Tensor, SampleRNNState]:
         """See Model.forward."""
         length, clock, past = codes.shape[1], int(state.clock), state.history.shape[1]
         joined = torch.cat((state.history, codes), 1)  # position t is column past + t
@@ -117,7 +128,8 @@ class SampleRNN(Model[SampleRNNState]):
                 if above is not None:
                     slot = (clock + start) // frame - first_slot
                     above = above[:, slot : slot + steps]
-                new, after = tier(self.scalars(frames) * self.config.frame_scale, above, after)
+                vectors = None if control is None else control.at(range(start, length, frame))
+                new, after = tier(self.scalars(frames) * self.config.frame_scale, above, after, vectors)
                 if start:
                     slots = torch.cat((slots, new), 1)
                 else:
@@ -127,7 +139,10 @@ class SampleRNN(Model[SampleRNNState]):
             held.append(slots[:, -ratio:])
         assert above is not None
         slot = clock - first_slot
-        logits = self._samples(joined[:, past + 1 - self.config.reach :], above[:, slot : slot + length])
+        above = above[:, slot : slot + length]
+        if self.condition is not None and control is not None:
+            above = above + control.spread(self.condition, length)
+        logits = self._samples(joined[:, past + 1 - self.config.reach :], above)
         clock = (clock + length) % self.config.frame_sizes[0]
         return logits, SampleRNNState(joined[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.models import presets
+from wavewright.models.condition import Condition
 from wavewright.models.config import (
     STRICT,
     Depth,
@@ -16,6 +17,8 @@ from wavewright.models.config import (
     Shapes,
     Size,
     code_input,
+    encoder,
+    entry,
     linear,
     vectors,
 )
@@ -69,6 +72,7 @@ class WaveNetConfig(ModelConfig):
         gain: initial standard deviation of the plain form's weights over He's sqrt(2 / fan_in). With fast-wavenet's
             sqrt(1/2), 40 layers shrink the signal by 2^-20 and do not learn (docs/log/2026-11-22-wavenet-4x10.md).
         q_levels: Q, the number of codes.
+        condition: the controls that the model takes.
     """
 
     name: ClassVar[str] = "wavenet"
@@ -83,6 +87,7 @@ class WaveNetConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     gain: Factor = 1.0
     q_levels: Levels = 256
+    condition: Condition | None = None
 
     def __post_init__(self) -> None:
         if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
@@ -95,6 +100,11 @@ class WaveNetConfig(ModelConfig):
         """Dilation of every layer, from the input on."""
         block = [self.filter_width**i for i in range(self.layers)]
         return tuple(islice(cycle(block), self.blocks * self.layers))
+
+    @property
+    def filters(self) -> int:
+        """Outputs of each convolution, which the gated form splits into filter and gate."""
+        return self.channels if self.form == "plain" else 2 * self.channels
 
     @property
     def receptive_field(self) -> int:
@@ -125,6 +135,8 @@ class WaveNetConfig(ModelConfig):
     def shapes(self) -> Shapes:
         """See ModelConfig."""
         width, skip, taps = self.channels, self.skip_channels or self.channels, self.filter_width
+        yield from encoder(self.condition)
+        yield from entry("condition", self.condition, len(self.dilations) * self.filters)
         if self.form == "plain":
             for i in range(self.blocks * self.layers):
                 yield f"layers.{i}.weight", (width, width if i else 1, taps)

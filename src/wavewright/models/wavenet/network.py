@@ -5,6 +5,7 @@ residual or skip path, and a bias only at the output. `gated` is the paper's for
 skip paths.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
-from wavewright.models.layers import linear
+from wavewright.models.layers import ControlFrames, entry, linear
 from wavewright.models.wavenet.config import WaveNetConfig
 from wavewright.quantize import silence
 
@@ -30,7 +31,7 @@ class WaveNetState(State):
     clock: Tensor
 
 
-def convolve(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
+def convolve(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1) -> Tensor:
     """Compute a dilated convolution, (B, I, T + ...) -> (B, O, T). A single column is a plain product, for speed."""
     if taps.shape[2] == weight.shape[2]:
         return functional.linear(taps.flatten(1), weight.flatten(1), bias)[..., None]
@@ -48,9 +49,13 @@ class PlainLayer(nn.Module):
         with torch.no_grad():
             self.weight.mul_(config.gain)
 
-    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, None]:
-        """Turn the filter's inputs `taps` (B, I, T + (filter_width - 1) * dilation) into (B, C, T)."""
-        return convolve(taps, self.weight, None, dilation).relu_(), None
+    def forward(self, x: Tensor, taps: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, None]:
+        """Turn the filter's inputs `taps` (B, I, T + (filter_width - 1) * dilation) into (B, C, T).
+
+        What enters by a condition (B, filters, T) is added before the non-linearity.
+        """
+        y = convolve(taps, self.weight, None, dilation)
+        return (y if entering is None else y + entering).relu_(), None
 
 
 class GatedLayer(nn.Module):
@@ -67,10 +72,11 @@ class GatedLayer(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
 
-    def forward(self, x: Tensor, taps: Tensor, dilation: int) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, taps: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return (B, C, T) as PlainLayer does, and the layer's share of the skip path (B, skip, T)."""
-        filtered, gate = convolve(taps, self.weight, self.bias, dilation).chunk(2, 1)
-        z = convolve(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias, 1)
+        y = convolve(taps, self.weight, self.bias, dilation)
+        filtered, gate = (y if entering is None else y + entering).chunk(2, 1)
+        z = convolve(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias)
         return x + z[:, : self.inputs], z[:, self.inputs :]
 
 
@@ -78,10 +84,10 @@ class WaveNet(Model[WaveNetState]):
     """A model of dilated causal convolutions over the last `receptive_field` samples."""
 
     def __init__(self, config: WaveNetConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         width, skip = config.channels, config.skip_channels or config.channels
         count = len(config.dilations)
+        self.condition = entry(config.condition, count * config.filters)
         self.input: nn.Module | None = None
         if config.form == "plain":
             self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
@@ -92,41 +98,46 @@ class WaveNet(Model[WaveNetState]):
             hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
             self.output = nn.Sequential(*hidden, linear(skip, config.output.size))
 
-    def initial_state(self, batch: int) -> WaveNetState:
+    def start(self, batch: int) -> WaveNetState:
         """Return queues with every layer's response to endless silence."""
         x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
         queues = []
         for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
             length = (self.config.filter_width - 1) * dilation
             queues.append(x.expand(batch, -1, length))
-            x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1)
+            x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1, None)
         return WaveNetState(tuple(queues), torch.tensor(0))
 
-    def predict(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+    def predict(self, codes: Tensor, state: WaveNetState, control: ControlFrames | None) -> tuple[Tensor, WaveNetState]:
         """See Model.forward."""
         clock = int(state.clock)
         x, total, queues = self._input(codes), None, []
-        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+        layers = zip(self.layers, self.config.dilations, state.queues, self._entering(control, codes), strict=True)
+        for layer, dilation, queue, entering in layers:
             size = queue.shape[2]
             taps = torch.cat((queue.roll(-clock % size, 2) if clock else queue, x), 2)
             queues.append(taps[:, :, -size:])
-            x, skip = layer(x, taps, dilation)
+            x, skip = layer(x, taps, dilation, entering)
             total = skip if total is None else total + skip
         return self._logits(x, total), WaveNetState(tuple(queues), torch.tensor(0))
 
     @torch.no_grad()
-    def predict_one(self, codes: Tensor, state: WaveNetState) -> tuple[Tensor, WaveNetState]:
+    def predict_one(
+        self, codes: Tensor, state: WaveNetState, control: ControlFrames | None
+    ) -> tuple[Tensor, WaveNetState]:
         """Compute one column (arXiv:1611.09482). The queues are rings written in place, so `state` is consumed."""
         clock = int(state.clock)
         if not clock:  # initial queues are views of one column, and a window's are views of its activations
             state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))
         x, total = self._input(codes[:, None]), None
-        for layer, dilation, queue in zip(self.layers, self.config.dilations, state.queues, strict=True):
+        entries = self._entering(control, codes[:, None])
+        layers = zip(self.layers, self.config.dilations, state.queues, entries, strict=True)
+        for layer, dilation, queue, entering in layers:
             size = queue.shape[2]
             now = clock % size
             taps = torch.cat([*(queue[:, :, (now + i * dilation) % size, None] for i in range(size // dilation)), x], 2)
             queue[:, :, now] = x[:, :, 0]
-            x, skip = layer(x, taps, 1)
+            x, skip = layer(x, taps, 1, entering)
             total = skip if total is None else total + skip
         return self._logits(x, total)[:, 0], WaveNetState(state.queues, torch.tensor(clock + 1))
 
@@ -136,6 +147,12 @@ class WaveNet(Model[WaveNetState]):
             return self.input(codes).transpose(1, 2)
         x = self.scalars(codes)[..., None]
         return (x if self.input is None else self.input(x)).transpose(1, 2)
+
+    def _entering(self, control: ControlFrames | None, codes: Tensor) -> Iterable[Tensor | None]:
+        """Return what the condition of codes (B, T) adds to each layer's convolution, (B, filters, T) a layer."""
+        if self.condition is None or control is None:
+            return [None] * len(self.layers)
+        return control.spread(self.condition, codes.shape[1]).transpose(1, 2).chunk(len(self.layers), 1)
 
     def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
         """Turn the last layer's output, or the sum of the skip paths, (B, C, T) into logits (B, T, Q)."""

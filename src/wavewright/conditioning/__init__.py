@@ -1,0 +1,1 @@
+"""Scores, labels and curves, and the control frames that they become."""

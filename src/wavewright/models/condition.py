@@ -1,0 +1,152 @@
+"""The controls that a model was trained with, and the feature vector that stands for them. No torch here.
+
+A control frame holds for `hop` samples. Its features are those of each control in turn, and one more for each control,
+which is 1 where the control is absent. An absent control's own features are 0.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from wavewright.models.config import STRICT, Size
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s=,:]+$")]
+Key = Annotated[int, Field(ge=0, le=127)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Notes:
+    """A keyboard with a sustain pedal.
+
+    Attributes:
+        low: lowest MIDI key, 21 on a piano.
+        high: highest MIDI key, 108 on a piano.
+    """
+
+    kind: Literal["notes"] = "notes"
+    name: Name = "notes"
+    low: Key = 21
+    high: Key = 108
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Notes":
+        if self.low > self.high:
+            raise ValueError(f"low: {self.low} is above high, {self.high}")
+        return self
+
+    @property
+    def keys(self) -> int:
+        """Number of keys."""
+        return self.high - self.low + 1
+
+    @property
+    def size(self) -> int:
+        """Number of features: four for each key and two for the pedal (`conditioning.roll`)."""
+        return 4 * self.keys + 2
+
+
+@dataclass(frozen=True, config=STRICT)
+class Category:
+    """One of several classes, or a mixture of them, with a weight for each class.
+
+    Attributes:
+        name: name of the control.
+        classes: names of the classes.
+    """
+
+    name: Name
+    classes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(min_length=1)]
+    kind: Literal["category"] = "category"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Category":
+        if len(self.classes) > 4096 or len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: give up to 4096 different names")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of features, one for each class."""
+        return len(self.classes)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Number:
+    """A number, such as a loudness in dBFS.
+
+    Attributes:
+        name: name of the control.
+        low: value that becomes the feature -1.
+        high: value that becomes the feature 1.
+    """
+
+    name: Name
+    low: float
+    high: float
+    kind: Literal["number"] = "number"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Number":
+        if not self.low < self.high:
+            raise ValueError(f"low: {self.low} is not below high, {self.high}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of features."""
+        return 1
+
+
+Control = Annotated[Notes | Category | Number, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Condition:
+    """The controls of a model and how they enter it.
+
+    Attributes:
+        controls: the controls, in the order of their features.
+        hop: samples for which one control frame holds.
+        width: length of the vector into which a frame is encoded.
+    """
+
+    controls: Annotated[tuple[Control, ...], Field(min_length=1, max_length=64)]
+    hop: Annotated[int, Field(ge=1, le=4096)] = 16
+    width: Size = 64
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "Condition":
+        names = [control.name for control in self.controls]
+        if len(set(names)) < len(names):
+            raise ValueError(f"controls: {', '.join(names)}; give each name once")
+        if sum(isinstance(control, Notes) for control in self.controls) > 1:
+            raise ValueError("controls: more than one keyboard; give one")
+        return self
+
+    @property
+    def notes(self) -> Notes | None:
+        """The keyboard, if there is one."""
+        return next((control for control in self.controls if isinstance(control, Notes)), None)
+
+    @property
+    def features(self) -> int:
+        """Number of features of a frame: those of every control, and one for each control that says it is absent."""
+        return sum(control.size for control in self.controls) + len(self.controls)
+
+    @property
+    def dense(self) -> int:
+        """Number of features that a player is given as they are, which are all but the keyboard's own."""
+        return self.features - (self.notes.size if self.notes else 0)
+
+    def offset(self, control: Control) -> int:
+        """Return the number of features before those of a control."""
+        return sum(before.size for before in self.controls[: self.controls.index(control)])
+
+    def dense_flag(self, control: Control) -> int:
+        """Return the place among the dense features of the flag that says a control is absent."""
+        return self.dense - len(self.controls) + self.controls.index(control)
+
+    def frames(self, samples: int, phase: int = 0) -> int:
+        """Return the number of frames that `samples` touch, where `phase` samples of the first have gone by."""
+        return -(-(phase + samples) // self.hop)
