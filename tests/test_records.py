@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import soundfile
 import torch
 import yaml
 
-from support.tiny import SETTINGS, again, contents, losses, records, tiny
+from support.tiny import SETTINGS, again, checkpoints, contents, losses, records, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
 from wavewright.formats.config import TrainingConfig
@@ -116,6 +116,26 @@ def test_metrics_are_on_disk_before_the_checkpoint_that_counts_on_them(
     monkeypatch.setattr(checkpoint, "save", saved)
     train(SETTINGS, corpus, tmp_path / "run", Budget(steps=9), device="cpu")
     assert order.count("saved") == 3
+
+
+def test_a_kill_before_old_checkpoints_are_removed_leaves_none(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prune, steps = checkpoint.prune, 21
+
+    def killed(run: Path, keep: set[int]) -> None:
+        if steps in keep:
+            raise SystemExit
+        prune(run, keep)
+
+    for run in ("whole", "killed"):
+        with suppress(SystemExit):
+            again(corpus, tmp_path / run, steps)
+        monkeypatch.setattr(checkpoint, "prune", killed)
+    left = checkpoints(tmp_path / "killed")
+    monkeypatch.setattr(checkpoint, "prune", prune)
+    again(corpus, tmp_path / "killed", steps)
+    assert checkpoints(tmp_path / "killed") == checkpoints(tmp_path / "whole") != left
 
 
 @pytest.mark.parametrize("steps", [16, 14, 3])

@@ -126,6 +126,8 @@ class Loop:
                 log.warning(SLOW)
             if not self.resumed:
                 self._save(scheduled=True)  # something to roll back to from the start
+            elif self.leader:
+                self._prune()  # a kill may have come between a checkpoint and this
             while not ended:
                 self._step()
                 self._show(self._title())
@@ -244,10 +246,14 @@ class Loop:
         )
         if self.leader:
             checkpoint.save(self.run, saved)
-            recent = checkpoint.scheduled_steps(self.run)
-            best = {trainer.best.step} if trainer.best else set()
-            checkpoint.prune(self.run, {*recent[-SCHEDULED_KEPT:], *best, trainer.step})
+            self._prune()
         processes.wait()
+
+    def _prune(self) -> None:
+        """Remove the checkpoints that are not kept at this step."""
+        recent = checkpoint.scheduled_steps(self.run)
+        best = {self.trainer.best.step} if self.trainer.best else set()
+        checkpoint.prune(self.run, {*recent[-SCHEDULED_KEPT:], *best, self.trainer.step})
 
     @property
     def seconds(self) -> float:
