@@ -33,7 +33,7 @@ Strike = tuple[float, int]  # seconds, key
 
 RATE = 8000
 ONE = PrepareSettings(rate=RATE, section_seconds=1, split=(1, 0, 0))
-TUNE: list[Strike] = [(0.3 + 0.37 * i + 0.05 * (i % 3), 60 + 5 * i % 13) for i in range(24)]
+TUNE: list[Strike] = [(0.3 + 0.37 * i + 0.2 * (0.618 * i * i % 1), 60 + 5 * i % 13) for i in range(24)]
 STEINWAY = ["ff_a0", "ff_c4", "mp_fs5", "pp_c4", "pp_a2"]
 
 
