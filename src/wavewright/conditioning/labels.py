@@ -49,7 +49,7 @@ class Labels:
         return tuple(found)
 
 
-def label(names: Sequence[str], source: str) -> Labels:
+def label(names: Sequence[str], source: str, others: Sequence[str] = ()) -> Labels:
     """Return the labels of the recordings called `names`.
 
     Args:
@@ -57,6 +57,7 @@ def label(names: Sequence[str], source: str) -> Labels:
         source: a CSV file whose first column is `file`, an SFZ file, or a pattern such as `{layer}_{note}`. A pattern
             is held against the end of a name without its extension, as many folders deep as it has slashes. `*` stands
             for anything.
+        others: names of files that may have labels in a table, too, and need none.
 
     Raises:
         WavewrightError: a recording without labels or with two, a label for no recording, or a source that cannot be
@@ -70,7 +71,7 @@ def label(names: Sequence[str], source: str) -> Labels:
         raise WavewrightError(
             f"--labels {printable(source)}: give a .csv file, an .sfz file or a pattern like {{layer}}_{{note}}"
         )
-    rows = _by_name(names, read(path), source)
+    rows = _by_name(names, read(path), source, others)
     return _typed(rows, "number", source)
 
 
@@ -89,6 +90,8 @@ def _typed(rows: Mapping[str, Row], default: Literal["category", "number"], sour
             sort = "category"
         sorts[name] = sort
         for recording, text in texts.items():
+            if not text:
+                raise WavewrightError(f"{printable(recording)}, {printable(name)}: empty; give a value")
             typed[recording][name] = text if sort == "category" else _value(sort, text, f"{recording}, {name}")
     if not sorts:
         raise WavewrightError(f"--labels {printable(source)}: no column but for the files' names")
@@ -141,10 +144,12 @@ def _matched(pattern: str, name: str) -> Row:
     return {heading: found[group] for group, heading in headings.items()}
 
 
-def _by_name(names: Sequence[str], rows: Iterable[tuple[str, Row]], source: str) -> dict[str, Row]:
+def _by_name(
+    names: Sequence[str], rows: Iterable[tuple[str, Row]], source: str, others: Sequence[str]
+) -> dict[str, Row]:
     """Give each recording the row of its name, or of the end of its name, as many folders deep as the row names."""
     by_end: dict[str, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys((*names, *others)):
         parts = PurePosixPath(name).parts
         for i in range(len(parts)):
             by_end.setdefault("/".join(parts[i:]), []).append(name)
@@ -178,7 +183,10 @@ def _text(path: Path) -> str:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    lines = csv.reader(_text(path).splitlines())
+    try:
+        lines = iter([*csv.reader(_text(path).splitlines())])
+    except csv.Error as error:
+        raise WavewrightError(f"{printable(path)}: not a table ({error})") from None
     heading = [name.strip() for name in next(lines, [])]
     if not heading or heading[0] != "file" or len(set(heading)) < len(heading) or "" in heading:
         raise WavewrightError(
@@ -199,6 +207,7 @@ def _sfz(path: Path) -> Iterator[tuple[str, Row]]:
     for name, value in re.findall(r"#define\s+(\$\w+)\s+(\S+)", text):
         text = text.replace(name, value)
     above: dict[str, dict[str, str]] = {}
+    regions: list[dict[str, str]] = []
     levels = ("control", "global", "master", "group", "region")
     for header, body in re.findall(r"<(\w+)>([^<]*)", text):
         opcodes = {
@@ -211,14 +220,19 @@ def _sfz(path: Path) -> Iterator[tuple[str, Row]]:
             above.pop(below, None)
         above[header] = opcodes
         if header == "region":
-            yield from _region({key: value for level in levels for key, value in above.get(level, {}).items()})
+            regions.append({key: value for level in levels for key, value in above.get(level, {}).items()})
+    with_velocity = any("lovel" in opcodes or "hivel" in opcodes for opcodes in regions)
+    for opcodes in regions:
+        sample = opcodes.get("sample", "*")
+        if not sample.startswith("*"):  # a generator that the player has built in
+            yield opcodes.get("default_path", "") + sample, _region(path, opcodes, with_velocity)
 
 
-def _region(opcodes: dict[str, str]) -> Iterator[tuple[str, Row]]:
-    sample = opcodes.get("sample", "*")
-    if sample.startswith("*"):  # a generator that the player has built in
-        return
+def _region(path: Path, opcodes: dict[str, str], with_velocity: bool) -> Row:
     row = {"note": opcodes.get("pitch_keycenter", opcodes.get("key", opcodes.get("lokey", "60")))}
-    if "lovel" in opcodes or "hivel" in opcodes:
-        row["velocity"] = str((int(opcodes.get("lovel", 1)) + int(opcodes.get("hivel", 127)) + 1) // 2)
-    yield opcodes.get("default_path", "") + sample, row
+    if with_velocity:
+        low, high = opcodes.get("lovel", "1"), opcodes.get("hivel", "127")
+        if not (low + high).isdecimal():
+            raise WavewrightError(f"{printable(path)}: velocities {printable(low)} to {printable(high)}; give 1 to 127")
+        row["velocity"] = str((int(low) + int(high) + 1) // 2)
+    return row

@@ -93,3 +93,26 @@ class Roll:
             by_key[:, :, 2 + i] = np.where(age <= REACH * seconds, self._velocity * np.exp(-age / seconds), 0)
         features[:, -2] = self._pedal / 127
         features[:, -1] = self._pedal >= PEDAL_DOWN
+
+
+def settled(events: Events) -> Events:
+    """Return the few of these events that leave a keyboard in the same state, in order.
+
+    They are the last strike of each key and the first release after it, the last event that lifts the pedal, and the
+    first and last pedal events after that.
+    """
+    kept = np.zeros(len(events), bool)
+    pedal = np.flatnonzero(events["kind"] == Kind.pedal)
+    lifts = np.flatnonzero(events["value"][pedal] < PEDAL_DOWN)
+    kept[pedal[lifts[-1:]]] = True
+    after = pedal[lifts[-1] + 1 :] if len(lifts) else pedal
+    kept[after[:1]] = kept[after[-1:]] = True
+    strikes, releases = (np.flatnonzero(events["kind"] == kind) for kind in (Kind.strike, Kind.release))
+    last = np.full(128, -1)
+    np.maximum.at(last, events["key"][strikes], strikes)
+    kept[last[last >= 0]] = True
+    keys = events["key"][releases]
+    releases = releases[(last[keys] >= 0) & (releases > last[keys])]
+    _, first = np.unique(events["key"][releases], return_index=True)
+    kept[releases[first]] = True
+    return events[kept]

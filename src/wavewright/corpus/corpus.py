@@ -1,8 +1,11 @@
 """A corpus on disk, with one memory-mapped file of 16-bit samples per split, and `corpus.json` to describe them.
 
+A split whose tracks have a keyboard has a file of its events, too, and one for each curve that was measured.
+
 `wavewright.corpus.prepare` writes a corpus, and this module reads it.
 """
 
+import hashlib
 import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +16,12 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from wavewright import files
+from wavewright.conditioning.describe import HOP, MEASURES, Curve
+from wavewright.conditioning.events import EVENT, Events
 from wavewright.corpus.reader import Reader
 from wavewright.corpus.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
 from wavewright.errors import WavewrightError
+from wavewright.models.condition import Control
 
 FORMAT = 1  # of corpus.json; raised when an older reader would misread it
 INDEX = "corpus.json"
@@ -36,6 +42,16 @@ class Source:
 
 
 @dataclass(frozen=True)
+class TrackScore:
+    """How the score of a recording lies in it, and how much of it is in a track."""
+
+    lag: float  # seconds from a strike to its sound, by which the track's events are shifted
+    drift: float  # seconds by which the lag grows over the recording
+    fit: float  # see `conditioning.alignment`
+    strikes: int  # in the track
+
+
+@dataclass(frozen=True)
 class Track:
     """A stretch of one recording in a split's file, where sample = (amplitude - offset) * gain, before any limiter.
 
@@ -51,6 +67,14 @@ class Track:
     clipped: int  # samples that were beyond full scale
     gain: tuple[float, ...]  # one, or one per section
     offset: tuple[float, ...]
+    labels: dict[str, str | float] = field(default_factory=dict)  # value of each column
+    score: TrackScore | None = None
+    events: int | None = None  # number of them in its split's file of events; None without a keyboard
+
+    @property
+    def values(self) -> int:
+        """Number of values of each curve."""
+        return -(-self.frames // HOP)
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,8 @@ class Contents:
     copies: tuple[Copy, ...] = ()
     passed_over: dict[str, int] = field(default_factory=dict)  # files that are no recordings, by extension or "hidden"
     sha256: dict[SplitName, str] = field(default_factory=dict)  # of each split's file
+    controls: tuple[Control, ...] = ()  # what a model can be trained to follow
+    control_sha256: dict[str, str] = field(default_factory=dict)  # of each file of events or of a curve, by its name
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""
@@ -96,6 +122,28 @@ class Contents:
 def samples_file(folder: Path, split: SplitName) -> Path:
     """Return the file that holds the samples of a split."""
     return folder / f"{split}.i16"
+
+
+def events_file(folder: Path, split: SplitName) -> Path:
+    """Return the file that holds the events (EVENT) of a split's tracks, one track after the other.
+
+    An event's sample is one of the split's file. What happened before a track's start and matters there comes first.
+    """
+    return folder / f"{split}.events"
+
+
+def curve_file(folder: Path, split: SplitName, name: str) -> Path:
+    """Return the file that holds a curve of a split in float32, a value for each HOP samples, anew from each track."""
+    return folder / f"{split}.{name}.f32"
+
+
+def file_names() -> set[str]:
+    """Return the name of every file that a corpus may have."""
+    here, names = Path(), {INDEX}
+    for split in SPLITS:
+        made = (samples_file(here, split), events_file(here, split))
+        names |= {file.name for file in (*made, *(curve_file(here, split, name) for name in MEASURES))}
+    return names
 
 
 @dataclass(frozen=True)
@@ -144,6 +192,20 @@ class Corpus:
             stop += track.frames
         if stop != frames:
             raise WavewrightError(f"{self.path / INDEX}: {split} is damaged; prepare the corpus again")
+        for name, size in self._control_sizes(split).items():
+            file = self.path / name
+            found = file.stat().st_size if file.is_file() else -1
+            if found != size:
+                raise WavewrightError(f"{file}: {found} bytes instead of {size}; prepare the corpus again")
+
+    def _control_sizes(self, split: SplitName) -> dict[str, int]:
+        """Return the size in bytes of each file of events or of a curve, by its name."""
+        tracks = self.tracks_of(split)
+        sizes = {
+            curve_file(self.path, split, name).name: sum(4 * track.values for track in tracks) for name in MEASURES
+        }
+        sizes[events_file(self.path, split).name] = sum(EVENT.itemsize * (track.events or 0) for track in tracks)
+        return {name: size for name, size in sizes.items() if name in self.contents.control_sha256}
 
     @property
     def rate(self) -> int:
@@ -169,6 +231,11 @@ class Corpus:
     def refused(self) -> tuple[Refused, ...]:
         """The files that could not be read."""
         return self.contents.refused
+
+    @property
+    def controls(self) -> tuple[Control, ...]:
+        """The controls that a model can be trained to follow."""
+        return self.contents.controls
 
     def tracks_of(self, split: SplitName) -> tuple[Track, ...]:
         """Return the tracks of one split."""
@@ -210,6 +277,40 @@ class Corpus:
             for start in range(track.start, track.start + track.frames, self.section)
         ]
         return np.array(edges, np.int64).reshape(-1, 2)
+
+    def keyboards(self, split: SplitName) -> tuple[Events | None, ...]:
+        """Return the events of each track of a split, or None for a track without a keyboard.
+
+        Raises:
+            WavewrightError: the file cannot be read, or is not the one that was prepared.
+        """
+        tracks, file = self.tracks_of(split), events_file(self.path, split)
+        if not any(track.events for track in tracks):
+            return tuple(None if track.events is None else np.zeros(0, EVENT) for track in tracks)
+        ends = np.cumsum([track.events or 0 for track in tracks])
+        parts = np.split(np.frombuffer(self._read_control(file), EVENT), ends[:-1])
+        return tuple(None if track.events is None else part for track, part in zip(tracks, parts, strict=True))
+
+    def curve(self, split: SplitName, name: str) -> tuple[Curve, ...] | None:
+        """Return a curve of each track of a split, a value for each HOP samples, or None where it was not measured.
+
+        Raises:
+            WavewrightError: the file cannot be read, or is not the one that was prepared.
+        """
+        tracks, file = self.tracks_of(split), curve_file(self.path, split, name)
+        if file.name not in self.contents.control_sha256:
+            return None
+        ends = np.cumsum([track.values for track in tracks])
+        return tuple(np.split(np.frombuffer(self._read_control(file), "<f4"), ends[:-1]))
+
+    def _read_control(self, file: Path) -> bytes:
+        try:
+            found = file.read_bytes()
+        except OSError as error:
+            raise WavewrightError(f"{file}: cannot be read: {error.strerror}; prepare the corpus again") from None
+        if hashlib.sha256(found).hexdigest() != self.contents.control_sha256.get(file.name):
+            raise WavewrightError(f"{file}: damaged, its SHA-256 is not the one in {INDEX}; prepare the corpus again")
+        return found
 
     def levelling(self) -> dict[str, Any]:
         """Return the JSON values with which `prepare.audio_like_corpus` levels another recording like this corpus."""
