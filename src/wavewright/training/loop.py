@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wavewright import processes
+from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.formats.checkpoint import Validation
 from wavewright.metrics import bits, loudness, zero_order_entropy
 from wavewright.playing.engine import available
+from wavewright.playing.guard import BLOCK
 from wavewright.playing.opening import SLOW, fastest_player
+from wavewright.playing.playable import Player
 from wavewright.playing.stream import stream
 from wavewright.progress import Advance, Progress, ignore, silent
 from wavewright.training.records import Records
@@ -217,10 +221,27 @@ class Loop:
     def _sample(self, samples: int) -> Any:
         config, blocks, advance = self.trainer.config, [], self._activity("listening")
         with self.trainer.playing() as model:
-            for block in stream(fastest_player(model, config.training.seed, self.trainer.corpus.rate), samples):
+            for block in self._played(fastest_player(model, config.training.seed, self.trainer.corpus.rate), samples):
                 blocks.append(block[0])
                 advance(len(block[0]) / samples)
         return config.quantizer.decode(np.concatenate(blocks))
+
+    def _played(self, player: Player, samples: int) -> Iterator[NDArray[np.integer]]:
+        """Yield blocks of codes. A model with a condition plays that of the first section that was not trained on."""
+        trainer = self.trainer
+        split: SplitName = "valid" if len(trainer.corpus.sections("valid")) else "train"
+        if split not in trainer.conditions:
+            yield from stream(player, samples)
+            return
+        conditions, start = trainer.conditions[split], int(trainer.corpus.sections(split)[0, 0])
+        events, dense = conditions.performance(start, samples)
+        frames = events["sample"] // conditions.condition.hop
+        for begin in range(0, samples, BLOCK):
+            size = min(BLOCK, samples - begin)
+            first, last = (-(-edge // conditions.condition.hop) for edge in (begin, begin + size))
+            if len(due := events[(frames >= first) & (frames < last)]):
+                player.feed(0, due)
+            yield player.generate(size, dense=dense[first:last])
 
     def _roll_back(self) -> None:
         processes.wait()
