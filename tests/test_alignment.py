@@ -10,8 +10,8 @@ import pytest
 import soundfile
 import soxr
 
-from support.scores import read_score
-from wavewright.conditioning.alignment import Flux, align, flux
+from support.scores import flux_of, read_score
+from wavewright.conditioning.alignment import Flux, align
 from wavewright.conditioning.score import Score
 from wavewright.errors import WavewrightError
 
@@ -22,7 +22,7 @@ PIECES = ["grieg/grieg_walzer", "mendelssohn/mendel_op30_3"]
 @cache
 def piece(data: Path, name: str) -> tuple[Score, Flux]:
     samples, rate = soundfile.read(data / "piano" / f"{name}.flac")
-    return read_score(data / "piano" / f"{name}.mid"), flux([soxr.resample(samples, rate, RATE)], RATE)
+    return read_score(data / "piano" / f"{name}.mid"), flux_of([soxr.resample(samples, rate, RATE)], RATE)
 
 
 @pytest.mark.parametrize("name", PIECES)
@@ -76,8 +76,8 @@ def test_another_pieces_score_is_refused(data: Path) -> None:
 
 def test_blocks_of_any_length_have_the_same_flux() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 5000)
-    whole = flux([noise], 8000)
-    parts = flux(np.split(noise, [1, 17, 300, 301, 2900]), 8000)
+    whole = flux_of([noise], 8000)
+    parts = flux_of(np.split(noise, [1, 17, 300, 301, 2900]), 8000)
     np.testing.assert_allclose(parts.values, whole.values, rtol=1e-9)
     assert len(whole.values) == pytest.approx(5000 / 40, abs=4)
-    assert len(flux([noise[:10]], 8000).values) == 0
+    assert len(flux_of([noise[:10]], 8000).values) == 0

@@ -5,18 +5,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from wavewright.commands.console import print_json, progress, say, table
+from wavewright.commands.console import print_json, progress, put, say, table
 from wavewright.commands.options import Flag, duration, few, kinds, some, worker_count
 from wavewright.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
+    from wavewright.models.condition import Control
 
 
 def prepare(
     *paths: Path,
     out: Path,
-    preset: Literal["default", "thesis"] = "default",
+    preset: Literal["default", "thesis", "one-shots"] = "default",
     rate: int | None = None,
     section_seconds: float | None = None,
     levels: Literal["section", "track", "corpus", "none"] | None = None,
@@ -28,6 +29,9 @@ def prepare(
     split: str | None = None,
     splits: Path | None = None,
     seed: int | None = None,
+    scores: Literal["use", "require", "ignore"] | None = None,
+    labels: str | None = None,
+    describe: str | None = None,
     workers: int | None = None,
     json: Flag = False,
 ) -> None:
@@ -45,6 +49,7 @@ def prepare(
     preset
         Named set of choices. `default` resamples to 14700 Hz, removes DC, trims each track and brings its peak to
         full scale. `thesis` keeps every third sample of 44100 Hz and scales each section min-max to [-1, 1].
+        `one-shots` is for short sounds. Each whole recording is one section.
     rate
         Sample rate of the corpus in Hz. The default is 14700. Half of it is the highest frequency a model can play.
     section_seconds
@@ -74,6 +79,15 @@ def prepare(
         the same samples must be in one split.
     seed
         Seed for dealing the tracks to the splits. The default is 0.
+    scores
+        What to do with MIDI files beside recordings of the same name. `use` (the default) takes each score that fits
+        its recording. `require` refuses recordings without one. `ignore` takes none.
+    labels
+        Labels of the recordings: a CSV file whose first column is `file`, an SFZ file, or a pattern over the files'
+        names such as `{layer}_{note}`. Every recording needs labels.
+    describe
+        Curves to measure in every recording, such as `loudness,brightness,pitch`. Models can be trained to follow
+        them.
     workers
         Number of processes that decode. The default is one for each processor.
     json
@@ -97,8 +111,10 @@ def prepare(
         split=None if split is None else _fractions(split),
         splits=None if splits is None else _read_splits(splits),
         seed=seed,
+        scores=scores,
+        describe=None if describe is None else _measures(describe),
     )
-    corpus = make(some(paths), out, settings, worker_count(workers), progress)
+    corpus = make(some(paths), out, settings, worker_count(workers), progress, labels=labels)
     if json:
         print_json(_summary(corpus))
     else:
@@ -120,6 +136,8 @@ def _summary(corpus: "Corpus") -> dict[str, Any]:
             }
             for split in frames
         },
+        "controls": [asdict(control) for control in corpus.controls],
+        "scores": len({track.name for track in corpus.tracks if track.score}),
         "clipped": sum(track.clipped for track in corpus.tracks),
         "refused": [asdict(one) for one in corpus.refused],
         "left_out": list(corpus.contents.left_out),
@@ -136,11 +154,24 @@ def _print_summary(corpus: "Corpus") -> None:
         for split, part in summary["splits"].items()
     ]
     table(f"{corpus.path}, {corpus.rate} Hz", ("split", "tracks", "sections", "samples", "duration"), rows)
+    if corpus.controls:
+        put(f"controls: {', '.join(map(_control, corpus.controls))}")
     say_findings(corpus)
+
+
+def _control(control: "Control") -> str:
+    """Return a control and what it takes, such as "notes (keys 21 to 108)"."""
+    if control.kind == "notes":
+        return f"{control.name} (keys {control.low} to {control.high})"
+    if control.kind == "category":
+        return f"{control.name} ({len(control.classes)} classes)"
+    return f"{control.name} ({control.low:.4g} to {control.high:.4g})"
 
 
 def say_findings(corpus: "Corpus") -> None:
     """Print what is odd in the recordings of a corpus, and what was left out and why."""
+    from wavewright.corpus.scores import SUFFIXES
+
     contents = corpus.contents
     for name, notes in {track.name: track.source.notes for track in corpus.tracks}.items():
         for note in notes:
@@ -148,7 +179,11 @@ def say_findings(corpus: "Corpus") -> None:
     copies = few([f"{copy.name} (as {copy.same_as})" for copy in contents.copies])
     clipped = sum(track.clipped for track in corpus.tracks)
     passed_over = sum(contents.passed_over.values())
+    with_scores = len({track.name for track in corpus.tracks if track.score})
+    alone = sum(contents.passed_over.get(suffix, 0) for suffix in SUFFIXES) if corpus.settings.scores != "ignore" else 0
     for count, what in (
+        (with_scores, "recordings have scores"),
+        (alone, "scores have no recording of the same name beside them"),
         (clipped, "samples were beyond full scale and are clipped; use --levels track"),
         (len(corpus.refused), f"files were refused; the reasons are in {corpus.path / 'corpus.json'}"),
         (len(contents.left_out), "files are in no split and were left out"),
@@ -167,6 +202,15 @@ def _fractions(text: str) -> tuple[float, ...]:
     if len(fractions) != 3 or not all(math.isfinite(part) for part in fractions):
         raise ConfigError(f"--split {text}: must be three fractions, as 0.88,0.06,0.06")
     return fractions
+
+
+def _measures(text: str) -> tuple[str, ...]:
+    from wavewright.conditioning.describe import MEASURES
+
+    names = tuple(dict.fromkeys(text.split(",")))
+    if odd := [name for name in names if name not in MEASURES]:
+        raise ConfigError(f"--describe {text}: no curve {odd[0]!r}; {unknown(odd[0], MEASURES)}")
+    return names
 
 
 def _read_splits(path: Path) -> dict[str, list[str]]:

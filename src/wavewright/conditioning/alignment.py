@@ -4,7 +4,7 @@ The strikes of the score are held against the recording's positive spectral flux
 minute. Where they belong together, the flux at the strikes has a peak at one lag, the same in each minute.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,15 +52,16 @@ class Flux:
     step: float
 
 
-def flux(blocks: Iterable[NDArray[np.floating]], rate: int) -> Flux:
-    """Return the flux of a recording that comes in blocks (n,).
+def flux(blocks: Iterable[NDArray[np.floating]], rate: int) -> Generator[None, None, Flux]:
+    """Return the flux of a recording that comes in blocks (n,), as part of a task for `corpus.isolate`.
 
     Magnitudes are compressed by log(1 + 1000 x), so that soft strikes count.
     """
-    hop = round(rate * STEP)
+    hop = max(1, round(rate * STEP))
     size, window = WINDOW * hop, np.hanning(WINDOW * hop)
     rest, before, values = np.zeros(size - hop), np.zeros(size // 2 + 1), []
     for block in blocks:
+        yield
         rest = np.concatenate((rest, block))
         count = (len(rest) - size) // hop + 1
         if count < 1:
@@ -94,7 +95,8 @@ def align(score: Score, flux: Flux) -> Alignment:
     for start in np.arange(0, max(end, step), MINUTE):
         places = np.round(strikes[(strikes >= start) & (strikes < start + MINUTE)] / step).astype(np.int64)
         places = places[places < len(values)]
-        profile = padded[places[:, None] + np.arange(2 * most + 1)].sum(0)
+        struck, times = np.unique(places, return_counts=True)  # a score may have any number of strikes at once
+        profile = times @ padded[struck[:, None] + np.arange(2 * most + 1)]
         overall += profile
         if len(places) >= FEWEST:
             found.append((start + MINUTE / 2, _peak(profile[middle]), len(places)))

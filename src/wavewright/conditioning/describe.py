@@ -3,17 +3,19 @@
 Value k of a curve is for the samples k HOP to (k + 1) HOP - 1, from a window about their middle.
 """
 
-import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.errors import WavewrightError
+from wavewright.errors import need
+from wavewright.quantize import Samples16, to_amplitude
 
 HOP = 256
 WINDOW = 1024
 QUIETEST = -80.0  # dBFS, the loudness of anything quieter
+PIECE = 2048 * HOP  # samples that are measured at a time
+MARGIN = 64 * HOP  # samples around them that are heard, too
 CERTAIN = 0.5  # probability of a voice from which a pitch is believed
 
 Curve = NDArray[np.float32]  # (K,), not a number where there is nothing to measure
@@ -41,8 +43,7 @@ def pitch(samples: NDArray[np.floating], rate: int) -> Curve:
     Raises:
         WavewrightError: librosa is not installed.
     """
-    if importlib.util.find_spec("librosa") is None:
-        raise WavewrightError("--describe pitch needs librosa: install wavewright with the extra `experiments`")
+    need("experiments", "librosa")
     import librosa
 
     lowest = 27.5  # Hz, a piano's lowest key
@@ -61,6 +62,19 @@ MEASURES: dict[str, Callable[[NDArray[np.floating], int], Curve]] = {
     "brightness": brightness,
     "pitch": pitch,
 }
+
+
+def curve(name: str, samples: Samples16, rate: int) -> Iterator[Curve]:
+    """Yield the curve called `name` of 16-bit samples of any length in parts, so that memory does not grow with it.
+
+    Raises:
+        WavewrightError: librosa is not installed, for `pitch`.
+    """
+    for start in range(0, len(samples), PIECE):
+        before = min(start, MARGIN)
+        heard = to_amplitude(samples[start - before : start + PIECE + MARGIN])
+        values = MEASURES[name](heard, rate)[before // HOP :]
+        yield values[: -(-min(PIECE, len(samples) - start) // HOP)]
 
 
 def _windows(samples: NDArray[np.floating]) -> NDArray[np.float64]:

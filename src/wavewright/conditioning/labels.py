@@ -49,7 +49,7 @@ class Labels:
         return tuple(found)
 
 
-def label(names: Sequence[str], source: str) -> Labels:
+def label(names: Sequence[str], source: str, others: Sequence[str] = ()) -> Labels:
     """Return the labels of the recordings called `names`.
 
     Args:
@@ -57,6 +57,7 @@ def label(names: Sequence[str], source: str) -> Labels:
         source: a CSV file whose first column is `file`, an SFZ file, or a pattern such as `{layer}_{note}`. A pattern
             is held against the end of a name without its extension, as many folders deep as it has slashes. `*` stands
             for anything.
+        others: names of files that may have labels in a table, too, and need none.
 
     Raises:
         WavewrightError: a recording without labels or with two, a label for no recording, or a source that cannot be
@@ -70,7 +71,7 @@ def label(names: Sequence[str], source: str) -> Labels:
         raise WavewrightError(
             f"--labels {printable(source)}: give a .csv file, an .sfz file or a pattern like {{layer}}_{{note}}"
         )
-    rows = _by_name(names, read(path), source)
+    rows = _by_name(names, read(path), source, others)
     return _typed(rows, "number", source)
 
 
@@ -89,6 +90,8 @@ def _typed(rows: Mapping[str, Row], default: Literal["category", "number"], sour
             sort = "category"
         sorts[name] = sort
         for recording, text in texts.items():
+            if not text:
+                raise WavewrightError(f"{printable(recording)}, {printable(name)}: empty; give a value")
             typed[recording][name] = text if sort == "category" else _value(sort, text, f"{recording}, {name}")
     if not sorts:
         raise WavewrightError(f"--labels {printable(source)}: no column but for the files' names")
@@ -141,10 +144,12 @@ def _matched(pattern: str, name: str) -> Row:
     return {heading: found[group] for group, heading in headings.items()}
 
 
-def _by_name(names: Sequence[str], rows: Iterable[tuple[str, Row]], source: str) -> dict[str, Row]:
+def _by_name(
+    names: Sequence[str], rows: Iterable[tuple[str, Row]], source: str, others: Sequence[str]
+) -> dict[str, Row]:
     """Give each recording the row of its name, or of the end of its name, as many folders deep as the row names."""
     by_end: dict[str, list[str]] = {}
-    for name in names:
+    for name in dict.fromkeys((*names, *others)):
         parts = PurePosixPath(name).parts
         for i in range(len(parts)):
             by_end.setdefault("/".join(parts[i:]), []).append(name)

@@ -5,9 +5,11 @@ recording lies in a temporary float32 file, so memory does not grow with the len
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib.metadata
 import logging
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright import files
-from wavewright.corpus import isolate, splits
+from wavewright.conditioning.labels import Labels, label
+from wavewright.corpus import controls, isolate, scores, splits
 from wavewright.corpus.copies import find_copies
-from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, samples_file
+from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, file_names, samples_file
 from wavewright.corpus.decoding import Decoded, decode, sounding
 from wavewright.corpus.discovery import Found, count_kinds, find
 from wavewright.corpus.levelling import (
@@ -34,7 +37,7 @@ from wavewright.corpus.levelling import (
     round_to_int16,
 )
 from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
-from wavewright.errors import AudioError, WavewrightError, printable
+from wavewright.errors import AudioError, WavewrightError, need, printable
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
 
@@ -81,25 +84,56 @@ class Levelling:
 
 
 def prepare(
-    paths: Sequence[Path], out: Path, settings: PrepareSettings, workers: int = 1, progress: Progress = silent
+    paths: Sequence[Path],
+    out: Path,
+    settings: PrepareSettings,
+    workers: int = 1,
+    progress: Progress = silent,
+    *,
+    labels: str | None = None,
 ) -> Corpus:
     """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes.
 
     The same recordings and settings give the same bytes. An older corpus is replaced only once the new one is complete.
     Of recordings with the same samples, the one with the shortest name is taken.
 
+    Args:
+        paths: audio files, or folders to search for them.
+        out: folder for the corpus.
+        settings: how recordings become a corpus.
+        workers: number of processes.
+        progress: told of each recording.
+        labels: a source of labels for the recordings, as `conditioning.labels.label` takes it.
+
     Raises:
         TooShort: all recordings are shorter than a section.
-        WavewrightError: there is no readable audio, or `out` holds other files or cannot be written.
+        WavewrightError: there is no readable audio, `out` holds other files or cannot be written, or the labels do not
+            fit the recordings.
     """
     _check_out(out)
-    candidates, hidden = find(paths, exclude=out)
+    if "pitch" in settings.describe:
+        need("experiments", "librosa")
+    found, hidden = find(paths, exclude=out)
+    candidates = [file for file in found if not scores.is_score(file.path)]
     chosen, left_out = splits.choose(candidates, settings.splits)
+    beside = {} if settings.scores == "ignore" else scores.beside(chosen)
+    named = functools.partial(_labels, source=labels, others=candidates, settings=settings, beside=beside)
+    named([file.name for file in chosen if file.certain])  # said now, not after the work
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
         decoded, refused = _decode_all(chosen, scratch, settings, workers, progress)
-        _check_lengths(decoded, refused, paths, settings)
-        passed_over = count_kinds([one for one in candidates if not one.certain and one.name not in decoded], hidden)
+        known = named([*decoded])
+        passed_over = count_kinds(_passed_over(found, decoded, beside), hidden)
         copies = _take_out_copies(decoded, settings)
+        beside |= {
+            copy.same_as: beside[copy.name] for copy in copies if copy.same_as not in beside and copy.name in beside
+        }
+        played = _match(decoded, beside, settings, workers, progress)
+        if known and "note" in known.sorts:
+            played = {name: controls.struck_once(known.rows[name], one.start) for name, one in decoded.items()}
+        if settings.scores == "require":
+            refused += _take_out_unscored(decoded, played, beside, settings)
+        _check_lengths(decoded, refused, paths, settings)
+        settings = _fitted(settings, decoded)
         contents = replace(
             _write(folder, decoded, settings, progress),
             refused=refused,
@@ -107,14 +141,13 @@ def prepare(
             copies=copies,
             passed_over=passed_over,
         )
-        files.write_json(folder / INDEX, contents.as_json())
+        files.write_json(folder / INDEX, controls.add(folder, contents, played, known, progress).as_json())
     return Corpus.open(out)
 
 
 def _check_out(out: Path) -> None:
     if out.is_dir():
-        ours = {INDEX, *(samples_file(out, split).name for split in SPLITS)}
-        others = sorted({file.name for file in out.iterdir()} - ours)
+        others = sorted({file.name for file in out.iterdir()} - file_names())
         if others or (any(out.iterdir()) and not (out / INDEX).exists()):
             raise WavewrightError(f"{out}: holds other files ({', '.join(others[:3])}); choose another --out")
     elif out.exists():
@@ -140,11 +173,96 @@ def _decode_all(
         if isinstance(result, AudioError) and file.certain
     ]
     decoded = {f.name: r for f, r in zip(chosen, results, strict=True) if isinstance(r, Decoded)}
+    _say_refused(refused, settings)
+    return decoded, tuple(refused)
+
+
+def _say_refused(refused: Sequence[Refused], settings: PrepareSettings) -> None:
     for one in refused:
         if settings.splits is not None:
             raise WavewrightError(f"{one.name}: {one.reason} (it is listed in the splits)")
         log.warning(f"refused {one.name}: {one.reason}")
-    return decoded, tuple(refused)
+
+
+def _labels(
+    names: Sequence[str],
+    source: str | None,
+    others: Sequence[Found],
+    settings: PrepareSettings,
+    beside: Mapping[str, Sequence[Path]],
+) -> Labels | None:
+    """Return the labels of the recordings called `names`, after checking that a model can follow all controls.
+
+    Raises:
+        WavewrightError: they do not fit the recordings, the other controls or one another.
+    """
+    found = label(names, source, [file.name for file in others]) if source is not None and names else None
+    controls.check(found, settings)
+    if found and "note" in found.sorts and (both := sorted(found.rows.keys() & beside.keys())):
+        raise WavewrightError(
+            f"{both[0]}: has a score and a label for its note; use --scores ignore, or call the label note:ignore"
+        )
+    return found
+
+
+def _passed_over(
+    found: Sequence[Found], decoded: Mapping[str, Decoded], beside: Mapping[str, Sequence[Path]]
+) -> list[Found]:
+    """Return the files that are no recordings, and the scores that are beside none."""
+    recordings = {file.name for file in found if file.certain or file.name in decoded}
+    used = {os.path.realpath(path) for name in recordings & beside.keys() for path in beside[name]}
+    return [
+        file
+        for file in found
+        if (os.path.realpath(file.path) not in used if scores.is_score(file.path) else file.name not in recordings)
+    ]
+
+
+def _match(
+    decoded: dict[str, Decoded],
+    beside: Mapping[str, Sequence[Path]],
+    settings: PrepareSettings,
+    workers: int,
+    progress: Progress,
+) -> dict[str, controls.Played]:
+    """Return what the scores beside the recordings play. Note in `decoded` why a score is not used."""
+    names = [name for name in decoded if name in beside]
+    with progress("aligning", len(names)) as advance:
+        jobs = [(beside[name][0], decoded[name], settings.rate, beside[name][1:]) for name in names]
+        results = isolate.each(scores.match, jobs, workers, advance)
+    played = {}
+    for name, result in zip(names, results, strict=True):
+        if isinstance(result, AudioError):
+            notes = [scores.not_used(beside[name][0], result.reason)]
+        else:
+            notes = [f"of its score, {remark}" for remark in result.score.remarks]
+            played[name] = controls.Played(result.score.at(settings.rate), result.alignment)
+        source = decoded[name].source
+        decoded[name] = replace(decoded[name], source=replace(source, notes=(*source.notes, *notes)))
+    return played
+
+
+def _take_out_unscored(
+    decoded: dict[str, Decoded],
+    played: Mapping[str, controls.Played],
+    beside: Mapping[str, Sequence[Path]],
+    settings: PrepareSettings,
+) -> tuple[Refused, ...]:
+    """Take the recordings out of `decoded` that no score plays, and return them as refused."""
+    without = {name: decoded.pop(name).source.notes for name in [*decoded] if name not in played}
+    refused = tuple(
+        Refused(name, notes[-1] if name in beside else "there is no score beside it") for name, notes in without.items()
+    )
+    _say_refused(refused, settings)
+    return refused
+
+
+def _fitted(settings: PrepareSettings, decoded: Mapping[str, Decoded]) -> PrepareSettings:
+    """Return settings whose section has a length: where it had none, that of the longest recording."""
+    if settings.section_seconds is not None:
+        return settings
+    longest = max(one.frames for one in decoded.values())
+    return settings.model_copy(update={"section_seconds": longest / settings.rate})
 
 
 def _check_lengths(
@@ -155,7 +273,7 @@ def _check_lengths(
         why = f"; {len(refused)} refused, the first: {refused[0].reason}" if refused else ""
         raise WavewrightError(f"{where}: no readable audio{why}")
     longest = max(one.frames for one in decoded.values()) / settings.rate
-    if longest * settings.rate < settings.section:
+    if settings.section_seconds is not None and longest * settings.rate < settings.section:
         raise TooShort(longest, settings.section_seconds)
 
 

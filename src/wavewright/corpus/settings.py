@@ -10,6 +10,7 @@ from wavewright.errors import ConfigError, explain
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
 
+WHOLE = 1 << 62  # samples of a section that never ends
 LEVELLING = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
 """The settings that make another recording like those of a corpus."""
 
@@ -21,8 +22,9 @@ class PrepareSettings(BaseModel):
 
     rate: int = Field(14700, ge=1000, le=192000)
     """Sample rate of the corpus, in Hz."""
-    section_seconds: float = Field(4.0, gt=0, le=86400)
-    """Length of a section in seconds. Training shuffles sections. With `levels: section`, each has its own gain."""
+    section_seconds: float | None = Field(4.0, gt=0, le=86400)
+    """Length of a section in seconds. Training shuffles sections. With `levels: section`, each has its own gain. None
+    makes a section of every recording, and becomes the length of the longest."""
     levels: Literal["section", "track", "corpus", "none"] = "track"
     """Unit that gets its own gain to full scale. `none` leaves the amplitudes as they are."""
     resample: Literal["band-limited", "decimate"] = "band-limited"
@@ -42,6 +44,10 @@ class PrepareSettings(BaseModel):
     """Names of each split's tracks, instead of `split`."""
     seed: int = 0
     """Seed for dealing the tracks to the splits."""
+    scores: Literal["use", "require", "ignore"] = "use"
+    """What becomes of the MIDI files beside recordings. `require` refuses recordings without one that fits."""
+    describe: tuple[Literal["loudness", "brightness", "pitch"], ...] = ()
+    """What is measured of every recording, so that a model can be trained to follow it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -56,13 +62,14 @@ class PrepareSettings(BaseModel):
 
     @property
     def section(self) -> int:
-        """Length of a section, in samples."""
-        return round(self.section_seconds * self.rate)
+        """Length of a section, in samples. It has no end where a section is a whole recording."""
+        return WHOLE if self.section_seconds is None else round(self.section_seconds * self.rate)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "thesis": {"levels": "section", "resample": "decimate", "remove_dc": False, "trim": 0.0},
+    "one-shots": {"section_seconds": None},
 }
 
 

@@ -1,0 +1,154 @@
+"""Add controls to the tracks of a corpus: what a keyboard plays in them, their labels, and curves that are measured."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from wavewright import files
+from wavewright.conditioning import describe
+from wavewright.conditioning.alignment import Alignment
+from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.labels import Labels
+from wavewright.conditioning.roll import settled
+from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
+from wavewright.corpus.settings import SPLITS, PrepareSettings
+from wavewright.errors import ConfigError, explain
+from wavewright.models.condition import Condition, Control, Notes, Number
+from wavewright.progress import Progress
+
+VELOCITY = 100  # of a note whose label has none
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a keyboard plays in a recording.
+
+    Attributes:
+        events: the events, at samples of the recording at the corpus's rate, before any trim.
+        alignment: of the score that they are from.
+    """
+
+    events: Events
+    alignment: Alignment | None = None
+
+
+def struck_once(row: Mapping[str, str | float], start: int) -> Played:
+    """Return the note of a recording's labels, struck at sample `start` and held."""
+    velocity = max(1, round(float(row.get("velocity", VELOCITY))))
+    return Played(events((start, Kind.strike, int(row["note"]), velocity)))
+
+
+def _of_labels(labels: Labels) -> tuple[Control, ...]:
+    """Return the controls that labels make, but for the keyboard."""
+    if "velocity" in labels.sorts and "note" not in labels.sorts:
+        return (*labels.controls(), Number("velocity", 0, 127))
+    return labels.controls()
+
+
+def check(labels: Labels | None, settings: PrepareSettings) -> None:
+    """Check that one model can have the controls of these labels beside a keyboard and curves.
+
+    Raises:
+        ConfigError: two have one name, there are too many, or one is like no control, such as one of 5000 classes.
+    """
+    try:
+        own = _of_labels(labels) if labels else ()
+        Condition((Notes(), *own, *(Number(name, 0, 1) for name in settings.describe)))
+    except ValidationError as error:
+        raise ConfigError(explain(error, "--labels")) from None
+
+
+def add(
+    folder: Path, contents: Contents, played: Mapping[str, Played], labels: Labels | None, progress: Progress
+) -> Contents:
+    """Write the files of controls beside the samples in `folder`, and return the contents with controls.
+
+    Args:
+        folder: the corpus that is being made.
+        contents: what is in it.
+        played: what a keyboard plays, by the recording's name.
+        labels: the recordings' labels.
+        progress: told of each track that is measured.
+    """
+    rows = labels.rows if labels else {}
+    contents = replace(contents, tracks=tuple(replace(t, labels=rows.get(t.name, {})) for t in contents.tracks))
+    controls: tuple[Control, ...] = _of_labels(labels) if labels else ()
+    if played:
+        contents, notes = _add_events(folder, contents, played)
+        controls = (notes, *controls)
+    names = contents.settings.describe
+    with progress("describing", len(names) * len(contents.tracks)) as advance:
+        for name in names:
+            contents = _add_curve(folder, contents, name, advance)
+    controls += tuple(_number(folder, name) for name in names)
+    return replace(contents, controls=controls)
+
+
+def _add_events(folder: Path, contents: Contents, played: Mapping[str, Played]) -> tuple[Contents, Notes]:
+    """Write the events of every split, and return the contents with them and the keyboard that they need."""
+    tracks, digests, keys = [], dict(contents.control_sha256), {*()}
+    for split in SPLITS:
+        parts = []
+        for track in (track for track in contents.tracks if track.split == split):
+            if one := played.get(track.name):
+                parts.append(_within(one.events, track))
+                tracks.append(_with_events(track, parts[-1], one.alignment))
+                keys |= set(parts[-1]["key"][parts[-1]["kind"] == Kind.strike].tolist())
+            else:
+                tracks.append(track)
+        if sum(map(len, parts)):
+            file = events_file(folder, split)
+            file.write_bytes(np.concatenate(parts).tobytes())
+            digests[file.name] = files.sha256(file)
+    notes = Notes(low=min(keys), high=max(keys)) if keys else Notes()
+    return replace(contents, tracks=tuple(tracks), control_sha256=digests), notes
+
+
+def _within(played: Events, track: Track) -> Events:
+    """Return the events of a track at samples of its split's file, and before them what matters at its start."""
+    first, stop = np.searchsorted(played["sample"], (track.source_start, track.source_start + track.frames))
+    found = np.concatenate((settled(played[:first]), played[first:stop]))
+    found["sample"] += track.start - track.source_start
+    return found
+
+
+def _with_events(track: Track, own: Events, alignment: Alignment | None) -> Track:
+    if alignment is None:
+        return replace(track, events=len(own))
+    strikes = int(np.count_nonzero((own["kind"] == Kind.strike) & (own["sample"] >= track.start)))
+    score = TrackScore(alignment.lag, alignment.drift, alignment.fit, strikes)
+    return replace(track, events=len(own), score=score)
+
+
+def _add_curve(folder: Path, contents: Contents, name: str, advance: Callable[[], None]) -> Contents:
+    """Write a curve of every split that has tracks, and return the contents with it."""
+    digests = dict(contents.control_sha256)
+    for split in SPLITS:
+        tracks = [track for track in contents.tracks if track.split == split]
+        if not tracks:
+            continue
+        samples, file = np.memmap(samples_file(folder, split), "<i2", "r"), curve_file(folder, split, name)
+        with file.open("wb") as out:
+            for track in tracks:
+                for part in describe.curve(name, samples[track.start : track.start + track.frames], contents.rate):
+                    out.write(part.astype("<f4").tobytes())
+                advance()
+        digests[file.name] = files.sha256(file)
+    return replace(contents, control_sha256=digests)
+
+
+def _number(folder: Path, name: str) -> Number:
+    """Return the control of a curve, whose range leaves out the lowest and highest percent of the training split.
+
+    Loudness has the same range in every corpus, since levelled recordings end at full scale and -80 dBFS is silence.
+    """
+    if name == "loudness":
+        return Number(name, describe.QUIETEST, 0.0)
+    file = curve_file(folder, "train", name)
+    values = np.fromfile(file, "<f4") if file.exists() else np.zeros(0, "<f4")
+    values = values[np.isfinite(values)]
+    low, high = np.percentile(values, (1, 99)).tolist() if len(values) else (0.0, 127.0)
+    return Number(name, low, high if high > low else low + 1)
