@@ -72,6 +72,34 @@ def test_the_right_condition_scores_best(run: Path, sounds: Corpus, engine: Any)
     assert result.conditioned.own < result.conditioned.none - 0.05
 
 
+def test_the_command_shows_all_three_scores(run: Path, sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
+    shown = start(tmp_path / "log", "evaluate", run, sounds.path, "--split", "valid", "--generate", 0)
+    assert shown.wait() == 0, shown.output
+    for named in ("condition given", "its own", "another section's", "none"):
+        assert named in shown.output
+    written = start(
+        tmp_path / "json",
+        "evaluate",
+        run,
+        sounds.path,
+        "--split",
+        "valid",
+        "--generate",
+        0,
+        "--continuations",
+        0,
+        "--json",
+    )
+    assert written.wait() == 0, written.output
+    found = json.loads(written.output[written.output.index("{") : written.output.rindex("}") + 1])["conditioned"]
+    assert found["own"] < found["other"] < found["none"] + 0.1
+    for bits in found.values():
+        assert f"{bits:.4f}" in shown.output
+    without = evaluate(opening.open_model(run), corpus, "valid", continuations=0)  # it has no controls
+    assert without.conditioned is None
+    assert without.bits_per_sample > 0
+
+
 @pytest.mark.parametrize("control", [VOICE, NOTES], ids=["voice", "notes"])
 def test_each_control_alone_is_learned(control: Any, tmp_path: Path) -> None:
     settings = conditioned(controls=(control,), checkpoint_every=300, lead_seconds=0.0)
@@ -397,6 +425,15 @@ def test_controls_are_chosen_by_name_and_kept_at_a_resume(sounds: Corpus, corpus
     assert "--condition voice" in refusal
     assert "it has none" in refusal
     assert not (tmp_path / "new/config.json").exists()
+
+
+def test_a_corpus_of_other_controls_is_refused_at_a_resume(sounds: Corpus, tmp_path: Path) -> None:
+    settings = conditioned(controls=(VOICE,))
+    again(sounds, tmp_path / "run", 1, settings)
+    more = replace(VOICE, classes=("low", "high", "middle"))
+    with pytest.raises(ConfigError, match=r"model\.condition\.controls\.0\.classes: \['low', 'high'\] before") as found:
+        again(sounds, tmp_path / "run", 2, conditioned(controls=(more,)))
+    assert "\n" not in str(found.value)
 
 
 def test_a_mistake_in_a_field_is_found_before_recordings_are_prepared(tmp_path: Path, album: Path) -> None:

@@ -122,9 +122,11 @@ class Loop:
             ended = self._ended()
             if self.leader and not (self.resumed and ended):  # else all records stay as they are
                 self.records = Records(self.run, trainer.corpus.rate, trainer.config, self.entropy, self.resumed)
+            condition = trainer.config.model.condition
+            follows = f", controls {', '.join(control.name for control in condition.controls)}" if condition else ""
             self._say(
                 f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
-                f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
+                f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits{follows}"
             )
             if self.records and trainer.config.training.sample_seconds and not available():
                 log.warning(SLOW)
