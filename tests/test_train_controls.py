@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from support.controlled import HOP, NOTES, VOICE, make_controlled, with_controls
 from support.kinds import TINY
-from support.tiny import RATE, again, hashes, losses, records, start, tiny
+from support.tiny import RATE, again, as_arguments, hashes, losses, records, start, tiny, wait_for_lines
 from wavewright.conditioning.events import Events, Kind, events
 from wavewright.conditioning.frames import Frames
 from wavewright.corpus.batches import IGNORED, Batches
@@ -244,6 +245,19 @@ def test_controls_are_left_out_of_whole_sections_as_often_as_asked(sounds: Corpu
     assert shares == pytest.approx([(1 - p) ** 3, one, one, 1 - (1 - p) ** 3 - 2 * one], abs=0.04)
 
 
+def test_what_is_left_out_stays_so_through_a_section(sounds: Corpus) -> None:
+    found, windows, first = batches(sounds, dropout=0.4), 0, np.zeros((6, 2))
+    for _ in range(60):
+        batch = next(found)
+        assert batch.condition is not None
+        flags = batch.condition[:, 0, -2:]
+        if batch.reset:
+            first = flags
+        assert (flags[(flags != 1).any(1)] == first[(flags != 1).any(1)]).all()  # behind its end, all are absent
+        windows += not batch.reset
+    assert windows > 30
+
+
 def test_what_is_left_out_depends_on_nothing_but_the_place(sounds: Corpus) -> None:
     """Not on windows, processes or where a run was resumed."""
     whole = [batches(sounds, dropout=0.4) for _ in range(2)]
@@ -258,6 +272,7 @@ def test_what_is_left_out_depends_on_nothing_but_the_place(sounds: Corpus) -> No
         assert np.array_equal(one, np.concatenate(shares))
     order = [left_out(next(batches(sounds, dropout=0.4, length=10_000, seed=seed)).condition) for seed in (3, 4)]
     assert order[0] != order[1]
+    assert len(set(order[0])) > 1  # each section has its own draw
 
 
 # Training
@@ -276,6 +291,24 @@ def test_a_stop_in_mid_section_changes_no_bit(model: str, sounds: Corpus, tmp_pa
     changed = replace(settings, training=replace(settings.training, condition_dropout=0.0))
     again(sounds, tmp_path / "other", 43, changed)
     assert losses(tmp_path / "other") != losses(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", TINY)
+def test_killed_in_mid_section(model: str, sounds: Corpus, tmp_path: Path) -> None:
+    settings = conditioned(model, length=50, lead_seconds=0.04, checkpoint_every=5)
+    command = ["train", sounds.path, *as_arguments(settings), "--steps", 63]
+    whole = start(tmp_path / "log", *command, "--out", tmp_path / "whole")
+    assert whole.wait() == 0, whole.output
+    for i, lines in enumerate((9, 14, 22)):
+        parts = start(tmp_path / f"log-{i}", *command, "--out", tmp_path / "parts", "--resume")
+        wait_for_lines(parts, tmp_path / "parts", lines)
+        parts.send(signal.SIGKILL)
+        assert parts.wait() == -signal.SIGKILL, parts.output
+    parts = start(tmp_path / "log", *command, "--out", tmp_path / "parts", "--resume")
+    assert parts.wait() == 0, parts.output
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert hashes(tmp_path / "parts", 63) == hashes(tmp_path / "whole", 63)
 
 
 def test_a_lead_is_heard_but_not_learned(sounds: Corpus) -> None:
