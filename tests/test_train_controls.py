@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from support.controlled import HOP, NOTES, VOICE, make_controlled, with_controls
 from support.kinds import TINY
 from support.tiny import RATE, again, as_arguments, hashes, losses, records, start, tiny, wait_for_lines
-from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.events import CAPACITY, Events, Kind, events
 from wavewright.conditioning.frames import Frames
+from wavewright.conditioning.performance import Performance
+from wavewright.conditioning.roll import Roll
 from wavewright.corpus.batches import IGNORED, Batches
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
@@ -27,6 +29,7 @@ from wavewright.measuring.evaluation import evaluate
 from wavewright.models.condition import Condition
 from wavewright.playing import opening
 from wavewright.playing.export import export
+from wavewright.playing.stream import perform
 from wavewright.training.loop import Budget
 from wavewright.training.run import train
 from wavewright.training.trainer import Trainer
@@ -71,6 +74,17 @@ def test_the_right_condition_scores_best(run: Path, sounds: Corpus, engine: Any)
     assert result.conditioned.own == result.bits_per_sample
     assert result.conditioned.own < result.conditioned.other - 0.1
     assert result.conditioned.own < result.conditioned.none - 0.05
+
+
+def test_the_engine_and_torch_score_alike(run: Path, sounds: Corpus) -> None:
+    model = opening.open_run(run)
+    assert model.config.condition is not None
+    samples, sections = sounds.samples("train"), sounds.sections("train")
+    leads = sounds.leads("train", sections, 0.07)
+    for conditions in (Conditions(sounds, "train", model.config.condition), None):
+        expected = model.score(samples, sections, leads=leads, conditions=conditions)
+        found = opening.to_native(model).score(samples, sections, leads=leads, conditions=conditions)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_the_command_shows_all_three_scores(run: Path, sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
@@ -163,16 +177,39 @@ def test_a_performance_begins_with_the_keys_that_sound(pedal: int, sounds: Corpu
     corpus = replace_keyboards(sounds, table)
     condition = Condition((NOTES,), HOP)
     conditions = Conditions(corpus, "valid", condition)
-    played, dense = conditions.performance(500, 1600)
+    played = conditions.performance(500, 1600)
     frames = Frames(condition, 1, RATE)
-    frames.feed(0, played)
-    frames.give(dense, 1600)
+    frames.feed(0, played.events)
+    frames.give(played.dense, 1600)
     found, expected = frames.next(1600)[0], conditions.frames(500, 0, 1500)
     ages = [i for i in range(NOTES.size - 2) if i % 4 > 1 and i < 8]  # traces of the first two keys
     assert np.array_equal(np.delete(found[: len(expected)], ages, 1), np.delete(expected, ages, 1))
     assert (found[len(expected) :] == condition.absent(1)).all()  # behind the track's end
     assert found[0, [0, 4]].tolist() == [1.0, float(pedal > 0)]
     assert not (found[:, 6:8].any() and pedal == 0)  # a key released long ago is not struck anew
+
+
+def test_a_performance_is_played_a_block_at_a_time(run: Path, sounds: Corpus) -> None:
+    """With more events than can wait, and primes and blocks that end inside frames."""
+    model = opening.open_model(run)
+    condition = model.config.condition
+    assert condition is not None
+    rng = np.random.default_rng(0)
+    rows = [(int(sample), Kind(int(rng.integers(2))), 61, 90) for sample in rng.integers(0, 9000, CAPACITY * 2 + 100)]
+    absent = condition.absent(750)
+    dense = np.delete(absent, slice(2, 2 + NOTES.size), 1)
+    dense[:, -1] = 0  # the keyboard is there
+    performances = [Performance(HOP, events(*rows), dense), Performance(HOP, events(), dense)]
+    frames = np.tile(absent, (2, 1, 1))
+    frames[:, :, -1] = 0
+    frames[0, :, 2 : 2 + NOTES.size] = Roll(NOTES, HOP, RATE).frames(events(*rows), 750)
+    given = replace(model, config=model.config.with_condition(condition.given)).player(2)
+    prime = rng.integers(0, 64, (2, 4444))
+    found = np.concatenate(list(perform(model.player(2), performances, 4500, prime)), 1)
+    begun = condition.frames(4444)
+    given.prime(prime, frames[:, :begun])
+    expected = given.generate(4500, dense=frames[:, begun : condition.frames(8944)])
+    assert np.array_equal(found, expected)
 
 
 # Batches

@@ -17,7 +17,7 @@ from wavewright.errors import ConfigError, need
 from wavewright.measuring import perceptual, similarity
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
 from wavewright.playing.playable import Playable
-from wavewright.playing.stream import stream
+from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
 
@@ -203,16 +203,13 @@ def _continue(
     samples = corpus.samples(split)
     primes = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
     truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
-    player, dense, heard = run.player(len(chosen)), None, 0
-    if conditions is not None:
-        heard = conditions.condition.frames(half)
-        scores = [conditions.performance(int(start), half + length) for start in chosen]
-        dense = np.stack([values for _, values in scores])
-        for k, (events, _) in enumerate(scores):
-            if len(events):
-                player.feed(k, events)
-    player.prime(primes, None if dense is None else dense[:, :heard])
-    made = run.quantizer.decode(player.generate(length, dense=None if dense is None else dense[:, heard:]))
+    player = run.player(len(chosen))
+    if conditions is None:
+        blocks = stream(player, length, prime=[primes])
+    else:
+        performances = [conditions.performance(int(start), half + length) for start in chosen]
+        blocks = perform(player, performances, length, primes)
+    made = run.quantizer.decode(np.concatenate(list(blocks), 1))
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
     stft, convergence = perceptual.spectral_distances(made, truth) if spectral else (None, None)

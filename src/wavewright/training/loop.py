@@ -21,10 +21,9 @@ from wavewright.formats import checkpoint
 from wavewright.formats.checkpoint import Validation
 from wavewright.metrics import bits, loudness, zero_order_entropy
 from wavewright.playing.engine import available
-from wavewright.playing.guard import BLOCK
 from wavewright.playing.opening import SLOW, fastest_player
 from wavewright.playing.playable import Player
-from wavewright.playing.stream import stream
+from wavewright.playing.stream import perform, stream
 from wavewright.progress import Advance, Progress, ignore, silent
 from wavewright.training.records import Records
 from wavewright.training.trainer import Trainer
@@ -229,21 +228,13 @@ class Loop:
         return config.quantizer.decode(np.concatenate(blocks))
 
     def _played(self, player: Player, samples: int) -> Iterator[NDArray[np.integer]]:
-        """Yield blocks of codes. A model with a condition plays that of the first section that was not trained on."""
+        """Return blocks of codes. A model with a condition plays that of the first section that was not trained on."""
         trainer = self.trainer
         split: SplitName = "valid" if len(trainer.corpus.sections("valid")) else "train"
         if split not in trainer.conditions:
-            yield from stream(player, samples)
-            return
-        conditions, start = trainer.conditions[split], int(trainer.corpus.sections(split)[0, 0])
-        events, dense = conditions.performance(start, samples)
-        frames = events["sample"] // conditions.condition.hop
-        for begin in range(0, samples, BLOCK):
-            size = min(BLOCK, samples - begin)
-            first, last = (-(-edge // conditions.condition.hop) for edge in (begin, begin + size))
-            if len(due := events[(frames >= first) & (frames < last)]):
-                player.feed(0, due)
-            yield player.generate(size, dense=dense[first:last])
+            return stream(player, samples)
+        start = int(trainer.corpus.sections(split)[0, 0])
+        return perform(player, [trainer.conditions[split].performance(start, samples)], samples)
 
     def _roll_back(self) -> None:
         processes.wait()
