@@ -142,6 +142,13 @@ def test_a_difference_names_the_field() -> None:
     assert differences(before, after) == ["model.units: 3 before, 4 now", "new: None before, 1 now"]
 
 
+def test_a_difference_deep_in_a_list_names_its_place_in_a_short_line() -> None:
+    before, after = ({"controls": [{"name": "a"}, {"classes": [f"{i}" for i in range(last)]}]} for last in (90, 91))
+    (found,) = differences(before, after)
+    assert found.startswith("controls.1.classes: ['0', '1', ")
+    assert len(found) < 250
+
+
 # Learning rates
 
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import HANGS, melody
+from support.controlled import HOP, NOTES, VOICE, make_controlled
 from support.tiny import as_arguments, hashes, losses, records, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
@@ -88,6 +90,24 @@ def test_two_processes_resume_to_the_same_bits(sample_rnn: tuple[Path, Path], co
         assert result.returncode == 0, result.stderr
     assert records(tmp_path / "run") == records(sample_rnn[1])
     assert hashes(tmp_path / "run", STEPS) == hashes(sample_rnn[1], STEPS)
+
+
+def test_two_processes_share_controls_and_leads(tmp_path: Path) -> None:
+    """With three lanes, so that one process has an idle one."""
+    sounds = make_controlled(tmp_path / "sounds")
+    condition = {"controls": [asdict(control) for control in (VOICE, NOTES)], "hop": HOP, "width": 8}
+    config = tiny("naive-rnn", {"condition": condition}, **{**MANY, "batch_size": 3, "lead_seconds": 0.05})
+    for steps in (13, STEPS):
+        result = launch(config, sounds, tmp_path / "two", steps)
+        assert result.returncode == 0, result.stderr
+    train(
+        replace(config, training=replace(config.training, batch_size=4)),
+        sounds,
+        tmp_path / "one",
+        Budget(steps=STEPS),
+        device="cpu",
+    )
+    follows(tmp_path / "two", tmp_path / "one")
 
 
 def test_lanes_to_spare_fill_up_the_processes(corpus: Corpus, tmp_path: Path) -> None:

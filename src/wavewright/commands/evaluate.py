@@ -83,6 +83,10 @@ def _print_evaluation(result: "Evaluation") -> None:
         f"all {result.samples} samples: {result.bits_per_sample:.4f} bits ({result.nats_per_sample:.4f} nats) "
         f"per sample; zero-order entropy {result.zero_order_entropy:.4f} bits"
     )
+    if (given := result.conditioned) is not None:
+        named = (("its own", given.own), ("another section's", given.other), ("none", given.none))
+        rows = [(name, "-" if bits is None else f"{bits:.4f}") for name, bits in named]
+        table("does the model follow its controls", ("condition given", "bits per sample"), rows)
     if (made := result.continuations) is not None:
         put(
             f"{made.count} continuations of {made.seconds:.2f} s after {made.prime_seconds:.2f} s: mean absolute "

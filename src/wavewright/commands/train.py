@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from wavewright.commands.console import print_json, progress, say
 from wavewright.commands.options import Device, Fields, Flag, ModelName, PresetName
@@ -15,6 +17,7 @@ from wavewright.errors import ConfigError, need_torch
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
+    from wavewright.models.condition import Control
     from wavewright.training.loop import Summary
 
 DEFAULT_MINUTES = 30.0
@@ -27,6 +30,8 @@ def train(
     preset: PresetName = "small",
     config: Path | None = None,
     set_: Fields = (),
+    condition: str | None = None,
+    from_: Annotated[Path | None, Parameter(name="--from")] = None,
     steps: int | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
@@ -58,6 +63,12 @@ def train(
     set_
         One field that replaces the preset's and the file's, such as `model.units=256` or
         `training.schedule=plateau`. May be repeated.
+    condition
+        Controls of the corpus that the model learns to follow: `all`, `none`, or their names, such as `notes,voice`.
+        The default is all, or with --resume those of the run.
+    from_
+        Run folder or model file whose weights a fresh run starts from. Its fields and its sample rate must be the
+        same. Only controls may be added.
     steps
         Stop after this many steps, counted from the start of the run.
     epochs
@@ -85,29 +96,65 @@ def train(
     need_torch()
     from wavewright.formats import config as configuration
     from wavewright.formats import run_folder
+    from wavewright.formats.config import RunConfig
     from wavewright.processes import rank
     from wavewright.training.loop import Budget
     from wavewright.training.run import train as run_training
 
-    settings = configuration.resolve(
-        model,
-        preset,
-        config,
-        list(set_),
-        batch_size=batch_size,
-        seed=seed,
-        precision=precision,
-        checkpoint_every=checkpoint_every,
-    )
+    def settings(corpus: "Corpus | None") -> RunConfig:
+        return configuration.resolve(
+            model,
+            preset,
+            config,
+            list(set_),
+            () if corpus is None else _controls(corpus, condition, out if resume else None),
+            batch_size=batch_size,
+            seed=seed,
+            precision=precision,
+            checkpoint_every=checkpoint_every,
+        )
+
     if steps is None and epochs is None and minutes is None:
         minutes = DEFAULT_MINUTES
     budget = Budget(steps, epochs, minutes)
     run_folder.check(out)
-    summary = run_training(settings, _corpus(corpus, out), out, budget, resume=resume, device=device, progress=progress)
+    summary = run_training(
+        settings,
+        _corpus(corpus, out),
+        out,
+        budget,
+        resume=resume,
+        start=from_,
+        device=device,
+        progress=progress,
+    )
     if rank() == 0:
         _report(summary, json)
     if summary.interrupted:
         raise KeyboardInterrupt
+
+
+def _controls(corpus: "Corpus", asked: str | None, resumed: Path | None) -> "tuple[Control, ...]":
+    """Return the controls of a corpus that are asked for, or those of the run that is resumed.
+
+    Raises:
+        ConfigError: the corpus lacks one.
+    """
+    from wavewright.formats import checkpoint
+    from wavewright.formats.run_folder import read_begun
+
+    names = [control.name for control in corpus.controls]
+    if asked is None and resumed is not None and checkpoint.steps(resumed):
+        begun = read_begun(resumed).config.model.condition
+        wanted = [control.name for control in begun.controls] if begun else []
+    else:
+        asked = "all" if asked is None else asked
+        wanted = {"all": names, "none": []}.get(asked, asked.split(","))
+    for name in wanted:
+        if name not in names:
+            there = f"it has {', '.join(names)}" if names else "it has none"
+            raise ConfigError(f"--condition {name}: {corpus.path} has no such control; {there}")
+    return tuple(control for control in corpus.controls if control.name in wanted)
 
 
 def _report(summary: "Summary", json: bool) -> None:

@@ -4,16 +4,37 @@ Lane b of a group reads one section from start to end and carries its state. All
 together, so the models share one clock. A section of S samples gives S predictions. The inputs are the silence code
 and all samples but the last, and the targets are all samples. Shorter sections and empty lanes are padded with IGNORED
 targets. The order of sections is a permutation drawn from (seed, epoch, order), so a few numbers give a position.
+
+A lane may begin a lead before its section, whose samples are inputs but not targets. For a model with a condition, a
+batch holds the control frames of each lane, counted from where the lane begins.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.models.condition import Condition
 from wavewright.models.output import IGNORED
 from wavewright.quantize import Quantizer, Samples16, silence
+
+LEAD_SECONDS = 0.5  # in which a note that sounds at a section's start is heard
+
+
+class ControlSource(Protocol):
+    """What gives the control frames of sections, such as `conditions.Conditions`."""
+
+    @property
+    def condition(self) -> Condition:
+        """The controls in a frame."""
+
+    def frames(self, section: int, offset: int, samples: int) -> NDArray[np.float32]:
+        """Return the control frames (M, F) that `samples` samples touch, `offset` after sample `section` of the split.
+
+        Frames are counted from `section` on, and the first is the one in progress at `offset`.
+        """
 
 
 @dataclass(frozen=True)
@@ -24,18 +45,21 @@ class Batch:
         inputs: (B, T) codes.
         targets: (B, T) the codes that follow the inputs, or IGNORED.
         reset: whether the sections begin here, from the initial state.
-        count: targets that are not ignored, over the lanes of all processes.
+        count: targets that are not ignored, over the lanes of all processes. All lanes may be in their leads: it is 0.
+        condition: (B, M, F) the control frames that the targets touch, the one in progress first, or None. Behind the
+            end of a lane's section, every control is absent.
     """
 
     inputs: NDArray[np.int64]
     targets: NDArray[np.int64]
     reset: bool
     count: int
+    condition: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
 class Position:
-    """The place of the next batch, `offset` samples into the sections of `group` in `epoch` under `order`."""
+    """The place of the next batch, `offset` samples into the lanes of `group` in `epoch` under `order`."""
 
     epoch: int = 0
     group: int = 0
@@ -54,6 +78,10 @@ class Batches:
         quantizer: how amplitudes become codes.
         seed: decides the order. None keeps the sections in their order.
         rank, world: number of this process, and number of processes. Each reads its share of the lanes.
+        leads: (S,) samples that a lane reads before each section. None means no leads.
+        conditions: gives the control frames. None means that batches have none.
+        dropout: probability that all controls are absent throughout a section, and of each single control that it is.
+            Both are drawn from (seed, epoch, order, section).
     """
 
     def __init__(
@@ -67,9 +95,14 @@ class Batches:
         seed: int | None,
         rank: int = 0,
         world: int = 1,
+        leads: NDArray[np.int64] | None = None,
+        conditions: ControlSource | None = None,
+        dropout: float = 0.0,
     ) -> None:
         self.samples = samples
         self.sections = sections
+        self.leads = np.zeros(len(sections), np.int64) if leads is None else leads
+        self.conditions, self.dropout = conditions, dropout
         lanes = -(-min(batch_size, len(sections)) // world) * world
         self.lanes = lanes
         self.own_lanes = slice(rank * lanes // world, (rank + 1) * lanes // world)
@@ -85,16 +118,25 @@ class Batches:
     def __next__(self) -> Batch:
         position = self.position
         group = self._group(position)
-        sizes = group[:, 1] - group[:, 0]
+        leads, lanes = self.leads[group], self._lanes(group)
+        sizes = lanes[:, 1] - lanes[:, 0]
         longest = int(sizes.max())
         width = min(self.length, longest - position.offset)
         inputs = np.full((self.lanes, width), silence(self.quantizer.levels))
         targets = np.full((self.lanes, width), IGNORED)
         for lane in range(*self.own_lanes.indices(len(group))):
-            self._read(group[lane], position.offset, inputs[lane], targets[lane])
-        count = int(np.clip(sizes - position.offset, 0, width).sum())
+            self._read(lanes[lane], position.offset, inputs[lane], targets[lane])
+            targets[lane, : max(0, int(leads[lane]) - position.offset)] = IGNORED
+        left = np.stack((leads, sizes)) - position.offset
+        count = int(np.diff(np.clip(left, 0, width), axis=0).sum())
         self.position = self._after(position, position.offset + width >= longest)
-        return Batch(inputs[self.own_lanes], targets[self.own_lanes], position.offset == 0, count)
+        return Batch(
+            inputs[self.own_lanes],
+            targets[self.own_lanes],
+            position.offset == 0,
+            count,
+            self._condition(position, group, width),
+        )
 
     def rest_of_epoch(self) -> Iterator[tuple[int, Batch]]:
         """Yield the batches to the end of the epoch, each with the place of its first lane's section in the order."""
@@ -105,7 +147,7 @@ class Batches:
 
     def holds(self, position: Position) -> bool:
         """Tell whether `position` is a place in these sections."""
-        sizes = np.ptp(self._group(position), axis=1)
+        sizes = np.ptp(self._lanes(self._group(position)), axis=1)
         return len(sizes) > 0 and position.offset < sizes.max()
 
     def reorder(self) -> None:
@@ -113,9 +155,9 @@ class Batches:
         self.position = replace(self.position, offset=0, order=self.position.order + 1)
 
     def _read(
-        self, section: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
+        self, lane: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:
-        start, stop = int(section[0]) + offset, int(section[1])
+        start, stop = int(lane[0]) + offset, int(lane[1])
         codes = self.quantizer.encode_int16(self.samples[max(start - 1, 0) : min(start + len(targets), stop)])
         own = codes if start == 0 else codes[1:]
         targets[: len(own)] = own
@@ -123,8 +165,43 @@ class Batches:
         if offset and len(own):
             inputs[0] = codes[0]
 
+    def _condition(self, position: Position, group: NDArray[np.int64], width: int) -> NDArray[np.float32] | None:
+        """Return the control frames of this process's lanes."""
+        if self.conditions is None:
+            return None
+        condition, offset = self.conditions.condition, position.offset
+        absent = condition.absent(condition.frames(width, offset % condition.hop))
+        frames = np.tile(absent, (self.lanes, 1, 1))
+        for lane in range(*self.own_lanes.indices(len(group))):
+            start, stop = self._lanes(group[lane : lane + 1])[0].tolist()
+            if (left := stop - start - offset) > 0:
+                own = self.conditions.frames(start, offset, min(width, left))
+                frames[lane, : len(own)] = own
+                self._drop(frames[lane], position, int(group[lane]))
+        return frames[self.own_lanes]
+
+    def _drop(self, frames: NDArray[np.float32], position: Position, section: int) -> None:
+        """Make the controls absent that are so throughout this section, this time."""
+        if not self.dropout or self.seed is None:
+            return
+        assert self.conditions is not None
+        condition = self.conditions.condition
+        # A spawn key keeps these draws apart from the permutation's, whose entropy is the same.
+        entropy = np.random.SeedSequence([self.seed, position.epoch, position.order], spawn_key=(section,))
+        every, *each = np.random.Generator(np.random.Philox(entropy)).random(1 + len(condition.controls)) < self.dropout
+        for control, absent in zip(condition.controls, each, strict=True):
+            if every or absent:
+                first = condition.offset(control)
+                frames[:, first : first + control.size] = 0
+                frames[:, condition.flag(control)] = 1
+
+    def _lanes(self, group: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return where the lanes of these sections start and stop, in samples (n, 2). Leads are part of them."""
+        lanes = self.sections[group]
+        return np.stack((lanes[:, 0] - self.leads[group], lanes[:, 1]), 1)
+
     def _group(self, position: Position) -> NDArray[np.int64]:
-        """Return the sections (up to B, 2) that the lanes read side by side."""
+        """Return the numbers (up to B,) of the sections that the lanes read side by side."""
         key = (position.epoch, position.order)
         if self._permuted is None or self._permuted[0] != key:
             order = np.arange(len(self.sections))
@@ -133,7 +210,7 @@ class Batches:
                 order = np.random.Generator(bits).permutation(order)
             self._permuted = key, order
         start = position.group * self.lanes
-        return self.sections[self._permuted[1][start : start + self.lanes]]
+        return self._permuted[1][start : start + self.lanes]
 
     def _after(self, position: Position, group_done: bool) -> Position:
         if not group_done:

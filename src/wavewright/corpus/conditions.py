@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.describe import HOP
+from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.performance import Performance
 from wavewright.conditioning.roll import Roll, settled
 from wavewright.corpus.corpus import Corpus, Track
 from wavewright.corpus.settings import SplitName
@@ -40,6 +42,7 @@ class Conditions:
             _check(corpus, control)
         tracks = corpus.tracks_of(split)
         self._starts = np.array([track.start for track in tracks])
+        self._stops = np.array([track.start + track.frames for track in tracks])
         self._keyboards = corpus.keyboards(split) if condition.notes else (None,) * len(tracks)
         curves = {control: corpus.curve(split, control.name) for control in condition.controls}
         self._curves = {control: curve for control, curve in curves.items() if curve is not None}
@@ -69,22 +72,48 @@ class Conditions:
             frames[:, self._flag(control)] = np.isnan(values)
         return frames
 
+    def performance(self, section: int, samples: int) -> Performance:
+        """Return what a player is given to play a section's controls.
+
+        Keys that sound already are struck at the section's start, since a player's events have no past. Behind the
+        end of the section's track, every control is absent.
+
+        Args:
+            section: see `frames`.
+            samples: length to play.
+        """
+        condition = self.condition
+        place = int(np.searchsorted(self._starts, section, "right")) - 1
+        frames = condition.absent(condition.frames(samples))
+        own = self.frames(section, 0, min(samples, int(self._stops[place]) - section))
+        frames[: len(own)] = own
+        if (notes := condition.notes) is None:
+            return Performance(condition.hop, events(), frames)
+        dense = np.delete(frames, self._own(notes), 1)
+        keyboard = self._keyboards[place]
+        if keyboard is None:
+            return Performance(condition.hop, events(), dense)
+        begin, end = np.searchsorted(keyboard["sample"], (section, section + len(frames) * condition.hop))
+        played = np.concatenate((_sounding(notes, settled(keyboard[:begin])), keyboard[begin:end]))
+        played["sample"] = np.maximum(played["sample"] - section, 0)
+        return Performance(condition.hop, played, dense)
+
     def _keys(self, notes: Notes, place: int, section: int, first: int, count: int) -> Frames:
         """Return the keyboard's features (count, size) of a section's frames from `first` on."""
-        events, hop = self._keyboards[place], self.condition.hop
-        assert events is not None
+        keyboard, hop = self._keyboards[place], self.condition.hop
+        assert keyboard is not None
         roll, last = self._rolls.pop(section, (None, None))
         kept = None
         if roll is not None and last is not None and count and roll.frame == first + 1:  # the frame in progress
             kept, first, count = last, first + 1, count - 1
-        due = events["sample"]
+        due = keyboard["sample"]
         begin, end = (int(np.searchsorted(due, section + frame * hop)) for frame in (first, first + count))
         if roll is None or roll.frame != first:
             roll = Roll(notes, hop, self.rate)
             roll.frame = first
-            new = np.concatenate((settled(events[:begin]), events[begin:end]))
+            new = np.concatenate((settled(keyboard[:begin]), keyboard[begin:end]))
         else:
-            new = events[begin:end].copy()
+            new = keyboard[begin:end].copy()
         new["sample"] -= section
         features = roll.frames(new, count)
         if kept is not None:
@@ -116,7 +145,16 @@ class Conditions:
         return slice(start, start + control.size)
 
     def _flag(self, control: Control) -> int:
-        return self.condition.features - len(self.condition.controls) + self.condition.controls.index(control)
+        return self.condition.flag(control)
+
+
+def _sounding(notes: Notes, past: Events) -> Events:
+    """Return the events without those of keys that do not sound after them."""
+    at_once = past.copy()
+    at_once["sample"] = 0
+    sounds = np.zeros(128, bool)
+    sounds[notes.low : notes.high + 1] = Roll(notes, 1, 1).frames(at_once, 1)[0, :-2:4]
+    return past[(past["kind"] == Kind.pedal) | sounds[past["key"]]]
 
 
 def _check(corpus: Corpus, control: Control) -> None:

@@ -312,6 +312,12 @@ class Corpus:
             raise WavewrightError(f"{file}: damaged, its SHA-256 is not the one in {INDEX}; prepare the corpus again")
         return found
 
+    def leads(self, split: SplitName, sections: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
+        """Return the samples (S,) of the lead of each section (S, 2): up to `seconds`, but not before its track."""
+        starts = np.array([track.start for track in self.tracks_of(split)], np.int64)
+        own = starts[np.searchsorted(starts, sections[:, 0], "right") - 1]
+        return np.minimum(sections[:, 0] - own, round(seconds * self.rate))
+
     def levelling(self) -> dict[str, Any]:
         """Return the JSON values with which `prepare.audio_like_corpus` levels another recording like this corpus."""
         return {

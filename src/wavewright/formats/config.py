@@ -13,13 +13,16 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from wavewright.corpus.batches import LEAD_SECONDS
 from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models import CONFIGS, configure
+from wavewright.models.condition import Control
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 from wavewright.sampling import SEED_MAX
 
 STEPS_MAX = 10**9
+BRIEF = 80  # characters of a value in a message
 MOST_LOGITS = 2**31  # of a step: 8.6 GB in float32, 36 times the largest preset's
 
 
@@ -45,7 +48,11 @@ class TrainingConfig:
         validation_seconds: seconds of audio that a validation reads, spread over the validation split.
         sample_seconds: length of a listening sample in seconds.
         precision: `fp32`, or `bf16` for matrix products (autocast) with fp32 weights, where the processor has it.
-        seed: seed of the weights, the order of sections and the listening samples.
+        seed: seed of the weights, the order of sections, the controls left out and the listening samples.
+        condition_dropout: probability that a section is trained with all controls absent, and of each single control
+            that it is absent. It counts only for a model with a condition, as does the next.
+        lead_seconds: seconds that a section is heard before its start, without training on them. A lead never reaches
+            into another recording.
     """
 
     batch_size: int = Field(default=16, ge=1, le=65536)
@@ -68,6 +75,8 @@ class TrainingConfig:
     sample_seconds: float = Field(default=5.0, ge=0, le=3600)
     precision: Literal["fp32", "bf16"] = "fp32"
     seed: int = Field(default=0, ge=0, le=SEED_MAX)
+    condition_dropout: float = Field(default=0.1, ge=0, le=1)
+    lead_seconds: float = Field(default=LEAD_SECONDS, ge=0, le=60)
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.schedule_steps is None:
@@ -129,6 +138,7 @@ def resolve(
     preset: str = "small",
     file: Path | None = None,
     overrides: list[str] | None = None,
+    controls: tuple[Control, ...] = (),
     **flags: Any,
 ) -> RunConfig:
     """Return the configuration that a command line asks for.
@@ -138,6 +148,7 @@ def resolve(
         preset: a preset's name (models/presets.py).
         file: a YAML file of fields that replace the preset's.
         overrides: single fields, such as `model.units=256`, with values in YAML.
+        controls: what the model is conditioned on. Without any, fields such as `model.condition.hop` do not count.
         flags: training fields that have a flag of their own. None means not given.
 
     Raises:
@@ -157,6 +168,11 @@ def resolve(
     _merge(values, {"training": {key: value for key, value in flags.items() if value is not None}}, "flags")
     if values["model"]["name"] != model:
         raise ConfigError(f"model.name: {values['model']['name']!r} contradicts --model {model}")
+    condition = values["model"].pop("condition", {})
+    if not isinstance(condition, dict) or "controls" in condition:
+        values["model"]["condition"] = condition
+    elif controls:
+        values["model"]["condition"] = {"controls": controls, **condition}
     return RunConfig.from_dict(values)
 
 
@@ -165,11 +181,22 @@ def differences(before: dict[str, Any], after: dict[str, Any], prefix: str = "")
     found = []
     for key in [*before, *(key for key in after if key not in before)]:
         old, new = before.get(key), after.get(key)
+        if isinstance(old, list) and isinstance(new, list) and len(old) == len(new) and any(map(_nested, old)):
+            old, new = dict(enumerate(old)), dict(enumerate(new))
         if isinstance(old, dict) and isinstance(new, dict):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}: {old} before, {new} now")
+            found.append(f"{prefix}{key}: {_brief(old)} before, {_brief(new)} now")
     return found
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
 
 
 def _known(values: dict[str, Any], names: list[str], prefix: str) -> None:

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright import metrics
+from wavewright.corpus.batches import LEAD_SECONDS, ControlSource
+from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError, need
 from wavewright.measuring import perceptual, similarity
+from wavewright.measuring.conditioned import Conditioned, compare_conditions
 from wavewright.playing.playable import Playable
-from wavewright.playing.stream import stream
+from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
 
@@ -84,7 +87,11 @@ class Generated:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Bits and nats per sample over every sample of a split, and bits of each track."""
+    """Bits and nats per sample over every sample of a split, and bits of each track.
+
+    For a model with a condition, they are those with the section's own condition, and `conditioned` has others beside.
+    It is None where the corpus has no controls. Every control is then absent.
+    """
 
     run: str
     step: int
@@ -97,6 +104,7 @@ class Evaluation:
     continuations: Continuations | None = None
     generated: Generated | None = None
     paper_compatible: bool = False
+    conditioned: Conditioned | None = None
 
 
 def evaluate(
@@ -136,18 +144,33 @@ def evaluate(
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")
     tracks = {track.name: (track.start, track.start + track.frames) for track in corpus.tracks_of(split)}
+    samples, condition = corpus.samples(split), run.config.condition
+    leads = corpus.leads(split, sections, LEAD_SECONDS if condition else 0.0)
+    conditions = Conditions(corpus, split, condition) if condition and corpus.controls else None
+    scored = score(run, samples, sections, tracks, split, leads=leads, conditions=conditions)
+    conditioned = None
+    if conditions is not None:
+        conditioned = compare_conditions(run, samples, sections, leads, conditions, own=scored.bits_per_sample)
     return replace(
-        score(run, corpus.samples(split), sections, tracks, split),
-        continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate)),
+        scored,
+        conditioned=conditioned,
+        continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
     )
 
 
 def score(
-    run: Playable, samples: NDArray[np.int16], sections: NDArray[np.int64], tracks: Tracks, split: str
+    run: Playable,
+    samples: NDArray[np.int16],
+    sections: NDArray[np.int64],
+    tracks: Tracks,
+    split: str,
+    *,
+    leads: NDArray[np.int64] | None = None,
+    conditions: ControlSource | None = None,
 ) -> Evaluation:
     """Return bits per sample of all sections, and of each track that holds one."""
-    nats = run.score(samples, sections)
+    nats = run.score(samples, sections, leads=leads, conditions=conditions)
     per_sample = float(nats.sum() / len(samples))
     bits = {}
     for name, (start, stop) in tracks.items():
@@ -166,7 +189,9 @@ def score(
     )
 
 
-def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, length: int) -> Continuations | None:
+def _continue(
+    run: Playable, corpus: Corpus, split: SplitName, count: int, length: int, *, conditions: Conditions | None
+) -> Continuations | None:
     """Continue sections from their middle in one pass, and compare the continuations with the recordings."""
     sections = corpus.sections(split)
     half = corpus.section // 2
@@ -178,8 +203,13 @@ def _continue(run: Playable, corpus: Corpus, split: SplitName, count: int, lengt
     samples = corpus.samples(split)
     primes = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
     truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
-    codes = np.concatenate(list(stream(run.player(len(chosen)), length, prime=[primes])), 1)
-    made = run.quantizer.decode(codes)
+    player = run.player(len(chosen))
+    if conditions is None:
+        blocks = stream(player, length, prime=[primes])
+    else:
+        performances = [conditions.performance(int(start), half + length) for start in chosen]
+        blocks = perform(player, performances, length, primes)
+    made = run.quantizer.decode(np.concatenate(list(blocks), 1))
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
     stft, convergence = perceptual.spectral_distances(made, truth) if spectral else (None, None)

@@ -25,7 +25,6 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.errors import ConfigError
-from wavewright.models.condition import Condition
 from wavewright.models.layers import ControlFrames, Encoder
 
 
@@ -178,7 +177,8 @@ class Model(nn.Module, Generic[S]):
         given, phase = self.config.condition, int(state.phase)
         due = (streams, given.frames(samples, phase), given.features)
         if condition is None:
-            vectors = self.encoder(given_none(given, self.dtype, self.device)).expand(streams, due[1], -1)
+            absent = torch.from_numpy(given.absent(1)).to(self.device, self.dtype)
+            vectors = self.encoder(absent).expand(streams, due[1], -1)
             if phase:
                 vectors = torch.cat((state.control[:, None], vectors[:, 1:]), 1)
         elif tuple(condition.shape) != due:
@@ -214,10 +214,3 @@ class Model(nn.Module, Generic[S]):
     def parameter_count(self) -> int:
         """Return the number of learned parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def given_none(condition: Condition, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the features (F,) of a control frame in which every control is absent."""
-    features = torch.zeros(condition.features, dtype=dtype, device=device)
-    features[-len(condition.controls) :] = 1
-    return features

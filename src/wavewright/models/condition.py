@@ -4,8 +4,11 @@ A control frame holds for `hop` samples. Its features are those of each control 
 which is 1 where the control is absent. An absent control's own features are 0.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -130,6 +133,15 @@ class Condition:
         return next((control for control in self.controls if isinstance(control, Notes)), None)
 
     @property
+    def given(self) -> "Condition":
+        """The same features, with those of the keyboard given as they are. Its events are then not taken."""
+        controls = (
+            Category(control.name, tuple(map(str, range(control.size)))) if isinstance(control, Notes) else control
+            for control in self.controls
+        )
+        return replace(self, controls=tuple(controls))
+
+    @property
     def features(self) -> int:
         """Number of features of a frame: those of every control, and one for each control that says it is absent."""
         return sum(control.size for control in self.controls) + len(self.controls)
@@ -143,9 +155,19 @@ class Condition:
         """Return the number of features before those of a control."""
         return sum(before.size for before in self.controls[: self.controls.index(control)])
 
+    def flag(self, control: Control) -> int:
+        """Return the place among the features of the flag that says a control is absent."""
+        return self.features - len(self.controls) + self.controls.index(control)
+
     def dense_flag(self, control: Control) -> int:
-        """Return the place among the dense features of the flag that says a control is absent."""
-        return self.dense - len(self.controls) + self.controls.index(control)
+        """Return the place of that flag among the dense features."""
+        return self.flag(control) - (self.features - self.dense)
+
+    def absent(self, frames: int) -> NDArray[np.float32]:
+        """Return control frames (M, F) in which every control is absent."""
+        features = np.zeros((frames, self.features), np.float32)
+        features[:, -len(self.controls) :] = 1
+        return features
 
     def frames(self, samples: int, phase: int = 0) -> int:
         """Return the number of frames that `samples` touch, where `phase` samples of the first have gone by."""

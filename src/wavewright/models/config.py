@@ -82,6 +82,10 @@ class ModelConfig(ABC):
             del fields["condition"]
         return fields
 
+    def with_condition(self, condition: "Condition | None") -> Self:
+        """Return the same fields with another condition."""
+        return dataclasses.replace(self, condition=condition)  # type: ignore[type-var]
+
     @property
     @abstractmethod
     def title(self) -> str:

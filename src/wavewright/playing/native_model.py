@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.batches import Batches
+from wavewright.corpus.batches import Batches, ControlSource
 from wavewright.formats.model_file import Weights
 from wavewright.formats.precision import Precision
 from wavewright.models.output import IGNORED
@@ -56,25 +56,42 @@ class NativeModel(Playable):
         amplitudes = (self.quantizer.decode(player.generate(block, controls)[0]) for _ in itertools.count())
         yield from fade(amplitudes, fade_samples(self.rate), 0)
 
-    def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
+    def score(
+        self,
+        samples: NDArray[np.int16],
+        sections: NDArray[np.int64],
+        *,
+        leads: NDArray[np.int64] | None = None,
+        conditions: ControlSource | None = None,
+    ) -> NDArray[np.float64]:
         """See Playable. Does the same as `scoring.score`, with the engine's logits."""
+        leads = np.zeros(len(sections), np.int64) if leads is None else leads
         batches = Batches(
             samples,
-            sections,
+            np.stack((sections[:, 0] - leads, sections[:, 1]), 1),
             batch_size=SCORE_LANES,
             length=SCORE_LENGTH,
             quantizer=self.quantizer,
             seed=None,
+            conditions=conditions,
         )
         nats = np.zeros(len(sections) + batches.lanes)
-        player = self.player(batches.lanes)
+        leads = np.pad(leads, (0, batches.lanes))
+        condition = self.config.condition
+        given = self if condition is None else replace(self, config=self.config.with_condition(condition.given))
+        player, clock = given.player(batches.lanes), 0
         for first, batch in batches.rest_of_epoch():
             if batch.reset:
                 player.reset()
-            real = batch.targets != IGNORED
-            codes = np.where(real, batch.targets, 0)
-            own = self.config.output.nats(player.logits(codes), codes)
-            nats[first : first + batches.lanes] += (own * real).sum(1)
+                clock = 0
+            real, lanes = batch.targets != IGNORED, slice(first, first + batches.lanes)
+            codes, dense = np.where(real, batch.targets, 0), batch.condition
+            if dense is not None and condition is not None:
+                dense = dense[:, bool(clock % condition.hop) :]  # without the frame in progress, which the player holds
+            own = self.config.output.nats(player.logits(codes, dense), codes)
+            real &= clock + np.arange(codes.shape[1]) >= leads[lanes, None]
+            nats[lanes] += (own * real).sum(1)
+            clock += codes.shape[1]
         return nats[: len(sections)]
 
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:

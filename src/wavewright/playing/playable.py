@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.events import Events
+from wavewright.corpus.batches import ControlSource
 from wavewright.formats.model_file import ModelFacts
 from wavewright.sampling import Controls
 
@@ -77,8 +78,18 @@ class Playable(ModelFacts, ABC):
         """Return a player of streams that begin in silence. Stream k does not depend on their number."""
 
     @abstractmethod
-    def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the nats (S,) of each section (S, 2) of samples, with the true state carried through the section."""
+    def score(
+        self,
+        samples: NDArray[np.int16],
+        sections: NDArray[np.int64],
+        *,
+        leads: NDArray[np.int64] | None = None,
+        conditions: ControlSource | None = None,
+    ) -> NDArray[np.float64]:
+        """Return the nats (S,) of each section (S, 2) of samples, with the true state carried through the section.
+
+        The leads (S,) before the sections are heard, but not scored. Without `conditions`, every control is absent.
+        """
 
     @abstractmethod
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:

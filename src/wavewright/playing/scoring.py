@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from wavewright import metrics, processes
-from wavewright.corpus.batches import Batches
+from wavewright.corpus.batches import Batches, ControlSource
 from wavewright.models.base import Model
 from wavewright.quantize import Quantizer, Samples16, silence
 
@@ -38,11 +38,16 @@ def score(
     sections: NDArray[np.int64],
     quantizer: Quantizer,
     *,
+    leads: NDArray[np.int64] | None = None,
+    conditions: ControlSource | None = None,
     rank: int = 0,
     world: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float64]:
     """Return the nats (S,) of each section, summed over its samples, with the true state carried through the section.
+
+    The leads (S,) before the sections are heard, but not scored. Without `conditions`, a model with a condition is
+    scored with every control absent.
 
     With several processes, each scores its own lanes, and all return the whole. `advance` is called with the number of
     samples scored since the last call.
@@ -56,13 +61,18 @@ def score(
         seed=None,
         rank=rank,
         world=world,
+        leads=leads,
+        conditions=conditions,
     )
     nats = torch.zeros(len(sections) + batches.lanes, dtype=torch.float64)
     state = None
     for first, batch in batches.rest_of_epoch():
         inputs = torch.from_numpy(batch.inputs).to(model.device)
         targets = torch.from_numpy(batch.targets).to(model.device)
-        logits, state = model(inputs, None if batch.reset else state)
+        condition = (
+            None if batch.condition is None else torch.from_numpy(batch.condition).to(inputs.device, model.dtype)
+        )
+        logits, state = model(inputs, None if batch.reset else state, condition)
         loss = model.config.output.loss(logits, targets)
         nats[first : first + len(loss)] += loss.double().sum(1).cpu()
         advance(batch.count)

@@ -3,12 +3,14 @@
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.conditioning.performance import Performance
 from wavewright.playing.guard import BLOCK, PAST, PATIENCE, GenerationGuard, Trouble
 from wavewright.playing.playable import DEFAULT, Playable, Player
 from wavewright.progress import Progress, silent
@@ -42,6 +44,31 @@ def stream(
     for start in range(0, samples, BLOCK):
         stop = min(start + BLOCK, samples)
         yield player.generate(stop - start, controls.between(start, stop))
+
+
+def perform(
+    player: Player, performances: Sequence[Performance], samples: int, prime: NDArray[np.integer] | None = None
+) -> Iterator[NDArray[np.integer]]:
+    """Yield blocks of new codes (streams, up to BLOCK), each stream under its own performance.
+
+    Args:
+        player: player of as many streams, at their start.
+        performances: what the streams play, primes included.
+        samples: number of samples to generate in each stream.
+        prime: codes (streams, n) to read first.
+    """
+    primed = 0 if prime is None else prime.shape[1]
+    edges = [*range(0, primed, BLOCK), *range(primed, primed + samples, BLOCK), primed + samples]
+    for start, stop in pairwise(edges):
+        due = [performance.between(start, stop) for performance in performances]
+        for k, (events, _) in enumerate(due):
+            if len(events):
+                player.feed(k, events)
+        dense = np.stack([values for _, values in due])
+        if prime is not None and start < primed:
+            player.prime(prime[:, start:stop], dense)
+        else:
+            yield player.generate(stop - start, dense=dense)
 
 
 def play(

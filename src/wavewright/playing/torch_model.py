@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wavewright.corpus.batches import ControlSource
 from wavewright.errors import WavewrightError
 from wavewright.formats.model_file import ModelFile, Weights
 from wavewright.models.base import Model
@@ -35,9 +36,16 @@ class TorchModel(Playable):
         """See Playable."""
         return TorchPlayer(self.model, streams, seed, self.rate)
 
-    def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
+    def score(
+        self,
+        samples: NDArray[np.int16],
+        sections: NDArray[np.int64],
+        *,
+        leads: NDArray[np.int64] | None = None,
+        conditions: ControlSource | None = None,
+    ) -> NDArray[np.float64]:
         """See Playable."""
-        return scoring.score(self.model, samples, sections, self.quantizer)
+        return scoring.score(self.model, samples, sections, self.quantizer, leads=leads, conditions=conditions)
 
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
         """See Playable."""

@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wavewright import processes
+from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.formats.checkpoint import Validation
 from wavewright.metrics import bits, loudness, zero_order_entropy
 from wavewright.playing.engine import available
 from wavewright.playing.opening import SLOW, fastest_player
-from wavewright.playing.stream import stream
+from wavewright.playing.playable import Player
+from wavewright.playing.stream import perform, stream
 from wavewright.progress import Advance, Progress, ignore, silent
 from wavewright.training.records import Records
 from wavewright.training.trainer import Trainer
@@ -118,9 +121,11 @@ class Loop:
             ended = self._ended()
             if self.leader and not (self.resumed and ended):  # else all records stay as they are
                 self.records = Records(self.run, trainer.corpus.rate, trainer.config, self.entropy, self.resumed)
+            condition = trainer.config.model.condition
+            follows = f", controls {', '.join(control.name for control in condition.controls)}" if condition else ""
             self._say(
                 f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
-                f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits"
+                f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits{follows}"
             )
             if self.records and trainer.config.training.sample_seconds and not available():
                 log.warning(SLOW)
@@ -219,10 +224,19 @@ class Loop:
     def _sample(self, samples: int) -> Any:
         config, blocks, advance = self.trainer.config, [], self._activity("listening")
         with self.trainer.playing() as model:
-            for block in stream(fastest_player(model, config.training.seed, self.trainer.corpus.rate), samples):
+            for block in self._played(fastest_player(model, config.training.seed, self.trainer.corpus.rate), samples):
                 blocks.append(block[0])
                 advance(len(block[0]) / samples)
         return config.quantizer.decode(np.concatenate(blocks))
+
+    def _played(self, player: Player, samples: int) -> Iterator[NDArray[np.integer]]:
+        """Return blocks of codes. A model with a condition plays that of the first section that was not trained on."""
+        trainer = self.trainer
+        split: SplitName = "valid" if len(trainer.corpus.sections("valid")) else "train"
+        if split not in trainer.conditions:
+            return stream(player, samples)
+        start = int(trainer.corpus.sections(split)[0, 0])
+        return perform(player, [trainer.conditions[split].performance(start, samples)], samples)
 
     def _roll_back(self) -> None:
         processes.wait()

@@ -3,30 +3,34 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wavewright import processes
-from wavewright.corpus.batches import Batches
+from wavewright.corpus.batches import Batch, Batches
+from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
+from wavewright.corpus.settings import SplitName
 from wavewright.devices import has_bfloat16
 from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.formats import checkpoint
 from wavewright.formats.checkpoint import Checkpoint, Facts, Validation
 from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
-from wavewright.models.base import Model
+from wavewright.models.base import Model, State
 from wavewright.playing.scoring import excerpts, score
 from wavewright.progress import Advance, ignore
 from wavewright.training.adam import Adam, beginning
 from wavewright.training.guard import Guard, Verdict
 from wavewright.training.schedule import Schedule
 
+TRAINED_ON: tuple[SplitName, ...] = ("train", "valid")  # the second judges
 ROLLBACKS = 5  # without a checkpoint between them, until a run gives up
 ROLLBACK_RATE = 0.3  # what each leaves of the learning rate
 
@@ -90,6 +94,8 @@ class Trainer:
         self.parameters = list(self.model.parameters())
         self.optimizer = Adam(self.parameters, betas=(training.beta1, training.beta2), epsilon=training.epsilon)
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
+        condition = config.model.condition
+        self.conditions = {split: Conditions(corpus, split, condition) for split in TRAINED_ON} if condition else {}
         self.batches = Batches(
             corpus.reader("train"),
             corpus.sections("train"),
@@ -99,6 +105,9 @@ class Trainer:
             seed=training.seed,
             rank=processes.rank(),
             world=processes.world(),
+            leads=self.leads("train", corpus.sections("train")),
+            conditions=self.conditions.get("train"),
+            dropout=training.condition_dropout,
         )
         self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
@@ -108,13 +117,26 @@ class Trainer:
         self.rollbacks_since_checkpoint = self.rollbacks = 0
         self.best: Validation | None = None
 
+    def begin_from(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of a trained model in place of the fresh ones of these names."""
+        self.model.load_state_dict(self.model.state_dict() | weights)
+        self.average = [p.detach().clone() for p in self.parameters] if self.average else []
+
+    def leads(self, split: SplitName, sections: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the samples (S,) of each section's lead, which only a model with a condition has."""
+        seconds = self.config.training.lead_seconds if self.conditions else 0.0
+        return self.corpus.leads(split, sections, seconds)
+
     def train_step(self) -> StepRecord:
-        """Make one step on the next batch."""
+        """Make one step on the next batch, or on the one after the leads where it is of leads alone."""
         batch = next(self.batches)
         self.model.train()
+        while not batch.count:
+            with torch.no_grad():
+                self.lane_state = self._forward(batch)[1].detach()
+            batch = next(self.batches)
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
-            logits, state = self.model(self._tensor(batch.inputs), None if batch.reset else self.lane_state)
+        logits, state = self._forward(batch)
         total = self.config.model.output.loss(logits, self._tensor(batch.targets), "sum")
         (total / batch.count).backward()  # type: ignore[no-untyped-call]
         total = total.detach()
@@ -128,6 +150,9 @@ class Trainer:
             self._update(gradients, norm, rate)
         if math.isfinite(loss):
             self.lane_state = state.detach()
+        elif state.phase is not None:  # the next batch begins with the control frame in which this one ends
+            before = self.model.initial_state(len(batch.inputs)) if self.lane_state is None else self.lane_state
+            self.lane_state = replace(before.detach(), phase=state.phase)
         self.step += 1
         self.samples += batch.count
         return StepRecord(
@@ -139,8 +164,16 @@ class Trainer:
             verdict=verdict,
         )
 
-    def _tensor(self, codes: np.ndarray[Any, np.dtype[np.int64]]) -> Tensor:
-        return torch.from_numpy(codes).to(self.device, non_blocking=True)
+    def _forward(self, batch: Batch) -> tuple[Tensor, State]:
+        """Return the logits of a batch, and the state after it."""
+        condition = None if batch.condition is None else self._tensor(batch.condition)
+        before = None if batch.reset else self.lane_state
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
+            logits, state = self.model(self._tensor(batch.inputs), before, condition)
+        return logits, state
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(values).to(self.device, non_blocking=True)
 
     def _update(self, gradients: list[Tensor], norm: float, rate: float) -> None:
         """Clip, step, and move the running average along."""
@@ -188,6 +221,8 @@ class Trainer:
                 self.valid,
                 chosen,
                 self.config.quantizer,
+                leads=self.leads("valid", chosen),
+                conditions=self.conditions.get("valid"),
                 rank=processes.rank(),
                 world=processes.world(),
                 advance=lambda count: advance(count / total),

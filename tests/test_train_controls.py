@@ -1,0 +1,525 @@
+"""Models are trained, validated, resumed and continued with the controls of a corpus, and learn to follow them."""
+
+import json
+import math
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from support.controlled import HOP, NOTES, VOICE, make_controlled, with_controls
+from support.kinds import TINY
+from support.tiny import RATE, again, as_arguments, hashes, losses, records, start, tiny, wait_for_lines
+from wavewright.conditioning.events import CAPACITY, Events, Kind, events
+from wavewright.conditioning.frames import Frames
+from wavewright.conditioning.performance import Performance
+from wavewright.conditioning.roll import Roll
+from wavewright.corpus.batches import IGNORED, Batches
+from wavewright.corpus.conditions import Conditions
+from wavewright.corpus.corpus import Corpus
+from wavewright.errors import ConfigError
+from wavewright.formats.config import RunConfig
+from wavewright.measuring.evaluation import evaluate
+from wavewright.models.condition import Condition
+from wavewright.playing import opening
+from wavewright.playing.export import export
+from wavewright.playing.stream import perform
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
+from wavewright.training.trainer import Trainer
+
+
+def replace_keyboards(sounds: Corpus, table: Events) -> Corpus:
+    """The corpus with this keyboard in every track."""
+    folder = shutil.copytree(sounds.path, sounds.path.with_name(f"copy-{len(list(sounds.path.parent.iterdir()))}"))
+    copy = Corpus.open(folder)
+    return with_controls(copy, (NOTES,), {}, {track.name: table for track in copy.tracks})
+
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return make_controlled(tmp_path_factory.mktemp("controlled"))
+
+
+def conditioned(model: str = "naive-rnn", controls: Any = (VOICE, NOTES), **training: Any) -> RunConfig:
+    """A tiny model with controls. Leads are shorter and longer than a window of 128 samples."""
+    condition = {"controls": controls, "hop": HOP, "width": 8}
+    return tiny(model, {"condition": condition}, **{"lead_seconds": 0.05, **training})
+
+
+@pytest.fixture(scope="module")
+def run(sounds: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 400 steps on both controls."""
+    folder = tmp_path_factory.mktemp("conditioned") / "run"
+    settings = conditioned(checkpoint_every=400, validation_seconds=9)
+    train(settings, sounds, folder, Budget(steps=400), device="cpu")
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_the_right_condition_scores_best(run: Path, sounds: Corpus, engine: Any) -> None:
+    model = opening.open_model(run, engine=engine)
+    result = evaluate(model, sounds, "valid", continuations=0)
+    assert result.conditioned is not None
+    assert result.conditioned.other is not None
+    assert result.conditioned.own == result.bits_per_sample
+    assert result.conditioned.own < result.conditioned.other - 0.1
+    assert result.conditioned.own < result.conditioned.none - 0.05
+
+
+def test_the_engine_and_torch_score_alike(run: Path, sounds: Corpus) -> None:
+    model = opening.open_run(run)
+    assert model.config.condition is not None
+    samples, sections = sounds.samples("train"), sounds.sections("train")
+    leads = sounds.leads("train", sections, 0.07)
+    for conditions in (Conditions(sounds, "train", model.config.condition), None):
+        expected = model.score(samples, sections, leads=leads, conditions=conditions)
+        found = opening.to_native(model).score(samples, sections, leads=leads, conditions=conditions)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_command_shows_all_three_scores(run: Path, sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
+    shown = start(tmp_path / "log", "evaluate", run, sounds.path, "--split", "valid", "--generate", 0)
+    assert shown.wait() == 0, shown.output
+    for named in ("condition given", "its own", "another section's", "none"):
+        assert named in shown.output
+    written = start(
+        tmp_path / "json",
+        "evaluate",
+        run,
+        sounds.path,
+        "--split",
+        "valid",
+        "--generate",
+        0,
+        "--continuations",
+        0,
+        "--json",
+    )
+    assert written.wait() == 0, written.output
+    found = json.loads(written.output[written.output.index("{") : written.output.rindex("}") + 1])["conditioned"]
+    assert found["own"] < found["other"] < found["none"] + 0.1
+    for bits in found.values():
+        assert f"{bits:.4f}" in shown.output
+    without = evaluate(opening.open_model(run), corpus, "valid", continuations=0)  # it has no controls
+    assert without.conditioned is None
+    assert without.bits_per_sample > 0
+
+
+@pytest.mark.parametrize("control", [VOICE, NOTES], ids=["voice", "notes"])
+def test_each_control_alone_is_learned(control: Any, tmp_path: Path) -> None:
+    settings = conditioned(controls=(control,), checkpoint_every=300, lead_seconds=0.0)
+    sounds = make_controlled(tmp_path, (control,))
+    train(settings, sounds, tmp_path / "run", Budget(steps=300), device="cpu")
+    result = evaluate(opening.open_model(tmp_path / "run"), sounds, "valid", continuations=0).conditioned
+    assert result is not None
+    assert result.other is not None
+    assert result.own < result.other - 0.04
+
+
+def test_the_score_is_that_of_validation(run: Path, sounds: Corpus) -> None:
+    """Through leads, windows that end inside a frame, and sections of several lengths."""
+    model = opening.open_run(run)
+    said = [record["bits"] for record in records(run) if record.get("event") == "validation"]
+    sections, condition = sounds.sections("valid"), model.config.condition
+    assert condition is not None
+    nats = 0.0
+    conditions = Conditions(sounds, "valid", condition)
+    for begin, stop in sections.tolist():
+        lead = min(200, begin % 2000)  # a track has 2000 samples
+        codes = model.quantizer.encode_int16(sounds.samples("valid")[begin - lead : stop])
+        frames = torch.from_numpy(conditions.frames(begin - lead, 0, stop - begin + lead))[None]
+        inputs = np.concatenate(([32], codes[:-1]))
+        with torch.no_grad():
+            logits, _ = model.model(torch.from_numpy(inputs)[None], None, frames)
+        nats -= float(torch.log_softmax(logits[0].double(), 1)[torch.arange(len(codes)), codes][lead:].sum())
+    assert said[-1] == pytest.approx(nats / (sections[:, 1] - sections[:, 0]).sum() / math.log(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_continuations_play_the_sections_own_condition(run: Path, sounds: Corpus, engine: Any) -> None:
+    """Against a player that is given every feature of the frames as it is."""
+    model = opening.open_model(run, engine="native")
+    found = evaluate(opening.open_model(run, engine=engine), sounds, "test", continuations=1, seconds=0.05)
+    assert found.continuations is not None
+    condition = model.config.condition
+    assert condition is not None
+    player = replace(model, config=model.config.with_condition(condition.given)).player()
+    sound = sounds.samples("test")[:450]
+    frames = Conditions(sounds, "test", condition).frames(0, 0, 450)
+    player.prime(model.quantizer.encode_int16(sound[:250]), frames[:21])
+    made = model.quantizer.decode(player.generate(200, dense=frames[21:])[0])
+    expected = np.mean(np.abs(made - sound[250:] / np.float32(32767)))
+    assert found.continuations.mean_absolute_difference == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("pedal", [0, 100])
+def test_a_performance_begins_with_the_keys_that_sound(pedal: int, sounds: Corpus) -> None:
+    """A player of it has the section's own frames, but for the age of those keys."""
+    table = events(
+        (10, Kind.strike, 60, 90),
+        (20, Kind.strike, 61, 50),
+        (30, Kind.pedal, 0, pedal),
+        (100, Kind.release, 61, 0),
+        (519, Kind.release, 60, 0),
+        (530, Kind.pedal, 0, 0),
+        (599, Kind.strike, 62, 80),
+    )
+    corpus = replace_keyboards(sounds, table)
+    condition = Condition((NOTES,), HOP)
+    conditions = Conditions(corpus, "valid", condition)
+    played = conditions.performance(500, 1600)
+    frames = Frames(condition, 1, RATE)
+    frames.feed(0, played.events)
+    frames.give(played.dense, 1600)
+    found, expected = frames.next(1600)[0], conditions.frames(500, 0, 1500)
+    ages = [i for i in range(NOTES.size - 2) if i % 4 > 1 and i < 8]  # traces of the first two keys
+    assert np.array_equal(np.delete(found[: len(expected)], ages, 1), np.delete(expected, ages, 1))
+    assert (found[len(expected) :] == condition.absent(1)).all()  # behind the track's end
+    assert found[0, [0, 4]].tolist() == [1.0, float(pedal > 0)]
+    assert not (found[:, 6:8].any() and pedal == 0)  # a key released long ago is not struck anew
+
+
+def test_a_performance_is_played_a_block_at_a_time(run: Path, sounds: Corpus) -> None:
+    """With more events than can wait, and primes and blocks that end inside frames."""
+    model = opening.open_model(run)
+    condition = model.config.condition
+    assert condition is not None
+    rng = np.random.default_rng(0)
+    rows = [(int(sample), Kind(int(rng.integers(2))), 61, 90) for sample in rng.integers(0, 9000, CAPACITY * 2 + 100)]
+    absent = condition.absent(750)
+    dense = np.delete(absent, slice(2, 2 + NOTES.size), 1)
+    dense[:, -1] = 0  # the keyboard is there
+    performances = [Performance(HOP, events(*rows), dense), Performance(HOP, events(), dense)]
+    frames = np.tile(absent, (2, 1, 1))
+    frames[:, :, -1] = 0
+    frames[0, :, 2 : 2 + NOTES.size] = Roll(NOTES, HOP, RATE).frames(events(*rows), 750)
+    given = replace(model, config=model.config.with_condition(condition.given)).player(2)
+    prime = rng.integers(0, 64, (2, 4444))
+    found = np.concatenate(list(perform(model.player(2), performances, 4500, prime)), 1)
+    begun = condition.frames(4444)
+    given.prime(prime, frames[:, :begun])
+    expected = given.generate(4500, dense=frames[:, begun : condition.frames(8944)])
+    assert np.array_equal(found, expected)
+
+
+# Batches
+
+
+def batches(sounds: Corpus, **changes: Any) -> Batches:
+    conditions = Conditions(sounds, "train", Condition((VOICE, NOTES), HOP))
+    sections = sounds.sections("train")
+    fields = {"batch_size": 6, "length": 77, "seed": 3, "conditions": conditions, "dropout": 0.0}
+    fields["leads"] = sounds.leads("train", sections, 0.05)
+    return Batches(sounds.samples("train"), sections, quantizer=conditioned().quantizer, **{**fields, **changes})
+
+
+def test_a_batch_has_the_frames_of_each_lane_from_its_lead_on(sounds: Corpus) -> None:
+    found, conditions = batches(sounds), Conditions(sounds, "train", Condition((VOICE, NOTES), HOP))
+    codes = found.quantizer.encode_int16(sounds.samples("train"))
+    seen = 0
+    while (place := found.position).epoch < 1:
+        lanes = [found.sections[i] for i in found._group(place)]
+        batch = next(found)
+        assert batch.condition is not None
+        width = batch.inputs.shape[1]
+        assert batch.count == (batch.targets != IGNORED).sum()
+        for lane, (first, stop) in enumerate(lanes):
+            begin = first - min(200, first % 2000)
+            read = np.arange(begin + place.offset, begin + place.offset + width)
+            expected = np.where((read >= first) & (read < stop), codes[np.minimum(read, len(codes) - 1)], IGNORED)
+            assert batch.targets[lane].tolist() == expected.tolist()
+            heard = np.where(read - 1 >= begin, codes[np.clip(read - 1, 0, len(codes) - 1)], 32)
+            assert batch.inputs[lane][read < stop].tolist() == heard[read < stop].tolist()
+            size = min(width, stop - begin - place.offset)
+            if size > 0:
+                own = conditions.frames(begin, place.offset, size)
+                assert np.array_equal(batch.condition[lane, : len(own)], own)
+                seen += len(own)
+    assert seen > 2000
+
+
+def test_behind_a_sections_end_every_control_is_absent(sounds: Corpus) -> None:
+    found = batches(sounds, length=10_000)
+    frames = next(found).condition
+    assert frames is not None
+    absent = Condition((VOICE, NOTES), HOP).absent(1)[0]
+    sizes = np.ptp(found._lanes(found._group(batches(sounds).position)), axis=1)
+    assert len(set(sizes.tolist())) > 1
+    for lane, size in enumerate(sizes.tolist()):
+        assert (frames[lane, -(-size // HOP) :] == absent).all()
+        assert not (frames[lane, : -(-size // HOP)] == absent).all(1).any()
+
+
+def left_out(frames: NDArray[np.float32]) -> list[tuple[float, ...]]:
+    """Which controls are absent in each lane, which must be so throughout."""
+    return [tuple(lane[0, -2:].tolist()) for lane in frames if (lane[:, -2:] == lane[0, -2:]).all()]
+
+
+def test_controls_are_left_out_of_whole_sections_as_often_as_asked(sounds: Corpus) -> None:
+    """All with p, each with p besides: of two controls, none is left out of (1 - p)^3 of the sections."""
+    p, counts = 0.3, dict.fromkeys([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)], 0)
+    found = batches(sounds, length=10_000, dropout=p, batch_size=1, leads=None)
+    sections = len(found.sections)
+    for _ in range(40 * sections):
+        frames = next(found).condition
+        assert frames is not None
+        (flags,) = left_out(frames)
+        counts[flags] += 1
+        assert bool(frames[0, :, :2].any()) != bool(flags[0])
+        assert not (flags[1] and frames[0, :, 2:-2].any())
+    shares = [count / (40 * sections) for count in counts.values()]
+    one = p * (1 - p) ** 2
+    assert shares == pytest.approx([(1 - p) ** 3, one, one, 1 - (1 - p) ** 3 - 2 * one], abs=0.04)
+
+
+def test_what_is_left_out_stays_so_through_a_section(sounds: Corpus) -> None:
+    found, windows, first = batches(sounds, dropout=0.4), 0, np.zeros((6, 2))
+    for _ in range(60):
+        batch = next(found)
+        assert batch.condition is not None
+        flags = batch.condition[:, 0, -2:]
+        if batch.reset:
+            first = flags
+        assert (flags[(flags != 1).any(1)] == first[(flags != 1).any(1)]).all()  # behind its end, all are absent
+        windows += not batch.reset
+    assert windows > 30
+
+
+def test_what_is_left_out_depends_on_nothing_but_the_place(sounds: Corpus) -> None:
+    """Not on windows, processes or where a run was resumed."""
+    whole = [batches(sounds, dropout=0.4) for _ in range(2)]
+    parts = [batches(sounds, dropout=0.4, rank=rank, world=2) for rank in range(2)]
+    for step in range(60):
+        if step == 31:
+            whole[1] = batches(sounds, dropout=0.4)
+            whole[1].position = whole[0].position
+        one, again_, *shares = (next(source).condition for source in (*whole, *parts))
+        assert one is not None
+        assert np.array_equal(one, again_)
+        assert np.array_equal(one, np.concatenate(shares))
+    order = [left_out(next(batches(sounds, dropout=0.4, length=10_000, seed=seed)).condition) for seed in (3, 4)]
+    assert order[0] != order[1]
+    assert len(set(order[0])) > 1  # each section has its own draw
+
+
+# Training
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_a_stop_in_mid_section_changes_no_bit(model: str, sounds: Corpus, tmp_path: Path) -> None:
+    """Windows of 50 samples end inside frames of 12, and the checkpoint of step 13 lies inside a section."""
+    settings = conditioned(model, length=50, lead_seconds=0.04, checkpoint_every=20, ema=0.9, condition_dropout=0.3)
+    again(sounds, tmp_path / "whole", 43, settings)
+    for steps in (5, 13, 26, 43):
+        again(sounds, tmp_path / "parts", steps, settings)
+    assert hashes(tmp_path / "parts", 43) == hashes(tmp_path / "whole", 43)
+    saved = opening.open_run(tmp_path / "whole", "last")
+    assert all(weight.any() for name, weight in saved.model.state_dict().items() if name.endswith("condition.weight"))
+    changed = replace(settings, training=replace(settings.training, condition_dropout=0.0))
+    again(sounds, tmp_path / "other", 43, changed)
+    assert losses(tmp_path / "other") != losses(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", TINY)
+def test_killed_in_mid_section(model: str, sounds: Corpus, tmp_path: Path) -> None:
+    settings = conditioned(model, length=50, lead_seconds=0.04, checkpoint_every=5)
+    command = ["train", sounds.path, *as_arguments(settings), "--steps", 63]
+    whole = start(tmp_path / "log", *command, "--out", tmp_path / "whole")
+    assert whole.wait() == 0, whole.output
+    for i, lines in enumerate((9, 14, 22)):
+        parts = start(tmp_path / f"log-{i}", *command, "--out", tmp_path / "parts", "--resume")
+        wait_for_lines(parts, tmp_path / "parts", lines)
+        parts.send(signal.SIGKILL)
+        assert parts.wait() == -signal.SIGKILL, parts.output
+    parts = start(tmp_path / "log", *command, "--out", tmp_path / "parts", "--resume")
+    assert parts.wait() == 0, parts.output
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert hashes(tmp_path / "parts", 63) == hashes(tmp_path / "whole", 63)
+
+
+def test_a_lead_is_heard_but_not_learned(sounds: Corpus) -> None:
+    """A lead of several windows makes no steps of its own."""
+    trainer = Trainer(conditioned(length=50, lead_seconds=0.1, batch_size=64), sounds, CPU)
+    whole = sum(int(stop - begin) for begin, stop in sounds.sections("train"))
+    steps = 0
+    while trainer.batches.position.epoch < 1:
+        record = trainer.train_step()
+        assert record.loss is not None
+        steps += 1
+    assert trainer.samples == whole
+    assert trainer.step == steps
+
+
+def test_a_bad_step_keeps_the_clock_of_control_frames(sounds: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch after it begins inside a frame."""
+    trainer = Trainer(conditioned(length=50, lead_seconds=0), sounds, CPU)
+    output = type(trainer.config.model.output)
+    for bad in (0, 3, 4):  # from the first step on, too
+        while trainer.step < bad:
+            trainer.train_step()
+        with monkeypatch.context() as context:
+            context.setattr(output, "loss", lambda *_: (math.nan * next(trainer.model.parameters())).sum())
+            assert trainer.train_step().verdict == "skip"
+    assert trainer.train_step().loss is not None
+    assert int(trainer.lane_state.phase) == trainer.batches.position.offset % HOP
+
+
+def test_a_listening_sample_plays_the_first_validation_section(run: Path, sounds: Corpus, tmp_path: Path) -> None:
+    """It is the take of a player that is given that section's own frames, for longer than the track lasts."""
+    import soundfile
+
+    settings = conditioned(sample_seconds=0.6, checkpoint_every=50)
+    train(settings, sounds, tmp_path / "run", Budget(steps=30), device="cpu")
+    sound, _ = soundfile.read(tmp_path / "run/samples/step-00000030.wav", dtype="float32")
+    model = opening.to_native(opening.open_run(tmp_path / "run", "last"))
+    assert model.config.condition is not None
+    frames = model.config.condition.absent(200)
+    frames[:167] = Conditions(sounds, "valid", model.config.condition).frames(0, 0, 2000)
+    given = replace(model, config=model.config.with_condition(model.config.condition.given))
+    for dense, same in ((frames, True), (model.config.condition.absent(200), False)):
+        made = model.quantizer.decode(given.player().generate(2400, dense=dense)[0])
+        assert np.allclose(made, sound, atol=1e-3) == same
+
+
+# Beginning from a trained model
+
+
+@pytest.fixture(scope="module")
+def plain(sounds: Corpus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A run of each model without a condition."""
+    folder = tmp_path_factory.mktemp("plain")
+    for model in TINY:
+        train(tiny(model), sounds, folder / model, Budget(steps=14), device="cpu")
+    return {model: folder / model for model in TINY}
+
+
+def bits_at_first(settings: RunConfig, corpus: Corpus, run: Path, **options: Any) -> float:
+    """The validation at the end of a run of one step, at a learning rate of nearly nothing."""
+    slow = replace(settings, training=replace(settings.training, learning_rate=1e-12))
+    train(slow, corpus, run, Budget(steps=1), device="cpu", **options)
+    return [record["bits"] for record in records(run) if record.get("event") == "validation"][-1]
+
+
+@pytest.mark.parametrize("model", TINY)
+def test_an_added_condition_changes_nothing_at_first(
+    model: str, plain: dict[str, Path], sounds: Corpus, tmp_path: Path
+) -> None:
+    export(opening.open_run(plain[model]), tmp_path / "model.safetensors")
+    expected = bits_at_first(tiny(model), sounds, tmp_path / "same", start=plain[model])
+    best = [record["bits"] for record in records(plain[model]) if record.get("event") == "validation"]
+    assert expected == pytest.approx(min(best), rel=1e-6)
+    settings = conditioned(model, lead_seconds=0.0)
+    for i, trained in enumerate((plain[model], tmp_path / "model.safetensors")):
+        assert bits_at_first(settings, sounds, tmp_path / f"{i}", start=trained) == pytest.approx(expected, rel=1e-6)
+    assert bits_at_first(settings, sounds, tmp_path / "fresh") > expected + 0.1
+
+
+def test_what_differs_from_the_model_begun_from_is_refused(
+    run: Path, plain: dict[str, Path], sounds: Corpus, corpus: Corpus, tmp_path: Path
+) -> None:
+    def refused(settings: RunConfig, trained: Path) -> str:
+        with pytest.raises(ConfigError) as found:
+            train(settings, sounds, tmp_path / "run", Budget(steps=1), start=trained, device="cpu")
+        assert not (tmp_path / "run" / "config.json").exists()
+        assert "\n" not in str(found.value)
+        return str(found.value)
+
+    wider = tiny("naive-rnn", {"units": 13})
+    assert "model.units: 12 before, 13 now" in refused(wider, plain["naive-rnn"])
+    assert "model.name: wavenet before, naive-rnn now" in refused(tiny("naive-rnn"), plain["wavenet"])
+    assert "encoding: mu-law before, linear now" in refused(
+        replace(tiny("naive-rnn"), encoding="linear"), plain["naive-rnn"]
+    )
+    for other in (tiny("naive-rnn"), conditioned(controls=(VOICE,)), conditioned(controls=(NOTES, VOICE))):
+        assert "made with controls (voice, notes; hop 12, width 8)" in refused(other, run)
+    bits_at_first(conditioned(), sounds, tmp_path / "run", start=run)  # the same controls
+
+
+def test_a_resumed_run_does_not_begin_anew(plain: dict[str, Path], sounds: Corpus, tmp_path: Path) -> None:
+    settings, trained = conditioned(ema=0.9), plain["naive-rnn"]
+    again(sounds, tmp_path / "whole", 9, settings, start=trained)
+    again(sounds, tmp_path / "parts", 5, settings, start=trained)
+    again(sounds, tmp_path / "parts", 9, settings, start=tmp_path / "gone")
+    assert hashes(tmp_path / "parts", 9) == hashes(tmp_path / "whole", 9)
+    begun = json.loads((tmp_path / "whole/config.json").read_text(encoding="utf-8"))
+    assert begun["from"] == {"path": str(trained), "step": 14}
+
+
+# The command
+
+
+FIELDS = ["--model", "naive-rnn", "--device", "cpu", "--preset", "tiny", "--set", "training.sample_seconds=0"]
+FIELDS += ["--set", "model.condition.hop=8", "--set", "model.q_levels=64"]
+
+
+def begun(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]
+    return found
+
+
+def test_controls_are_chosen_by_name_and_kept_at_a_resume(sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
+    def command(run: str, steps: int, *more: object, of: Corpus = sounds) -> Any:
+        return start(tmp_path / "log", "train", of.path, *FIELDS, "--out", tmp_path / run, "--steps", steps, *more)
+
+    for run, options, names in (
+        ("all", (), ["voice", "notes"]),
+        ("voice", ("--condition", "voice"), ["voice"]),
+        ("both", ("--condition", "notes,voice"), ["voice", "notes"]),
+        ("none", ("--condition", "none"), None),
+    ):
+        asked = command(run, 1, *options)
+        assert asked.wait() == 0, asked.output
+        condition = begun(tmp_path / run).get("condition")
+        assert (condition and [control["name"] for control in condition["controls"]]) == names
+        assert condition is None or (condition["hop"], condition["width"]) == (8, 64)
+    for run in ("voice", "none"):
+        resumed = command(run, 2, "--resume")
+        assert resumed.wait() == 0, resumed.output
+        assert (tmp_path / run / "checkpoints/step-00000002").exists()
+    refusal = command("voice", 3, "--resume", "--condition", "all").refusal()
+    assert "model.condition.controls" in refusal
+    refusal = command("new", 1, "--condition", "voice,pitch").refusal()
+    assert f"--condition pitch: {sounds.path} has no such control; it has voice, notes" in refusal
+    refusal = command("voice", 3, "--resume", of=corpus).refusal()
+    assert "--condition voice" in refusal
+    assert "it has none" in refusal
+    assert not (tmp_path / "new/config.json").exists()
+
+
+def test_a_corpus_of_other_controls_is_refused_at_a_resume(sounds: Corpus, tmp_path: Path) -> None:
+    settings = conditioned(controls=(VOICE,))
+    again(sounds, tmp_path / "run", 1, settings)
+    more = replace(VOICE, classes=("low", "high", "middle"))
+    with pytest.raises(ConfigError, match=r"model\.condition\.controls\.0\.classes: \['low', 'high'\] before") as found:
+        again(sounds, tmp_path / "run", 2, conditioned(controls=(more,)))
+    assert "\n" not in str(found.value)
+
+
+def test_a_mistake_in_a_field_is_found_before_recordings_are_prepared(tmp_path: Path, album: Path) -> None:
+    refused = start(tmp_path / "log", "train", album, *FIELDS, "--out", tmp_path / "run", "--set", "model.unitz=3")
+    assert "model.unitz: no such field" in refused.refusal()
+    assert not (tmp_path / "run/corpus").exists()
+
+
+def test_a_run_without_the_newer_fields_goes_on_to_the_same_bits(corpus: Corpus, tmp_path: Path) -> None:
+    """As runs of earlier versions, which had no controls."""
+    again(corpus, tmp_path / "whole", 12)
+    again(corpus, tmp_path / "parts", 9)
+    path = tmp_path / "parts/config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for field in ("lead_seconds", "condition_dropout"):
+        del values["training"][field]
+    path.write_text(json.dumps(values), encoding="utf-8")
+    again(corpus, tmp_path / "parts", 12)
+    assert hashes(tmp_path / "parts", 12) == hashes(tmp_path / "whole", 12)
