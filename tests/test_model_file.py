@@ -61,7 +61,12 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     made = make(path, kind, precision)
     file, there, before = load(path), load_file(path), weights_of(kind)
-    assert (file.path, file.config, file.encoding, file.rate) == (path, run_of(kind).config.multiplied_out(), "mu-law", 4000)
+    assert (file.path, file.config, file.encoding, file.rate) == (
+        path,
+        run_of(kind).config.multiplied_out(),
+        "mu-law",
+        4000,
+    )
     assert parts(path)[0]["format"] == (2 if kind in CONDITIONED else 1)
     assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
     assert file.config == made.config

@@ -1,12 +1,13 @@
 """The command `wavewright play`."""
 
+import math
 from pathlib import Path
 
 from wavewright.commands.console import progress
 from wavewright.commands.options import DEFAULT, Playing
 
 
-def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAULT, checkpoint: str = "best") -> None:
+def play(model: Path, *, seconds: float | None = None, playing: Playing = DEFAULT, checkpoint: str = "best") -> None:
     """Play a trained model through the sound card until Ctrl-C.
 
     Parameters
@@ -14,7 +15,7 @@ def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAU
     model
         Run folder that `train` made, or model file that `export` made. `piano` is the model in the package.
     seconds
-        Length in seconds. The default is without end.
+        Length in seconds. The default is the score's length, or without end where there is no score.
     playing
         The options that `generate` and `play` share.
     checkpoint
@@ -23,5 +24,5 @@ def play(model: Path, *, seconds: float = float("inf"), playing: Playing = DEFAU
     from wavewright.playing.live import play_aloud
     from wavewright.playing.opening import open_model
 
-    options = playing.options()
-    play_aloud(open_model(model, checkpoint), seconds=seconds, progress=progress, **options)
+    opened = open_model(model, checkpoint)
+    play_aloud(opened, progress=progress, **playing.options(opened, seconds, math.inf))

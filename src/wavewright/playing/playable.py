@@ -24,7 +24,12 @@ class Player(Protocol):
     streams, (M, D), in their order in a frame. M is the number of frames that begin within the call, or 1. One frame
     holds from the next frame that begins on. Without dense values, those given last are held. At a stream's start,
     every control is absent.
+
+    Attributes:
+        streams: number of streams.
     """
+
+    streams: int
 
     def feed(self, stream: int, events: Events) -> int:
         """Give a stream's keyboard events, whose samples are counted from the stream's start, primes included.
