@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from wavewright.conditioning.events import Events
 from wavewright.formats.model_file import ModelFacts
 from wavewright.sampling import Controls
+
+if TYPE_CHECKING:
+    from wavewright.playing.instrument import Instrument
 
 DEFAULT = Controls()  # the model's own distribution
 
@@ -80,6 +83,16 @@ class Playable(ModelFacts, ABC):
     @abstractmethod
     def player(self, streams: int = 1, seed: int = 0) -> Player:
         """Return a player of streams that begin in silence. Stream k does not depend on their number."""
+
+    def instrument(self, seed: int = 0, **settings: Any) -> "Instrument":
+        """Return an instrument to play by hand. `settings` are the fields of Controls, each a single value.
+
+        Raises:
+            ConfigError: the model was made without controls, or a setting is out of range.
+        """
+        from wavewright.playing.instrument import Instrument
+
+        return Instrument(self, seed, Controls(**settings))
 
     @abstractmethod
     def score(self, samples: NDArray[np.int16], sections: NDArray[np.int64]) -> NDArray[np.float64]:
