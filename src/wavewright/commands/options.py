@@ -18,7 +18,9 @@ FEW = 5
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 if TYPE_CHECKING:
+    from wavewright.playing.instrument import Instrument
     from wavewright.playing.playable import Playable
+    from wavewright.playing.prime import Prime
 
     ModelName = str
     PresetName = str
@@ -69,13 +71,9 @@ class Playing:
             WavewrightError: a value is out of range, or the model cannot play what it is given.
         """
         from wavewright.playing.performance import read_performance
-        from wavewright.playing.prime import Prime
         from wavewright.sampling import Controls
 
-        for name, value in (("--prime-from", self.prime_from), ("--prime-seconds", self.prime_seconds)):
-            if self.prime is None and value is not None:
-                raise ConfigError(f"{name} {value:g}: of no recording; name one with --prime")
-        prime = Prime(self.prime, self.prime_from or 0.0, self.prime_seconds) if self.prime else None
+        prime = self._recording()
         part = read_performance(model, self.score, self.control, self.free)
         controls = Controls(self.temperature, self.top_k, self.top_p, part)
         if seconds is None:
@@ -87,6 +85,33 @@ class Playing:
             "seed": self.seed,
             "guard": self.guard == "on",
         }
+
+    def instrument(self, model: "Playable") -> "Instrument":
+        """Return an instrument with these options, for hands instead of a score.
+
+        Raises:
+            WavewrightError: a value is out of range, or the model is none to be played by hand.
+        """
+        from wavewright.playing.performance import split_setting
+
+        for name, given in (("--score", self.score), ("--free", self.free)):
+            if given:
+                raise ConfigError(f"{name}: the model is played by hand; leave it out")
+        prime = self._recording()
+        instrument = model.instrument(self.seed, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        for name, value in map(split_setting, self.control):
+            instrument.control(name, value)
+        for block in prime.codes(model) if prime else ():
+            instrument.prime(block)
+        return instrument
+
+    def _recording(self) -> "Prime | None":
+        from wavewright.playing.prime import Prime
+
+        for name, value in (("--prime-from", self.prime_from), ("--prime-seconds", self.prime_seconds)):
+            if self.prime is None and value is not None:
+                raise ConfigError(f"{name} {value:g}: of no recording; name one with --prime")
+        return Prime(self.prime, self.prime_from or 0.0, self.prime_seconds) if self.prime else None
 
 
 DEFAULT = Playing()

@@ -47,6 +47,7 @@ class Instrument:
         if condition.notes:
             self._given[condition.notes.name] = np.zeros(0, np.float32)
         self._clock = 0
+        self.primed = False  # whether it continues a sound
 
     @property
     def notes(self) -> Notes:
@@ -114,6 +115,7 @@ class Instrument:
         """Read codes (n,) of a sound that the instrument continues, with all controls absent."""
         self._player.prime(codes)
         self._clock += codes.shape[-1]
+        self.primed = True
 
     def codes(self, samples: int) -> NDArray[np.integer]:
         """Return the next codes (samples,)."""

@@ -46,7 +46,7 @@ def read_performance(
         raise ConfigError(f"--free: plays with every control absent; leave out {'--score' if score else '--control'}")
     if not (free or score or settings):
         log.warning(f"plays free: {described(condition)}; give --score or --control, or --free without this line")
-    typed = dict(map(_split, settings))
+    typed = dict(map(split_setting, settings))
     if len(typed) < len(settings):
         raise ConfigError(f"--control: {', '.join(map(printable, settings))}; give each name once")
     curves: dict[str, Curve] = {}
@@ -71,7 +71,12 @@ def read_performance(
     return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
 
 
-def _split(setting: str) -> tuple[str, str]:
+def split_setting(setting: str) -> tuple[str, str]:
+    """Return the name and the value of a setting NAME=VALUE.
+
+    Raises:
+        ConfigError: it is none.
+    """
     name, equals, value = setting.partition("=")
     if not (name and equals and value):
         raise ConfigError(f"--control {printable(setting)}: give NAME=VALUE")
