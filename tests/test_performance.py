@@ -110,6 +110,19 @@ def test_controls_are_played_beside_a_score(model: Path, score: Path, tmp_path: 
     assert facts["seed"] == 5
 
 
+def test_several_takes_play_the_same_score(model: Path, score: Path, tmp_path: Path) -> None:
+    played, out = wavewright.load(model), tmp_path / "take.wav"
+    command = start(tmp_path / "log", "generate", model, "--out", out, "--score", score, "--seconds", 0.7, "--count", 2)
+    assert command.wait() == 0, command.output
+    player = played.player(2)
+    for stream in range(2):
+        player.feed(stream, EVENTS)
+    dense = np.array([[0, 0, 0, 0, 1, 1, 0]], np.float32)
+    for codes, name in zip(player.generate(2800, dense=dense), ("take-1.wav", "take-2.wav"), strict=True):
+        expected = played.quantizer.decode(codes)[FADED:-FADED]
+        np.testing.assert_allclose(sound_of(tmp_path / name)[FADED:-FADED], expected, atol=1 / 32767)
+
+
 def test_free_is_everything_absent_and_said_where_it_was_not_asked_for(model: Path, tmp_path: Path) -> None:
     dense = np.array([[0, 0, 0, 0, 1, 1, 1]], np.float32)
     for options in (["--free"], []):
