@@ -210,7 +210,9 @@ def test_a_knob_between_two_classes_mixes_them(instrument: Instrument) -> None:
         (["--midi", "any", "--map", "cc64=loudness:-60..0"], "controller 64 has a meaning of its own; give another"),
         (["--midi", "any", "--score", "a.mid"], "--score: the model is played by hand; leave it out"),
         (["--midi", "any", "--free"], "--free: the model is played by hand; leave it out"),
-        (["--midi", "any", "--control", "loudness=9"], "loudness: 9; give -60 to 0"),
+        (["--midi", "any", "--control", "loudness=9"], "--control loudness: 9; give -60 to 0"),
+        (["--midi", "any", "--control", "a=1", "--control", "a=2"], "--control a=2: the second value of a; give one"),
+        (["--midi", "any", "--seed", "-1"], "seed: -1; give 0 to 9223372036854775807"),
         (["--midi", "any", "--seconds", "0"], "--seconds 0.0: give more than 0"),
     ],
 )
@@ -224,6 +226,15 @@ def test_what_hands_cannot_do(
     Card(monkeypatch)
     assert run("play", file, *arguments) == 2
     assert line in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("way", [["--midi", "any"], ["--virtual"], ["--keys"]])
+def test_a_model_without_controls_is_not_played_by_hand(
+    way: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = make(tmp_path / "m.safetensors", "tiers 8 4 2").path
+    assert run("play", plain, *way) == 2
+    assert f"{way[0]}: this model was made without controls; leave it out" in capsys.readouterr().err
 
 
 def test_the_first_keyboard_is_any(instrument: Instrument, system: list[str]) -> None:

@@ -169,7 +169,7 @@ def test_a_prime_comes_before_the_score(model: Path, score: Path, tmp_path: Path
         (["--control", "voice"], "--control voice: give NAME=VALUE"),
         (
             ["--control", "voice=low", "--control", "voice=high"],
-            "--control: voice=low, voice=high; give each name once",
+            "--control voice=high: the second value of voice; give one",
         ),
         (["--control", "loudness=none.csv"], "--control none.csv: cannot be read: No such file"),
         (["--free", "--control", "voice=low"], "--free: plays with every control absent; leave out --control"),

@@ -92,15 +92,18 @@ class Playing:
         Raises:
             WavewrightError: a value is out of range, or the model is none to be played by hand.
         """
-        from wavewright.playing.performance import split_setting
+        from wavewright.playing.performance import split_settings
 
         for name, given in (("--score", self.score), ("--free", self.free)):
             if given:
                 raise ConfigError(f"{name}: the model is played by hand; leave it out")
         prime = self._recording()
         instrument = model.instrument(self.seed, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
-        for name, value in map(split_setting, self.control):
-            instrument.control(name, value)
+        for name, value in split_settings(self.control).items():
+            try:
+                instrument.control(name, value)
+            except ConfigError as error:
+                raise ConfigError(f"--control {error}") from None
         for block in prime.codes(model) if prime else ():
             instrument.prime(block)
         return instrument

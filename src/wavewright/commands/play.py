@@ -50,6 +50,7 @@ def play(
     checkpoint
         Checkpoint of a run folder: `best`, `last` or a step number.
     """
+    from wavewright.conditioning.controls import described
     from wavewright.playing.live import play_aloud
     from wavewright.playing.opening import open_model
 
@@ -59,6 +60,8 @@ def play(
     if knobs and not (midi or virtual):
         raise ConfigError(f"--map {knobs[0]}: of no MIDI controller; give --midi or --virtual too")
     opened = open_model(model, checkpoint)
+    if ways and opened.config.condition is None:
+        raise ConfigError(f"{ways[0]}: {described(None)}; leave it out")
     if ways:
         _play_by_hand(playing.instrument(opened), None if virtual else midi, keys, knobs, seconds)
     else:

@@ -12,7 +12,7 @@ from wavewright.conditioning.events import Kind, events
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Notes
 from wavewright.playing.playable import DEFAULT, Playable
-from wavewright.sampling import Controls
+from wavewright.sampling import SEED_MAX, Controls
 
 AT_ONCE = 1024  # changes that a block takes; those beyond wait for the next block
 
@@ -30,13 +30,15 @@ class Instrument:
         controls: how codes are drawn, with single values.
 
     Raises:
-        ConfigError: the model was made without a condition.
+        ConfigError: the model was made without a condition, or the seed is out of range.
     """
 
     def __init__(self, model: Playable, seed: int = 0, controls: Controls = DEFAULT) -> None:
         condition = model.config.condition
         if condition is None:
             raise ConfigError(f"instrument: {described(condition)}; play it as a stream")
+        if not 0 <= seed <= SEED_MAX:
+            raise ConfigError(f"seed: {seed}; give 0 to {SEED_MAX}")
         self.condition, self.rate = condition, model.rate
         self._quantizer, self._player = model.quantizer, model.player(1, seed)
         self._controls = controls

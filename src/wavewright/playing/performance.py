@@ -46,10 +46,7 @@ def read_performance(
         raise ConfigError(f"--free: plays with every control absent; leave out {'--score' if score else '--control'}")
     if not (free or score or settings):
         log.warning(f"plays free: {described(condition)}; give --score or --control, or --free without this line")
-    typed = dict(map(split_setting, settings))
-    if len(typed) < len(settings):
-        raise ConfigError(f"--control: {', '.join(map(printable, settings))}; give each name once")
-    curves: dict[str, Curve] = {}
+    typed, curves = split_settings(settings), dict[str, Curve]()
     for name, value in typed.items():
         try:
             curves[name] = curve(find(condition, name), value)
@@ -71,16 +68,21 @@ def read_performance(
     return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
 
 
-def split_setting(setting: str) -> tuple[str, str]:
-    """Return the name and the value of a setting NAME=VALUE.
+def split_settings(settings: Sequence[str]) -> dict[str, str]:
+    """Return the values of settings NAME=VALUE by their names.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: one is no setting, or a name comes twice.
     """
-    name, equals, value = setting.partition("=")
-    if not (name and equals and value):
-        raise ConfigError(f"--control {printable(setting)}: give NAME=VALUE")
-    return name, value
+    typed: dict[str, str] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if not (name and value):
+            raise ConfigError(f"--control {printable(setting)}: give NAME=VALUE")
+        if name in typed:
+            raise ConfigError(f"--control {printable(setting)}: the second value of {printable(name)}; give one")
+        typed[name] = value
+    return typed
 
 
 def _check_keys(score: Path, events: Events, notes: Notes) -> None:
