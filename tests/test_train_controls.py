@@ -17,8 +17,8 @@ from support.controlled import HOP, NOTES, VOICE, make_controlled, with_controls
 from support.kinds import TINY
 from support.tiny import RATE, again, as_arguments, hashes, losses, records, start, tiny, wait_for_lines
 from wavewright.conditioning.events import CAPACITY, Events, Kind, events
+from wavewright.conditioning.excerpt import Excerpt
 from wavewright.conditioning.frames import Frames
-from wavewright.conditioning.performance import Performance
 from wavewright.conditioning.roll import Roll
 from wavewright.corpus.batches import IGNORED, Batches
 from wavewright.corpus.conditions import Conditions
@@ -163,7 +163,7 @@ def test_continuations_play_the_sections_own_condition(run: Path, sounds: Corpus
 
 
 @pytest.mark.parametrize("pedal", [0, 100])
-def test_a_performance_begins_with_the_keys_that_sound(pedal: int, sounds: Corpus) -> None:
+def test_an_excerpt_begins_with_the_keys_that_sound(pedal: int, sounds: Corpus) -> None:
     """A player of it has the section's own frames, but for the age of those keys."""
     table = events(
         (10, Kind.strike, 60, 90),
@@ -177,7 +177,7 @@ def test_a_performance_begins_with_the_keys_that_sound(pedal: int, sounds: Corpu
     corpus = replace_keyboards(sounds, table)
     condition = Condition((NOTES,), HOP)
     conditions = Conditions(corpus, "valid", condition)
-    played = conditions.performance(500, 1600)
+    played = conditions.excerpt(500, 1600)
     frames = Frames(condition, 1, RATE)
     frames.feed(0, played.events)
     frames.give(played.dense, 1600)
@@ -189,7 +189,7 @@ def test_a_performance_begins_with_the_keys_that_sound(pedal: int, sounds: Corpu
     assert not (found[:, 6:8].any() and pedal == 0)  # a key released long ago is not struck anew
 
 
-def test_a_performance_is_played_a_block_at_a_time(run: Path, sounds: Corpus) -> None:
+def test_an_excerpt_is_played_a_block_at_a_time(run: Path, sounds: Corpus) -> None:
     """With more events than can wait, and primes and blocks that end inside frames."""
     model = opening.open_model(run)
     condition = model.config.condition
@@ -199,13 +199,13 @@ def test_a_performance_is_played_a_block_at_a_time(run: Path, sounds: Corpus) ->
     absent = condition.absent(750)
     dense = np.delete(absent, slice(2, 2 + NOTES.size), 1)
     dense[:, -1] = 0  # the keyboard is there
-    performances = [Performance(HOP, events(*rows), dense), Performance(HOP, events(), dense)]
+    excerpts = [Excerpt(HOP, events(*rows), dense), Excerpt(HOP, events(), dense)]
     frames = np.tile(absent, (2, 1, 1))
     frames[:, :, -1] = 0
     frames[0, :, 2 : 2 + NOTES.size] = Roll(NOTES, HOP, RATE).frames(events(*rows), 750)
     given = replace(model, config=model.config.with_condition(condition.given)).player(2)
     prime = rng.integers(0, 64, (2, 4444))
-    found = np.concatenate(list(perform(model.player(2), performances, 4500, prime)), 1)
+    found = np.concatenate(list(perform(model.player(2), excerpts, 4500, prime)), 1)
     begun = condition.frames(4444)
     given.prime(prime, frames[:, :begun])
     expected = given.generate(4500, dense=frames[:, begun : condition.frames(8944)])

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+LISTED = 20  # names in a message
+
+
 class WavewrightError(Exception):
     """The base class of all errors of wavewright. The text is the one line that a user reads."""
 
@@ -49,12 +52,13 @@ class GivenUp(WavewrightError):
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message about a name that is not one of `known`: the nearest of them, if any, and all."""
+    """Return the end of a message about a name that is not one of `known`: the nearest and the first of these."""
     names = list(known)
     by_lower_case = {one.lower(): one for one in names}
     near = difflib.get_close_matches(name.lower(), by_lower_case, 1)
-    guess = f"did you mean {by_lower_case[near[0]]}? " if near else ""
-    return f"{guess}there {'is' if len(names) == 1 else 'are'} {', '.join(names)}"
+    guess = f"did you mean {printable(by_lower_case[near[0]])}? " if near else ""
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{guess}there {'is' if len(names) == 1 else 'are'} {', '.join(map(printable, names[:LISTED]))}{more}"
 
 
 def missing(extra: str, *modules: str) -> str:

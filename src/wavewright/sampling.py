@@ -1,8 +1,8 @@
 """The controls of a draw (temperature, top-k, top-p), and the random numbers that decide it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,42 @@ TOP_K_MAX = 2**31 - 1  # the engine takes 32-bit integers
 SEED_MAX = 2**63 - 1  # torch takes 64-bit integers
 
 
+class Part(Protocol):
+    """What the streams of a model with a condition are to play, by samples of the take (`conditioning.controls`)."""
+
+    @property
+    def hop(self) -> int:
+        """Number of samples for which a control frame holds."""
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        """JSON values for a take's metadata: the score's name and SHA-256, and the values of controls as typed."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether there is a keyboard, whose rests are silent."""
+
+    def events(self, start: int, stop: int) -> NDArray[np.void]:
+        """Return the keyboard's events of samples `start` to `stop` of the take."""
+
+    def sounding(self, sample: int) -> NDArray[np.void]:
+        """Return events at `sample` that bring back what the keyboard holds there from before."""
+
+    def dense(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the dense values (M, D) of frames that begin at samples (M,). Before the take all is absent."""
+
+
 @dataclass(frozen=True)
 class Controls:
-    """How codes are drawn. Each field is one value for a whole stream, or a curve of one value for each sample.
+    """How codes are drawn, and what is played.
+
+    Each field but the part is one value for a whole stream, or a curve of one value for each sample.
 
     Attributes:
         temperature: divides the logits. 1 is the model's own distribution, 0 its likeliest code.
         top_k: draw among the k likeliest codes only.
         top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751). 1 means all.
+        part: what the streams play. `playing.stream` gives it to a player, block by block, from the take's start.
 
     Raises:
         ConfigError: a value out of range.
@@ -29,6 +57,7 @@ class Controls:
     temperature: float | Sequence[float] | NDArray[np.floating] = 1.0
     top_k: int | Sequence[int] | NDArray[np.integer] | None = None
     top_p: float | Sequence[float] | NDArray[np.floating] | None = None
+    part: Part | None = None
 
     def __post_init__(self) -> None:
         _check(

@@ -16,7 +16,7 @@ def generate(
     run: Path,
     *,
     out: Annotated[Path, Parameter(allow_leading_hyphen=True)],
-    seconds: float = 5.0,
+    seconds: float | None = None,
     count: int = 1,
     rate: int | None = None,
     bits: Literal[16, 24, 32] = 16,
@@ -36,7 +36,8 @@ def generate(
         WAV or FLAC file to write, by its suffix. With --count N, the files are NAME-1.wav to NAME-N.wav. `-` streams
         one take as WAV to standard output, for `| aplay` or `| ffplay -`.
     seconds
-        Length of each take in seconds. With `--out -`, `inf` gives sound without end.
+        Length of each take in seconds. The default is the score's length, or 5 without a score. With `--out -`,
+        `inf` gives sound without end.
     count
         Number of takes to make in one pass.
     rate
@@ -56,8 +57,8 @@ def generate(
     """
     from wavewright.playing.opening import open_model
 
-    options = playing.options() | {"seconds": seconds, "rate": rate, "bits": bits, "progress": progress}
     opened = open_model(run, checkpoint, engine=engine, device=device)
+    options = playing.options(opened, seconds, 5.0) | {"rate": rate, "bits": bits, "progress": progress}
     if str(out) == "-":
         if count != 1 or json:
             raise ConfigError("--out -: streams one take and nothing else; leave out --count and --json")

@@ -18,6 +18,10 @@ FEW = 5
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 if TYPE_CHECKING:
+    from wavewright.playing.instrument import Instrument
+    from wavewright.playing.playable import Playable
+    from wavewright.playing.prime import Prime
+
     ModelName = str
     PresetName = str
 else:  # the registry's names, so that `--help` lists them
@@ -45,25 +49,72 @@ class Playing:
     """Draw only among the fewest codes that together have probability P, such as 0.95. The default is all codes."""
     seed: int = 0
     """Seed of the random draw. Each seed gives another take, and the same seed gives the same take."""
+    score: Path | None = None
+    """Score for a model with a keyboard to play, a MIDI file. Without --seconds, the sound is as long as the score and
+    2 seconds more."""
+    control: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    """Value of one of the model's controls, NAME=VALUE. VALUE is a number, a class, a mixture such as
+    `bright:0.3,dark:0.7`, or a curve, FILE.csv with lines of seconds and a value. Repeat for more controls. A control
+    without a value is absent."""
+    free: Flag = False
+    """Play with every control absent."""
     guard: Literal["on", "off"] = "on"
     """Generation guard. `on` rolls back and draws again where the sound falls silent for long, sticks or turns to
     noise, and prints a line. `off` keeps the model's raw output."""
 
-    def options(self) -> dict[str, Any]:
-        """Return the options as the library takes them.
+    def options(self, model: "Playable", seconds: float | None, default: float) -> dict[str, Any]:
+        """Return the options as the library takes them, for `model`.
+
+        The sound's length is `seconds`, or without them that of the score, or without a score the default.
 
         Raises:
-            ConfigError: a value out of range.
+            WavewrightError: a value is out of range, or the model cannot play what it is given.
         """
-        from wavewright.playing.prime import Prime
+        from wavewright.playing.performance import read_performance
         from wavewright.sampling import Controls
+
+        prime = self._recording()
+        part = read_performance(model, self.score, self.control, self.free)
+        controls = Controls(self.temperature, self.top_k, self.top_p, part)
+        if seconds is None:
+            seconds = part.seconds if part and part.seconds else default
+        return {
+            "seconds": seconds,
+            "prime": prime,
+            "controls": controls,
+            "seed": self.seed,
+            "guard": self.guard == "on",
+        }
+
+    def instrument(self, model: "Playable") -> "Instrument":
+        """Return an instrument with these options, for hands instead of a score.
+
+        Raises:
+            WavewrightError: a value is out of range, or the model is none to be played by hand.
+        """
+        from wavewright.playing.performance import split_settings
+
+        for name, given in (("--score", self.score), ("--free", self.free)):
+            if given:
+                raise ConfigError(f"{name}: the model is played by hand; leave it out")
+        prime = self._recording()
+        instrument = model.instrument(self.seed, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        for name, value in split_settings(self.control).items():
+            try:
+                instrument.control(name, value)
+            except ConfigError as error:
+                raise ConfigError(f"--control {error}") from None
+        for block in prime.codes(model) if prime else ():
+            instrument.prime(block)
+        return instrument
+
+    def _recording(self) -> "Prime | None":
+        from wavewright.playing.prime import Prime
 
         for name, value in (("--prime-from", self.prime_from), ("--prime-seconds", self.prime_seconds)):
             if self.prime is None and value is not None:
                 raise ConfigError(f"{name} {value:g}: of no recording; name one with --prime")
-        prime = Prime(self.prime, self.prime_from or 0.0, self.prime_seconds) if self.prime else None
-        controls = Controls(self.temperature, self.top_k, self.top_p)
-        return {"prime": prime, "controls": controls, "seed": self.seed, "guard": self.guard == "on"}
+        return Prime(self.prime, self.prime_from or 0.0, self.prime_seconds) if self.prime else None
 
 
 DEFAULT = Playing()

@@ -59,7 +59,10 @@ def read(path: Path) -> Generator[None, None, Score]:
         AudioError: no MIDI file, a damaged one, one without notes, or one with times that make no sense.
     """
     yield
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise AudioError(path, f"cannot be read: {error.strerror}") from None
     if size > MOST_BYTES:
         raise AudioError(path, f"{size >> 20} MB; a score has up to {MOST_BYTES >> 20} MB")
     try:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from wavewright.conditioning.describe import HOP
 from wavewright.conditioning.events import Events, Kind, events
-from wavewright.conditioning.performance import Performance
+from wavewright.conditioning.excerpt import Excerpt
 from wavewright.conditioning.roll import Roll, settled
 from wavewright.corpus.corpus import Corpus, Track
 from wavewright.corpus.settings import SplitName
@@ -72,7 +72,7 @@ class Conditions:
             frames[:, self._flag(control)] = np.isnan(values)
         return frames
 
-    def performance(self, section: int, samples: int) -> Performance:
+    def excerpt(self, section: int, samples: int) -> Excerpt:
         """Return what a player is given to play a section's controls.
 
         Keys that sound already are struck at the section's start, since a player's events have no past. Behind the
@@ -88,15 +88,15 @@ class Conditions:
         own = self.frames(section, 0, min(samples, int(self._stops[place]) - section))
         frames[: len(own)] = own
         if (notes := condition.notes) is None:
-            return Performance(condition.hop, events(), frames)
+            return Excerpt(condition.hop, events(), frames)
         dense = np.delete(frames, self._own(notes), 1)
         keyboard = self._keyboards[place]
         if keyboard is None:
-            return Performance(condition.hop, events(), dense)
+            return Excerpt(condition.hop, events(), dense)
         begin, end = np.searchsorted(keyboard["sample"], (section, section + len(frames) * condition.hop))
         played = np.concatenate((_sounding(notes, settled(keyboard[:begin])), keyboard[begin:end]))
         played["sample"] = np.maximum(played["sample"] - section, 0)
-        return Performance(condition.hop, played, dense)
+        return Excerpt(condition.hop, played, dense)
 
     def _keys(self, notes: Notes, place: int, section: int, first: int, count: int) -> Frames:
         """Return the keyboard's features (count, size) of a section's frames from `first` on."""

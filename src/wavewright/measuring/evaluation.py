@@ -207,8 +207,8 @@ def _continue(
     if conditions is None:
         blocks = stream(player, length, prime=[primes])
     else:
-        performances = [conditions.performance(int(start), half + length) for start in chosen]
-        blocks = perform(player, performances, length, primes)
+        excerpts = [conditions.excerpt(int(start), half + length) for start in chosen]
+        blocks = perform(player, excerpts, length, primes)
     made = run.quantizer.decode(np.concatenate(list(blocks), 1))
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()

@@ -4,25 +4,28 @@ Sound that was played cannot be taken back. After a fault, the generation guard 
 without going back in time (stream.play).
 """
 
+import itertools
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.errors import WavewrightError, install
+from wavewright.playing.instrument import Instrument
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.prime import Prime
-from wavewright.playing.sound import sounds, to_pcm
+from wavewright.playing.sound import fade, fade_in, fade_samples, sounds, to_pcm
 from wavewright.playing.stream import play
 from wavewright.playing.takes import frames_of, samples_for
 from wavewright.progress import Progress, silent
 from wavewright.sampling import Controls
-from wavewright.signals import stoppable
+from wavewright.signals import Stop, stoppable
 
 ENDLESS = 1 << 62  # samples
+HAND_BLOCK = 128  # samples, 9 ms at 14.7 kHz
 UNKNOWN = 0xFFFFFFFF  # the size in a WAV header that means "not known"
 
 
@@ -90,6 +93,48 @@ def play_aloud(
         KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played, and faded out.
     """
     frames = _frames(seconds, model.rate, seed)
+    with stoppable() as stop:
+        options = {"controls": controls, "seed": seed, "guard": guard, "progress": progress, "stop": stop}
+        _send_to_card(model.rate, _sound(model, seconds, prime, model.rate, frames, **options))
+        if stop():
+            raise KeyboardInterrupt
+
+
+def play_by_hand(instrument: Instrument, *, seconds: float = math.inf) -> None:
+    """Play an instrument through the sound card, in blocks of HAND_BLOCK samples. No guard watches it.
+
+    Raises:
+        WavewrightError: sounddevice is not installed, or there is no sound card.
+        ConfigError: the length is out of range.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played, and faded out.
+    """
+    frames = _frames(seconds, instrument.rate, 0)
+    with stoppable() as stop:
+        _send_to_card(instrument.rate, _by_hand(instrument, frames, stop), latency="low")
+        if stop():
+            raise KeyboardInterrupt
+
+
+def _by_hand(instrument: Instrument, frames: float, stop: Stop) -> Iterator[NDArray[np.float32]]:
+    """Yield blocks (n,) of an instrument's sound, each as soon as it is made, and a faded block at its end."""
+    last = fade_samples(instrument.rate)
+    sound = itertools.chain(_blocks(instrument, frames - last, stop), _ending(instrument, last))
+    return (block for block in fade(sound, 0 if instrument.primed else last, 0) if len(block))
+
+
+def _blocks(instrument: Instrument, frames: float, stop: Stop) -> Iterator[NDArray[np.float32]]:
+    while frames > 0 and not stop():
+        block = instrument.generate(int(min(HAND_BLOCK, frames)))
+        frames -= len(block)
+        yield block
+
+
+def _ending(instrument: Instrument, samples: int) -> Iterator[NDArray[np.float32]]:
+    yield instrument.generate(samples) * fade_in(samples)[::-1]
+
+
+def _send_to_card(rate: int, blocks: Iterable[NDArray[np.float32]], **options: Any) -> None:
+    """Play blocks (n,) through the sound card."""
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: sounddevice finds no PortAudio
@@ -98,13 +143,9 @@ def play_aloud(
             " or pipe `wavewright generate MODEL --out -` into a player"
         ) from None
     try:
-        with stoppable() as stop:
-            options = {"controls": controls, "seed": seed, "guard": guard, "progress": progress, "stop": stop}
-            with sounddevice.OutputStream(model.rate, channels=1, dtype="float32") as card:
-                for block in _sound(model, seconds, prime, model.rate, frames, **options):
-                    card.write(block[:, None])
-            if stop():
-                raise KeyboardInterrupt
+        with sounddevice.OutputStream(rate, channels=1, dtype="float32", **options) as card:
+            for block in blocks:
+                card.write(block[:, None])
     except sounddevice.PortAudioError as error:
         raise WavewrightError(f"the sound card: {error}; pipe `wavewright generate MODEL --out -` elsewhere") from None
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from wavewright.conditioning.events import Events
 from wavewright.corpus.batches import ControlSource
 from wavewright.formats.model_file import ModelFacts
 from wavewright.sampling import Controls
+
+if TYPE_CHECKING:
+    from wavewright.playing.instrument import Instrument
 
 DEFAULT = Controls()  # the model's own distribution
 
@@ -25,7 +28,12 @@ class Player(Protocol):
     streams, (M, D), in their order in a frame. M is the number of frames that begin within the call, or 1. One frame
     holds from the next frame that begins on. Without dense values, those given last are held. At a stream's start,
     every control is absent.
+
+    Attributes:
+        streams: number of streams.
     """
+
+    streams: int
 
     def feed(self, stream: int, events: Events) -> int:
         """Give a stream's keyboard events, whose samples are counted from the stream's start, primes included.
@@ -76,6 +84,16 @@ class Playable(ModelFacts, ABC):
     @abstractmethod
     def player(self, streams: int = 1, seed: int = 0) -> Player:
         """Return a player of streams that begin in silence. Stream k does not depend on their number."""
+
+    def instrument(self, seed: int = 0, **settings: Any) -> "Instrument":
+        """Return an instrument to play by hand. `settings` are the fields of Controls, each a single value.
+
+        Raises:
+            ConfigError: the model was made without controls, or a setting is out of range.
+        """
+        from wavewright.playing.instrument import Instrument
+
+        return Instrument(self, seed, Controls(**settings))
 
     @abstractmethod
     def score(

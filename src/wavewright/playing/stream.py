@@ -10,11 +10,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.performance import Performance
+from wavewright.conditioning.events import CAPACITY
+from wavewright.conditioning.excerpt import Excerpt
 from wavewright.playing.guard import BLOCK, PAST, PATIENCE, GenerationGuard, Trouble
 from wavewright.playing.playable import DEFAULT, Playable, Player
 from wavewright.progress import Progress, silent
-from wavewright.sampling import Controls
+from wavewright.sampling import Controls, Part
 from wavewright.signals import Stop, never
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,52 @@ ATTEMPTS = 3  # redraws of one fault, each rolling back a second further
 RECOVERED = 10.0  # healthy seconds after a redraw, after which the next fault is a new one
 CONTEXT = 3.0  # seconds of earlier sound with which a redraw's player is primed
 HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds that redraws can roll back, plus one
+
+
+class Performer:
+    """A player that is given the part of a take (`sampling.Part`) block by block, from `begin` on."""
+
+    def __init__(self, player: Player) -> None:
+        self._player = player
+        self._part: Part | None = None
+        self._clock = 0  # samples that the player has read and made
+        self._offset = 0  # the player's clock where the take begins
+        self._fed = 0  # sample of the take up to which the player has the events
+
+    def begin(self, part: Part | None, place: int = 0) -> None:
+        """Give the player a part from its sample `place` on, and what its keyboard holds there from before."""
+        self._part, self._offset, self._fed = part, self._clock - place, place
+        if part and place > 0:
+            self._feed(part.sounding(place))
+
+    def prime(self, codes: NDArray[np.integer]) -> None:
+        """Read codes (streams, n), or (n,) for all streams."""
+        self._player.prime(codes, *self._dense(codes.shape[-1]))
+
+    def generate(self, samples: int, controls: Controls) -> NDArray[np.integer]:
+        """Return new codes (streams, samples)."""
+        return self._player.generate(samples, controls, *self._dense(samples))
+
+    def _dense(self, samples: int) -> tuple[NDArray[np.float32], ...]:
+        """Feed the events of the frames that begin in the next samples, and return the frames' dense values."""
+        first = self._clock
+        self._clock += samples
+        if self._part is None:
+            return ()
+        hop = self._part.hop
+        frames = np.arange(-(-first // hop), -(-self._clock // hop))
+        stop = -(-self._clock // hop) * hop - self._offset
+        self._feed(self._part.events(self._fed, stop))
+        self._fed = stop
+        return (self._part.dense(frames * hop - self._offset),)
+
+    def _feed(self, events: NDArray[np.void]) -> None:
+        if len(events):
+            placed = events.copy()
+            placed["sample"] += self._offset
+            for stream in range(self._player.streams):
+                if dropped := self._player.feed(stream, placed):
+                    log.warning(f"{dropped} notes were left out: more than {CAPACITY} events came at once")
 
 
 def stream(
@@ -39,28 +86,30 @@ def stream(
         controls: how codes are drawn. A curve has a value for each of `samples`.
         prime: blocks of codes to read first, (n,) for all streams or (streams, n).
     """
+    performer = Performer(player)
     for block in prime or ():
-        player.prime(block)
+        performer.prime(block)
+    performer.begin(controls.part)
     for start in range(0, samples, BLOCK):
         stop = min(start + BLOCK, samples)
-        yield player.generate(stop - start, controls.between(start, stop))
+        yield performer.generate(stop - start, controls.between(start, stop))
 
 
 def perform(
-    player: Player, performances: Sequence[Performance], samples: int, prime: NDArray[np.integer] | None = None
+    player: Player, excerpts: Sequence[Excerpt], samples: int, prime: NDArray[np.integer] | None = None
 ) -> Iterator[NDArray[np.integer]]:
-    """Yield blocks of new codes (streams, up to BLOCK), each stream under its own performance.
+    """Yield blocks of new codes (streams, up to BLOCK), each stream under its own excerpt.
 
     Args:
         player: player of as many streams, at their start.
-        performances: what the streams play, primes included.
+        excerpts: what the streams play, primes included.
         samples: number of samples to generate in each stream.
         prime: codes (streams, n) to read first.
     """
     primed = 0 if prime is None else prime.shape[1]
     edges = [*range(0, primed, BLOCK), *range(primed, primed + samples, BLOCK), primed + samples]
     for start, stop in pairwise(edges):
-        due = [performance.between(start, stop) for performance in performances]
+        due = [excerpt.between(start, stop) for excerpt in excerpts]
         for k, (events, _) in enumerate(due):
             if len(events):
                 player.feed(k, events)
@@ -86,8 +135,8 @@ def play(
 ) -> Iterator[NDArray[np.integer]]:
     """Yield blocks of new codes like `stream`, and roll back and redraw a stream that goes wrong.
 
-    A stream goes wrong when it falls silent, sticks or turns to noise. Healthy streams are identical to those of
-    `stream`.
+    A stream goes wrong when it falls silent, sticks or turns to noise. Under a keyboard, it may fall silent. Healthy
+    streams are identical to those of `stream`.
 
     Args:
         model: model to play.
@@ -102,8 +151,9 @@ def play(
         progress: shows the samples of the prime and those made. A live stream shows only the former.
         stop: ends the streams early, once it returns True. What was made until then is yielded.
     """
-    player = model.player(count, seed)
+    player = Performer(model.player(count, seed))
     primed = _prime(player, model, prime, progress, stop) if prime else np.zeros(0, np.int64)
+    player.begin(controls.part)
     takes = [_Take(model, k, seed, controls, live, guard, primed) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
     with (silent if live else progress)("generating", samples) as advance:
@@ -121,7 +171,7 @@ def play(
 
 
 def _prime(
-    player: Player, model: Playable, blocks: Iterable[NDArray[np.integer]], progress: Progress, stop: Stop
+    player: Performer, model: Playable, blocks: Iterable[NDArray[np.integer]], progress: Progress, stop: Stop
 ) -> NDArray[np.integer]:
     """Prime a player, and return the last codes of the prime, by which the guard knows the usual sound.
 
@@ -157,7 +207,7 @@ class _Take:
 
     def __post_init__(self, primed: NDArray[np.integer]) -> None:
         model = self.model
-        self.own: Player | None = None
+        self.own: Performer | None = None
         self.held: deque[NDArray[np.integer]] = deque()
         self._guard = GenerationGuard(model.quantizer, model.rate, primed) if self.guard else None
         self._played = deque([primed], maxlen=round((HELD + CONTEXT) * model.rate / BLOCK) + 1)
@@ -179,7 +229,7 @@ class _Take:
         self._played.append(codes)
         self._made += 1
         trouble = self._guard.judge(codes) if self._guard and len(codes) == BLOCK else None
-        if trouble:
+        if trouble and not (trouble.what == "silent" and self.controls.part and self.controls.part.rests):
             since = self._made - trouble.blocks
             recovered = since - self._cut >= RECOVERED * self.model.rate / BLOCK
             self._attempts = 1 if recovered else self._attempts + 1
@@ -209,8 +259,9 @@ class _Take:
         self._cut = self._made
         self._redraws += 1
         seed = np.random.SeedSequence([self.seed, self.number, self._redraws]).generate_state(1, np.uint64)
-        self.own = self.model.player(1, int(seed[0]))
+        self.own = Performer(self.model.player(1, int(seed[0])))
         context = np.concatenate(self._played)[-round(CONTEXT * self.model.rate) :]
+        self.own.begin(self.controls.part, self._made * BLOCK - len(context))
         if len(context):
             self.own.prime(context)
         return f"{'goes on as from' if self.live else 'back to'} {self._time(place)} and drawn again"

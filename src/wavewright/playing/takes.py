@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import resource
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,10 @@ def record(
         "prime": prime.path.name if prime else None,
         "prime_from": prime.start if prime else None,
         "prime_seconds": prime.seconds if prime else None,
-        **asdict(controls),
+        "temperature": controls.temperature,
+        "top_k": controls.top_k,
+        "top_p": controls.top_p,
+        **(controls.part.origin if controls.part else {}),
     }
     meters = [Meter() for _ in paths]
     with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files

@@ -236,7 +236,7 @@ class Loop:
         if split not in trainer.conditions:
             return stream(player, samples)
         start = int(trainer.corpus.sections(split)[0, 0])
-        return perform(player, [trainer.conditions[split].performance(start, samples)], samples)
+        return perform(player, [trainer.conditions[split].excerpt(start, samples)], samples)
 
     def _roll_back(self) -> None:
         processes.wait()

@@ -1,4 +1,4 @@
-"""What one stream plays: a keyboard's events and the dense values of its control frames, a stretch at a time."""
+"""What one stream plays of a corpus: a keyboard's events and the dense values of its control frames, bit by bit."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from wavewright.conditioning.events import Events
 
 
 @dataclass(frozen=True)
-class Performance:
+class Excerpt:
     """The events and dense values of a stream (`playing.playable.Player`), from its start on.
 
     Attributes:

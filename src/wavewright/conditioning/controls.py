@@ -1,0 +1,271 @@
+"""Turn what a musician gives, a score and values of controls, into events and dense values of control frames.
+
+A value of a control is a number, a class, or a mixture of classes such as `bright:0.3,dark:0.7`, whose weights are
+divided by their sum. A curve is a CSV file with a line for each point, of seconds and a value. Numbers and mixtures
+glide from line to line, and a class is held until the next line. The first and the last value hold before and after.
+"""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.conditioning.events import EVENT, Events, Kind, events
+from wavewright.conditioning.roll import PEDAL_DOWN
+from wavewright.errors import ConfigError, printable, unknown
+from wavewright.models.condition import Category, Condition, Control, Notes, Number
+
+MOST_BYTES = 16 << 20  # of a curve's file
+CLASSES_NAMED = 12  # in a description
+
+Features = NDArray[np.float32]
+
+
+def described(condition: Condition | None) -> str:
+    """Return the controls of a model for a reader, with their ranges and classes."""
+    if condition is None:
+        return "this model was made without controls"
+    return "this model has the controls " + ", ".join(map(_described, condition.controls))
+
+
+def _described(control: Control) -> str:
+    if isinstance(control, Notes):
+        return f"{control.name} (a keyboard, keys {control.low} to {control.high})"
+    if isinstance(control, Number):
+        return f"{control.name} ({control.low:g} to {control.high:g})"
+    more = len(control.classes) - CLASSES_NAMED
+    named = ", ".join(map(printable, control.classes[:CLASSES_NAMED]))
+    return f"{control.name} ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def find(condition: Condition, name: str) -> Category | Number:
+    """Return the control called `name`, which takes values.
+
+    Raises:
+        ConfigError: there is none, or it is the keyboard, which takes notes.
+    """
+    found = next((control for control in condition.controls if control.name == name), None)
+    if found is None:
+        raise ConfigError(f"{printable(name)}: no such control; {described(condition)}")
+    if isinstance(found, Notes):
+        raise ConfigError(f"{name}: a keyboard takes notes, not a value; play it from a score or by hand")
+    return found
+
+
+def features(control: Category | Number, value: float | str) -> Features:
+    """Return the features (size,) of a number, a class or a mixture of classes.
+
+    Raises:
+        ConfigError: the value is out of range, or names a class that the model does not know.
+    """
+    if isinstance(control, Number):
+        return np.array([_scaled(control, value)], np.float32)
+    text = str(value)
+    weights = dict(_mixture(control, text)) if text not in control.classes and ":" in text else {text: 1.0}
+    for name in weights:
+        if name not in control.classes:
+            raise ConfigError(f"{control.name}: no class {printable(name)}; {unknown(name, control.classes)}")
+    total = sum(weights.values())
+    return np.array([weights.get(name, 0.0) / total for name in control.classes], np.float32)
+
+
+def _scaled(control: Number, value: float | str) -> float:
+    """Return the feature of a number, -1 at the low end of its range and 1 at the high end."""
+    remedy = f"give {control.low:g} to {control.high:g}"
+    try:
+        number = float(value)
+    except ValueError:
+        raise ConfigError(f"{control.name}: {printable(value)} is not a number; {remedy}") from None
+    if not control.low <= number <= control.high:
+        raise ConfigError(f"{control.name}: {number:g}; {remedy}")
+    return 2 * (number - control.low) / (control.high - control.low) - 1
+
+
+def _mixture(control: Category, text: str) -> list[tuple[str, float]]:
+    wrong = ConfigError(f"{control.name}: {printable(text)}; give weights from 0 up, such as a:0.3,b:0.7")
+    pairs = []
+    for part in text.split(","):
+        name, _, weight = part.rpartition(":")
+        try:
+            pairs.append((name.strip(), float(weight)))
+        except ValueError:
+            raise wrong from None
+    weights = [weight for _, weight in pairs]
+    if len({name for name, _ in pairs}) < len(pairs) or min(weights) < 0 or not 0 < sum(weights) < math.inf:
+        raise wrong
+    return pairs
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Features of one control over time, with straight lines between points.
+
+    Attributes:
+        seconds: (K,) in order. Two points at one time are a jump.
+        features: (K, size).
+    """
+
+    seconds: NDArray[np.float64]
+    features: Features
+
+    def at(self, seconds: NDArray[np.floating]) -> Features:
+        """Return the features (M, size) at times (M,)."""
+        after = np.searchsorted(self.seconds, seconds, "right")
+        left, right = np.maximum(after - 1, 0), np.minimum(after, len(self.seconds) - 1)
+        span = np.maximum(self.seconds[right] - self.seconds[left], 1e-12)
+        share = np.clip((seconds - self.seconds[left]) / span, 0, 1)[:, None].astype(np.float32)
+        return self.features[left] + share * (self.features[right] - self.features[left])
+
+
+def curve(control: Category | Number, text: str) -> Curve:
+    """Return the curve of a value that is held, or of the curve's file that `text` names.
+
+    Raises:
+        ConfigError: there is no such file, or one of its lines is wrong. See also `features`.
+    """
+    known = isinstance(control, Category) and text in control.classes
+    if known or not text.lower().endswith(".csv"):
+        return Curve(np.zeros(1), features(control, text)[None])
+    path = Path(text).expanduser()
+    seconds: list[float] = []
+    points: list[Features] = []
+    held = False  # the last line named a class
+    for number, line in _lines(path):
+        try:
+            second, value = _point(line)
+            if seconds and second < seconds[-1]:
+                raise ConfigError(f"{second:g} s comes after {seconds[-1]:g} s; give lines in the order of time")
+            reached = features(control, value)
+        except ConfigError as error:
+            raise ConfigError(f"{printable(path)}, line {number}: {error}") from None
+        if held:
+            seconds.append(second)
+            points.append(points[-1])
+        seconds.append(second)
+        points.append(reached)
+        held = isinstance(control, Category) and value in control.classes
+    if not seconds:
+        raise ConfigError(f"{printable(path)}: no points; give lines of seconds and a value")
+    return Curve(np.array(seconds), np.stack(points))
+
+
+def _lines(path: Path) -> list[tuple[int, list[str]]]:
+    """Return the lines of a CSV file that are not empty, with their numbers. A heading is left out."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{printable(path)}: more than {MOST_BYTES >> 20} MB; give a smaller file")
+        text = path.read_text(encoding="utf-8-sig")
+        rows = [(i, [part.strip() for part in row]) for i, row in enumerate(csv.reader(text.splitlines()), 1)]
+    except OSError as error:
+        raise ConfigError(f"{printable(path)}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise ConfigError(f"{printable(path)}: not a CSV file in UTF-8") from None
+    return [(i, row) for i, row in rows if any(row) and row[0].lower() != "seconds"]
+
+
+def _point(line: Sequence[str]) -> tuple[float, str]:
+    """Return the seconds and the value of a line."""
+    try:
+        seconds = float(line[0])
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf or len(line) < 2:
+        raise ConfigError(f"{printable(','.join(line))}; give seconds from 0 up, a comma and a value")
+    return seconds, ",".join(line[1:])
+
+
+def dense(condition: Condition, given: Mapping[str, NDArray[np.floating]], frames: int) -> Features:
+    """Return the dense values (frames, D) of controls, in their order in a frame.
+
+    Args:
+        condition: the controls.
+        given: features (size,) or (frames, size) by a control's name. A control without features is absent. Whatever
+            is given of the keyboard says that it is there.
+        frames: number of frames.
+    """
+    values, place = np.zeros((frames, condition.dense), np.float32), 0
+    for control in condition.controls:
+        size = 0 if isinstance(control, Notes) else control.size
+        if control.name not in given:
+            values[:, condition.dense_flag(control)] = 1
+        elif size:
+            values[:, place : place + size] = given[control.name]
+        place += size
+    return values
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The part of a player (`sampling.Part`) that is known before it is played, from a score and curves.
+
+    Attributes:
+        condition: the controls of the model.
+        rate: samples in a second.
+        curves: curves by the names of controls. Other controls are absent.
+        score: events at their samples of the take. None means that the keyboard is absent.
+        seconds: length of the score with its tail. None without a score.
+        origin: see Part.
+    """
+
+    condition: Condition
+    rate: int
+    curves: Mapping[str, Curve]
+    score: Events | None = None
+    seconds: float | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hop(self) -> int:
+        """See Part."""
+        return self.condition.hop
+
+    @property
+    def rests(self) -> bool:
+        """See Part."""
+        return self.score is not None
+
+    def events(self, start: int, stop: int) -> Events:
+        """See Part."""
+        if self.score is None:
+            return events()
+        first, last = np.searchsorted(self.score["sample"], (start, stop))
+        return self.score[first:last]
+
+    def sounding(self, sample: int) -> Events:
+        """See Part."""
+        return sounding(self.events(0, sample), sample)
+
+    def dense(self, samples: NDArray[np.int64]) -> Features:
+        """See Part."""
+        given = {name: curve.at(samples / self.rate) for name, curve in self.curves.items()}
+        if self.score is not None and self.condition.notes:
+            given[self.condition.notes.name] = np.zeros(0, np.float32)
+        values = dense(self.condition, given, len(samples))
+        values[samples < 0] = dense(self.condition, {}, 1)
+        return values
+
+
+def sounding(table: Events, sample: int) -> Events:
+    """Return the fewest events, all at `sample`, after which a keyboard sounds as it does after `table`."""
+    pedal, held, velocities = 0, set[int](), dict[int, int]()  # velocities of the keys that sound
+    for _, kind, key, value in table.tolist():
+        if kind == Kind.pedal:
+            pedal = value
+            if pedal < PEDAL_DOWN:
+                velocities = {key: velocity for key, velocity in velocities.items() if key in held}
+        elif kind == Kind.strike:
+            held.add(key)
+            velocities[key] = value
+        else:
+            held.discard(key)
+            if pedal < PEDAL_DOWN:
+                velocities.pop(key, None)
+    rows = [(sample, Kind.pedal, 0, pedal)]
+    rows += [(sample, Kind.strike, key, velocity) for key, velocity in velocities.items()]
+    rows += [(sample, Kind.release, key, 0) for key in velocities if key not in held]
+    return np.array(rows, EVENT)

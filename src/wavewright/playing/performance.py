@@ -1,0 +1,96 @@
+"""Read what a model with a condition is to play: a score, in a process of its own, and values of its controls."""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wavewright.conditioning import score as scores
+from wavewright.conditioning.controls import Curve, Performance, curve, described, find
+from wavewright.conditioning.events import Events, Kind
+from wavewright.corpus import isolate
+from wavewright.errors import ConfigError, printable
+from wavewright.formats.model_file import ModelFacts
+from wavewright.models.condition import Notes
+
+log = logging.getLogger(__name__)
+
+TAIL = 2.0  # seconds after a score's last event, in which its last notes end
+
+
+def read_performance(
+    model: ModelFacts, score: Path | None = None, settings: Sequence[str] = (), free: bool = False
+) -> Performance | None:
+    """Return what a model is to play, or None for a model without a condition.
+
+    Args:
+        model: model that plays.
+        score: a MIDI file for the model's keyboard.
+        settings: values of controls, each NAME=VALUE (`conditioning.controls`).
+        free: whether all controls are to be absent. Without any of the three, they are absent too, and a line says so.
+
+    Raises:
+        ConfigError: the model does not have what it is to play, or a value is out of range.
+        AudioError: the score cannot be read.
+    """
+    condition = model.config.condition
+    if condition is None:
+        for name, given in (("--score", score), ("--control", settings), ("--free", free)):
+            if given:
+                raise ConfigError(f"{name}: {described(condition)}; leave it out")
+        return None
+    if free and (score or settings):
+        raise ConfigError(f"--free: plays with every control absent; leave out {'--score' if score else '--control'}")
+    if not (free or score or settings):
+        log.warning(f"plays free: {described(condition)}; give --score or --control, or --free without this line")
+    typed, curves = split_settings(settings), dict[str, Curve]()
+    for name, value in typed.items():
+        try:
+            curves[name] = curve(find(condition, name), value)
+        except ConfigError as error:
+            raise ConfigError(f"--control {error}") from None
+    origin: dict[str, Any] = {"score": None, "controls": typed}
+    if score is None:
+        return Performance(condition, model.rate, curves, origin=origin)
+    if condition.notes is None:
+        raise ConfigError(f"--score {printable(score)}: {described(condition)}, and no keyboard; leave it out")
+    read = isolate.one(scores.read, score)
+    with score.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    for remark in read.remarks:
+        log.warning(f"{printable(score)}: {remark}")
+    _check_keys(score, read.events, condition.notes)
+    seconds = float(read.seconds[-1]) + TAIL
+    origin["score"] = {"name": score.name, "sha256": digest}
+    return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
+
+
+def split_settings(settings: Sequence[str]) -> dict[str, str]:
+    """Return the values of settings NAME=VALUE by their names.
+
+    Raises:
+        ConfigError: one is no setting, or a name comes twice.
+    """
+    typed: dict[str, str] = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if not (name and value):
+            raise ConfigError(f"--control {printable(setting)}: give NAME=VALUE")
+        if name in typed:
+            raise ConfigError(f"--control {printable(setting)}: the second value of {printable(name)}; give one")
+        typed[name] = value
+    return typed
+
+
+def _check_keys(score: Path, events: Events, notes: Notes) -> None:
+    """Log how many notes lie beside the keyboard, and refuse a score of which all do."""
+    keys = events["key"][events["kind"] == Kind.strike]
+    beside = int(np.sum((keys < notes.low) | (keys > notes.high)))
+    reach = f"the model's keyboard, which has keys {notes.low} to {notes.high}"
+    if beside == len(keys):
+        raise ConfigError(f"{printable(score)}: all notes lie beside {reach}; transpose the score")
+    if beside:
+        log.warning(f"{printable(score)}: {beside} of {len(keys)} notes lie beside {reach}; they are left out")

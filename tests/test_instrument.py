@@ -1,0 +1,155 @@
+"""An instrument played by hand: what is played is what a player is given, from any thread."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wavewright
+from support.model_files import make
+from wavewright.conditioning.events import Kind, events
+from wavewright.errors import ConfigError
+from wavewright.playing.opening import open_model
+from wavewright.sampling import Controls
+
+BLOCK = 40
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with a category, a number and a keyboard of keys 60 and 61."""
+    return make(tmp_path_factory.mktemp("model") / "m.safetensors", "tiers 8 4 2, conditioned").path
+
+
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_what_is_played_takes_effect_where_the_next_block_begins(file: Path, engine: Any) -> None:
+    model = open_model(file, engine=engine)
+    instrument, player = model.instrument(3, temperature=0.9), model.player(seed=3)
+    prime = np.arange(BLOCK) % 12
+    instrument.prime(prime)
+    player.prime(prime)
+    rows, codes, expected = [], [], []
+    dense = np.array([[0, 0, 0, 0, 1, 1, 0]], np.float32)  # the keyboard is there, all else is absent
+    temperature = 0.9
+    for block in range(1, 9):
+        if block == 2:
+            instrument.note_on(60, 90)
+            instrument.pedal(127)
+            rows = [(block, Kind.strike, 60, 90), (block, Kind.pedal, 0, 127)]
+        elif block == 3:
+            instrument.note_off(60)
+            instrument.control("loudness", -15)
+            rows, dense = [(block, Kind.release, 60, 0)], np.array([[0, 0, 0, 0.5, 1, 0, 0]], np.float32)
+        elif block == 4:
+            instrument.note_on(61)
+            instrument.control("voice", "high:1,low:1")
+            rows, dense = [(block, Kind.strike, 61, 100)], np.array([[0.5, 0, 0.5, 0.5, 0, 0, 0]], np.float32)
+        elif block == 5:
+            instrument.note_on(61, 0)
+            instrument.control("loudness", None)
+            instrument.control("temperature", 1.3)
+            rows, dense, temperature = (
+                [(block, Kind.release, 61, 0)],
+                np.array([[0.5, 0, 0.5, 0, 0, 1, 0]], np.float32),
+                1.3,
+            )
+        else:
+            rows = []
+        player.feed(0, events(*((at * BLOCK, kind, key, value) for at, kind, key, value in rows)))
+        expected.append(player.generate(BLOCK, Controls(temperature), dense)[0])
+        codes.append(instrument.codes(BLOCK))
+    assert np.array_equal(codes, expected)
+    assert np.array_equal(instrument.generate(9), model.quantizer.decode(player.generate(9, Controls(1.3), dense)[0]))
+
+
+def test_all_notes_off_releases_what_is_held(file: Path) -> None:
+    model = wavewright.load(file)
+    silenced, released = model.instrument(), model.instrument()
+    for instrument in (silenced, released):
+        for key in (60, 61):
+            instrument.note_on(key, 80)
+        instrument.note_off(61)
+        instrument.generate(BLOCK)
+    silenced.all_notes_off()
+    released.note_off(60)
+    assert np.array_equal(silenced.codes(400), released.codes(400))
+
+
+def test_a_player_by_hand_never_waits_for_a_block(file: Path) -> None:
+    """Notes are taken from another thread while a block is being made, and none is lost."""
+    model = wavewright.load(file)
+    instrument, player = model.instrument(), model.player()
+    begun, played = threading.Event(), threading.Event()
+    real = instrument._player.generate
+
+    def slow(*arguments: Any) -> Any:
+        begun.set()
+        assert played.wait(60)  # a block that is not done before the notes are in
+        return real(*arguments)
+
+    instrument._player.generate = slow  # type: ignore[method-assign]
+
+    def hands() -> None:
+        assert begun.wait(60)
+        for i in range(1500):
+            (instrument.note_on if i % 2 == 0 else instrument.note_off)(60)
+        instrument.note_on(61)
+        played.set()
+
+    thread = threading.Thread(target=hands)
+    maker = threading.Thread(target=instrument.codes, args=(BLOCK,))
+    maker.start()
+    thread.start()
+    thread.join(60)
+    maker.join(60)
+    assert played.is_set()
+    codes = [instrument.codes(BLOCK) for _ in range(5)]
+    dense = np.array([[0, 0, 0, 0, 1, 1, 0]], np.float32)
+    player.generate(BLOCK, dense=dense)
+    player.feed(0, events((BLOCK, Kind.strike, 60, 100), (BLOCK, Kind.release, 60, 0)))
+    player.generate(BLOCK)
+    player.feed(0, events((2 * BLOCK, Kind.strike, 60, 100), (2 * BLOCK, Kind.release, 60, 0)))
+    player.feed(0, events((2 * BLOCK, Kind.strike, 61, 100)))
+    assert np.array_equal(np.concatenate(codes[1:]), player.generate(4 * BLOCK)[0])
+
+
+@pytest.mark.parametrize(
+    ("play", "line"),
+    [
+        (lambda hands: hands.note_on(128), "key: 128; give 0 to 127"),
+        (lambda hands: hands.note_on(60, -1), "velocity or pedal: -1; give 0 to 127"),
+        (lambda hands: hands.pedal(128), "velocity or pedal: 128; give 0 to 127"),
+        (lambda hands: hands.control("loudness", 1), "loudness: 1; give -60 to 0"),
+        (lambda hands: hands.control("bass", 1), "bass: no such control; this model has the controls voice "),
+        (lambda hands: hands.control("notes", 1), "notes: a keyboard takes notes, not a value"),
+        (lambda hands: hands.control("temperature", -1), "temperature: -1.0; give 0"),
+        (lambda hands: hands.control("temperature", None), "temperature: None; give a number"),
+        (lambda hands: hands.control("temperature", "hot"), "temperature: hot; give a number"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_at_once(play: Any, line: str, file: Path) -> None:
+    model = wavewright.load(file)
+    instrument = model.instrument()
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        play(instrument)
+    assert np.array_equal(instrument.codes(BLOCK), model.instrument().codes(BLOCK))
+
+
+def test_a_model_without_controls_is_no_instrument(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="instrument: this model was made without controls"):
+        wavewright.load(make(tmp_path / "m.safetensors", "tiers 8 4 2").path).instrument()
+
+
+def test_an_instrument_plays_without_torch(file: Path) -> None:
+    code = f"""if True:
+        import sys, wavewright
+        instrument = wavewright.load({str(file)!r}).instrument()
+        instrument.note_on(60, 90)
+        assert instrument.generate(256).shape == (256,)
+        assert "torch" not in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
