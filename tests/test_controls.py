@@ -397,7 +397,7 @@ def test_numbers_classes_and_velocities(record: Record, tmp_path: Path) -> None:
         ("file,x\n", {}, "no labels for tune.flac"),
         ("file,note\ntune.flac,60\n", {}, "tune.flac: has a score and a label for its note; use --scores ignore"),
         ("file,notes\ntune.flac,60\n", {}, "--labels: controls: notes, notes; give each name once"),
-        ("file,room size\ntune.flac,60\n", {}, "--labels"),
+        ("file,room size\ntune.flac,60\n", {}, "--labels: column 'room size'; give it a name without spaces"),
         ("file,kind\ntune.flac,\n", {}, "tune.flac, kind: empty; give a value"),
         ("file,pitch\ntune.flac,60\n", {"describe": ("pitch",)}, "notes, pitch, pitch; give each name once"),
     ],
