@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from wavewright.conditioning import describe
-from wavewright.conditioning.describe import HOP, MEASURES
+from wavewright.conditioning.describe import HOP, MEASURES, PIECE
+from wavewright.quantize import to_amplitude
 
 RATE = 16000
 TIME = np.arange(RATE) / RATE
@@ -39,3 +40,12 @@ def test_pitch_of_a_tone_and_of_noise() -> None:
     np.testing.assert_allclose(found[8:-8], 57, atol=0.2)
     noise = describe.pitch(np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
     assert np.isnan(noise).mean() > 0.8
+
+
+@pytest.mark.parametrize("length", [1, PIECE, PIECE + 1, 2 * PIECE + 777])
+def test_a_long_recording_is_measured_in_parts(length: int) -> None:
+    samples = np.random.default_rng(0).integers(-9000, 9000, length).astype(np.int16)
+    for name in ("loudness", "brightness"):
+        parts = [*describe.curve(name, samples, RATE)]
+        assert len(parts) == -(-length // PIECE)
+        np.testing.assert_allclose(np.concatenate(parts), MEASURES[name](to_amplitude(samples), RATE), rtol=1e-5)

@@ -52,6 +52,15 @@ def test_an_instrument(tmp_path: Path) -> None:
     assert list(found.rows.values()) == [{"note": 60, "velocity": 21}, {"note": 60, "velocity": 84}]
 
 
+def test_a_region_without_velocities_has_the_middle_of_all(tmp_path: Path) -> None:
+    sfz = tmp_path / "piano.sfz"
+    sfz.write_text("<region> sample=a.wav key=60\n<region> sample=b.wav key=61 lovel=101\n")
+    assert list(label(TWO, str(sfz)).rows.values()) == [{"note": 60, "velocity": 64}, {"note": 61, "velocity": 114}]
+    sfz.write_text("<region> sample=a.wav key=60\n<region> sample=b.wav key=61 lovel=soft\n")
+    with pytest.raises(WavewrightError, match=r"piano\.sfz: velocities soft to 127; give 1 to 127"):
+        label(TWO, str(sfz))
+
+
 TWO = ["a.wav", "b.wav"]
 
 
@@ -71,6 +80,8 @@ TWO = ["a.wav", "b.wav"]
         (TWO, "file,note\na.wav,60\nb.wav,h4\n", "b.wav, note: 'h4' is no note; give 0 to 127 or a name"),
         (TWO, "file,velocity\na.wav,60\nb.wav,128\n", "b.wav, velocity: velocity 128; give 1 to 127"),
         (TWO, "file,x:number\na.wav,60\nb.wav,soft\n", "b.wav, x: 'soft' is not a number"),
+        (TWO, "file,x\na.wav," + 200_000 * "1" + "\nb.wav,1\n", "labels.csv: not a table"),
+        (TWO, "file,x\na.wav,1\nb.wav,\n", "b.wav, x: empty; give a value"),
         (TWO, "file,x:size\na.wav,60\nb.wav,1\n", "column x:size; after the colon give category, number, ignore"),
     ],
 )

@@ -9,6 +9,7 @@ from wavewright.commands.options import Flag, duration, kinds, some, worker_coun
 from wavewright.errors import WavewrightError, printable
 
 if TYPE_CHECKING:
+    from wavewright.conditioning.alignment import Alignment
     from wavewright.corpus.inspection import Inspected, Report
 
 HEADER = (
@@ -22,12 +23,16 @@ HEADER = (
     "DC",
     "clipped",
     "silence s",
+    "score",
     "notes",
 )
 
 
 def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
     """Inspect audio files before `prepare`. List their format, length, loudness, clipping, silence and damage.
+
+    Where a MIDI file of the same name lies beside a recording, the column `score` tells how it fits: the lag from a
+    note to its sound, how much the lag drifts, and the fit, which is 3 or more for the recording's own score.
 
     Parameters
     ----------
@@ -74,5 +79,10 @@ def _row(one: "Inspected") -> tuple[str, ...]:
         f"{one.channels}",
         *numbers,
         f"{one.silence_seconds:.2f}",
+        "" if one.score is None else _score(one.score),
         notes,
     )
+
+
+def _score(score: "Alignment") -> str:
+    return f"{1000 * score.lag:+.0f} ms, drift {1000 * score.drift:+.0f} ms, fit {score.fit:.1f}"

@@ -183,7 +183,10 @@ def _text(path: Path) -> str:
 
 
 def _csv(path: Path) -> Iterator[tuple[str, Row]]:
-    lines = csv.reader(_text(path).splitlines())
+    try:
+        lines = iter([*csv.reader(_text(path).splitlines())])
+    except csv.Error as error:
+        raise WavewrightError(f"{printable(path)}: not a table ({error})") from None
     heading = [name.strip() for name in next(lines, [])]
     if not heading or heading[0] != "file" or len(set(heading)) < len(heading) or "" in heading:
         raise WavewrightError(
@@ -204,6 +207,7 @@ def _sfz(path: Path) -> Iterator[tuple[str, Row]]:
     for name, value in re.findall(r"#define\s+(\$\w+)\s+(\S+)", text):
         text = text.replace(name, value)
     above: dict[str, dict[str, str]] = {}
+    regions: list[dict[str, str]] = []
     levels = ("control", "global", "master", "group", "region")
     for header, body in re.findall(r"<(\w+)>([^<]*)", text):
         opcodes = {
@@ -216,14 +220,19 @@ def _sfz(path: Path) -> Iterator[tuple[str, Row]]:
             above.pop(below, None)
         above[header] = opcodes
         if header == "region":
-            yield from _region({key: value for level in levels for key, value in above.get(level, {}).items()})
+            regions.append({key: value for level in levels for key, value in above.get(level, {}).items()})
+    with_velocity = any("lovel" in opcodes or "hivel" in opcodes for opcodes in regions)
+    for opcodes in regions:
+        sample = opcodes.get("sample", "*")
+        if not sample.startswith("*"):  # a generator that the player has built in
+            yield opcodes.get("default_path", "") + sample, _region(path, opcodes, with_velocity)
 
 
-def _region(opcodes: dict[str, str]) -> Iterator[tuple[str, Row]]:
-    sample = opcodes.get("sample", "*")
-    if sample.startswith("*"):  # a generator that the player has built in
-        return
+def _region(path: Path, opcodes: dict[str, str], with_velocity: bool) -> Row:
     row = {"note": opcodes.get("pitch_keycenter", opcodes.get("key", opcodes.get("lokey", "60")))}
-    if "lovel" in opcodes or "hivel" in opcodes:
-        row["velocity"] = str((int(opcodes.get("lovel", 1)) + int(opcodes.get("hivel", 127)) + 1) // 2)
-    yield opcodes.get("default_path", "") + sample, row
+    if with_velocity:
+        low, high = opcodes.get("lovel", "1"), opcodes.get("hivel", "127")
+        if not (low + high).isdecimal():
+            raise WavewrightError(f"{printable(path)}: velocities {printable(low)} to {printable(high)}; give 1 to 127")
+        row["velocity"] = str((int(low) + int(high) + 1) // 2)
+    return row

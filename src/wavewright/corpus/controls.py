@@ -1,6 +1,6 @@
 """Add controls to the tracks of a corpus: what a keyboard plays in them, their labels, and curves that are measured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,11 +79,9 @@ def add(
     if played:
         contents, notes = _add_events(folder, contents, played)
         controls = (notes, *controls)
-    names = contents.settings.describe
-    with progress("describing", len(names) * len(contents.tracks)) as advance:
-        for name in names:
-            contents = _add_curve(folder, contents, name, advance)
-    controls += tuple(_number(folder, name) for name in names)
+    for name in contents.settings.describe:
+        contents = _add_curve(folder, contents, name, progress)
+        controls = (*controls, _number(folder, name))
     return replace(contents, controls=controls)
 
 
@@ -123,20 +121,18 @@ def _with_events(track: Track, own: Events, alignment: Alignment | None) -> Trac
     return replace(track, events=len(own), score=score)
 
 
-def _add_curve(folder: Path, contents: Contents, name: str, advance: Callable[[], None]) -> Contents:
+def _add_curve(folder: Path, contents: Contents, name: str, progress: Progress) -> Contents:
     """Write a curve of every split that has tracks, and return the contents with it."""
     digests = dict(contents.control_sha256)
-    for split in SPLITS:
-        tracks = [track for track in contents.tracks if track.split == split]
-        if not tracks:
-            continue
-        samples, file = np.memmap(samples_file(folder, split), "<i2", "r"), curve_file(folder, split, name)
-        with file.open("wb") as out:
-            for track in tracks:
-                for part in describe.curve(name, samples[track.start : track.start + track.frames], contents.rate):
-                    out.write(part.astype("<f4").tobytes())
-                advance()
-        digests[file.name] = files.sha256(file)
+    with progress(f"measuring {name}", len(contents.tracks)) as advance:
+        for split in dict.fromkeys(track.split for track in contents.tracks):
+            samples, file = np.memmap(samples_file(folder, split), "<i2", "r"), curve_file(folder, split, name)
+            with file.open("wb") as out:
+                for track in (track for track in contents.tracks if track.split == split):
+                    for part in describe.curve(name, samples[track.start : track.start + track.frames], contents.rate):
+                        out.write(part.astype("<f4").tobytes())
+                    advance()
+            digests[file.name] = files.sha256(file)
     return replace(contents, control_sha256=digests)
 
 

@@ -2,13 +2,14 @@
 
 import hashlib
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from wavewright.corpus import isolate
+from wavewright.conditioning.alignment import Alignment
+from wavewright.corpus import isolate, scores
 from wavewright.corpus.audio import Recording, Samples
 from wavewright.corpus.copies import find_copies
 from wavewright.corpus.corpus import Refused
@@ -39,6 +40,7 @@ class Inspected:
     silence_seconds: float  # in stretches of 50 ms that stay below -60 dBFS in every channel
     notes: tuple[str, ...]  # oddities, the same as in a corpus that `prepare` makes with its defaults
     sha256: str  # of the samples mixed to one channel, at the recording's own rate
+    score: Alignment | None = None  # of the score beside it; `notes` tells why a score is not used
 
 
 @dataclass(frozen=True)
@@ -94,12 +96,13 @@ def examine(path: Path, name: str) -> Generator[None, None, Inspected]:
 
 
 def inspect(paths: Sequence[Path], workers: int = 1, progress: Progress = silent) -> Report:
-    """Read every audio file at and below `paths`, in `workers` processes.
+    """Read every audio file at and below `paths`, and the scores beside them, in `workers` processes.
 
     Raises:
         WavewrightError: a path does not exist.
     """
-    found, hidden = find(paths)
+    everything, hidden = find(paths)
+    found = [file for file in everything if not scores.is_score(file.path)]
     with progress("inspecting", len(found)) as advance:
         results = isolate.each(examine, [(file.path, file.name) for file in found], workers, advance)
     healthy = _note_copies([result for result in results if isinstance(result, Inspected)])
@@ -109,9 +112,36 @@ def inspect(paths: Sequence[Path], workers: int = 1, progress: Progress = silent
         if isinstance(result, AudioError) and file.certain
     )
     read = {one.name for one in healthy}
-    kinds = count_kinds([file for file in found if not file.certain and file.name not in read], hidden)
+    beside = scores.beside(file for file in found if file.name in read)
+    healthy = _with_scores(healthy, {file.name: file.path for file in found}, beside, workers, progress)
+    kinds = count_kinds(scores.passed_over(everything, read, beside), hidden)
     seconds, clipped = sum(one.seconds for one in healthy), sum(one.clipped for one in healthy)
     return Report(healthy, refused, sum(kinds.values()), kinds, seconds, clipped)
+
+
+def _with_scores(
+    files: Sequence[Inspected],
+    paths: Mapping[str, Path],
+    beside: Mapping[str, Sequence[Path]],
+    workers: int,
+    progress: Progress,
+) -> tuple[Inspected, ...]:
+    """Return the same with how the scores beside them fit, or why a score is not used."""
+    if not beside:
+        return tuple(files)
+    with progress("aligning", len(beside)) as advance:
+        jobs = [(first, paths[name], others) for name, (first, *others) in beside.items()]
+        results = dict(zip(beside, isolate.each(scores.match_recording, jobs, workers, advance), strict=True))
+
+    def scored(one: Inspected) -> Inspected:
+        result = results.get(one.name)
+        if isinstance(result, scores.Matched):
+            return replace(one, score=result.alignment, notes=(*one.notes, *result.notes()))
+        if result is not None:
+            return replace(one, notes=(*one.notes, scores.not_used(beside[one.name][0], result.reason)))
+        return one
+
+    return tuple(map(scored, files))
 
 
 def _note_copies(files: Sequence[Inspected]) -> tuple[Inspected, ...]:

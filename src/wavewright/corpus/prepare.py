@@ -9,7 +9,6 @@ import functools
 import hashlib
 import importlib.metadata
 import logging
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,8 +121,9 @@ def prepare(
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
         decoded, refused = _decode_all(chosen, scratch, settings, workers, progress)
         known = named([*decoded])
-        passed_over = count_kinds(_passed_over(found, decoded, beside), hidden)
+        passed_over = count_kinds(scores.passed_over(found, decoded, beside), hidden)
         copies = _take_out_copies(decoded, settings)
+        _say_other_labels(copies, known)
         beside |= {
             copy.same_as: beside[copy.name] for copy in copies if copy.same_as not in beside and copy.name in beside
         }
@@ -205,19 +205,6 @@ def _labels(
     return found
 
 
-def _passed_over(
-    found: Sequence[Found], decoded: Mapping[str, Decoded], beside: Mapping[str, Sequence[Path]]
-) -> list[Found]:
-    """Return the files that are no recordings, and the scores that are beside none."""
-    recordings = {file.name for file in found if file.certain or file.name in decoded}
-    used = {os.path.realpath(path) for name in recordings & beside.keys() for path in beside[name]}
-    return [
-        file
-        for file in found
-        if (os.path.realpath(file.path) not in used if scores.is_score(file.path) else file.name not in recordings)
-    ]
-
-
 def _match(
     decoded: dict[str, Decoded],
     beside: Mapping[str, Sequence[Path]],
@@ -227,15 +214,17 @@ def _match(
 ) -> dict[str, controls.Played]:
     """Return what the scores beside the recordings play. Note in `decoded` why a score is not used."""
     names = [name for name in decoded if name in beside]
+    if not names:
+        return {}
     with progress("aligning", len(names)) as advance:
         jobs = [(beside[name][0], decoded[name], settings.rate, beside[name][1:]) for name in names]
         results = isolate.each(scores.match, jobs, workers, advance)
     played = {}
     for name, result in zip(names, results, strict=True):
         if isinstance(result, AudioError):
-            notes = [scores.not_used(beside[name][0], result.reason)]
+            notes: tuple[str, ...] = (scores.not_used(beside[name][0], result.reason),)
         else:
-            notes = [f"of its score, {remark}" for remark in result.score.remarks]
+            notes = result.notes()
             played[name] = controls.Played(result.score.at(settings.rate), result.alignment)
         source = decoded[name].source
         decoded[name] = replace(decoded[name], source=replace(source, notes=(*source.notes, *notes)))
@@ -258,9 +247,18 @@ def _take_out_unscored(
 
 
 def _fitted(settings: PrepareSettings, decoded: Mapping[str, Decoded]) -> PrepareSettings:
-    """Return settings whose section has a length: where it had none, that of the longest recording."""
+    """Return settings whose section has a length: where it had none, that of the longest recording.
+
+    Raises:
+        WavewrightError: a section is a whole recording, and there are fewer recordings than splits.
+    """
     if settings.section_seconds is not None:
         return settings
+    due = 1 if settings.splits else np.count_nonzero(settings.split)
+    if len(decoded) < due:
+        raise WavewrightError(
+            f"each recording is to stay whole, and there are {len(decoded)} for {due} splits; use --split 1,0,0"
+        )
     longest = max(one.frames for one in decoded.values())
     return settings.model_copy(update={"section_seconds": longest / settings.rate})
 
@@ -294,6 +292,12 @@ def _take_out_copies(decoded: dict[str, Decoded], settings: PrepareSettings) -> 
                     f"{name}: the same samples as {same_as}, but listed in another split; list only one of them"
                 )
     return tuple(Copy(name, same_as, decoded.pop(name).source.sha256) for name, same_as in sorted(kept.items()))
+
+
+def _say_other_labels(copies: Sequence[Copy], labels: Labels | None) -> None:
+    for copy in copies if labels else ():
+        if labels and labels.rows[copy.name] != labels.rows[copy.same_as]:
+            log.warning(f"{copy.name}: the same samples as {copy.same_as}, whose labels differ and count for both")
 
 
 def _digest(decoded: Decoded) -> bytes:
@@ -398,7 +402,9 @@ def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) 
     other = []
     with progress("comparing", len(now)) as advance:
         for file in now:
-            if file.name in before:
+            if scores.is_score(file.path):
+                pass
+            elif file.name in before:
                 if not file.path.is_file() or files.sha256(file.path) != before[file.name]:
                     other.append(file.name)
             elif file.certain and file.name not in unused:

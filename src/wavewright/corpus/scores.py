@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,10 @@ class Matched:
 
     score: Score
     alignment: Alignment
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what is odd in the score."""
+        return tuple(f"of its score, {remark}" for remark in self.score.remarks)
 
 
 def is_score(path: Path) -> bool:
@@ -60,6 +64,23 @@ def _scores_in(folder: Path) -> dict[str, list[Path]]:
             if is_score(path) and os.path.isfile(path):  # a pipe would block
                 scores[path.stem.casefold()].append(path)
     return dict(scores)
+
+
+def passed_over(found: Iterable[Found], read: Collection[str], beside: Mapping[str, Sequence[Path]]) -> list[Found]:
+    """Return the files that are no recordings, and the scores that are beside none.
+
+    Args:
+        found: all files.
+        read: names of those that could be read.
+        beside: scores of the recordings, by their names.
+    """
+    recordings = {file.name for file in found if file.certain or file.name in read}
+    used = {os.path.realpath(score) for name in recordings & beside.keys() for score in beside[name]}
+    return [
+        file
+        for file in found
+        if (os.path.realpath(file.path) not in used if is_score(file.path) else file.name not in recordings)
+    ]
 
 
 def not_used(path: Path, reason: str) -> str:

@@ -62,19 +62,12 @@ def assign(lengths: Mapping[str, int], settings: PrepareSettings) -> dict[str, l
     """Return the stretches of every recording, by name, for `lengths` in samples.
 
     With fewer recordings than splits, each is cut into one stretch per split, in the order train, valid, test.
-
-    Raises:
-        WavewrightError: there are fewer recordings than splits, and each is to be one section.
     """
     if settings.splits is not None:
         split_of = {name: split for split, names in settings.splits.items() for name in names}
         whole = {name: split_of[listed] for name, listed in _listed(lengths, settings.splits).items()}
     else:
         wanted = [split for split, share in zip(SPLITS, settings.split, strict=True) if share > 0]
-        if len(lengths) < len(wanted) and settings.section_seconds is None:
-            raise WavewrightError(
-                f"{len(lengths)} recordings for {len(wanted)} splits, and each is to stay whole; use --split 1,0,0"
-            )
         if len(lengths) < len(wanted):
             return {name: _cut(length, settings) for name, length in lengths.items()}
         whole = _deal(lengths, settings)
