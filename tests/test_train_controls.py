@@ -419,7 +419,7 @@ def test_an_added_condition_changes_nothing_at_first(
     expected = bits_at_first(tiny(model), sounds, tmp_path / "same", start=plain[model])
     best = [record["bits"] for record in records(plain[model]) if record.get("event") == "validation"]
     assert expected == pytest.approx(min(best), rel=1e-6)
-    settings = conditioned(model, lead_seconds=0.0)
+    settings = conditioned(model, lead_seconds=0.0, ema=0.9)
     for i, trained in enumerate((plain[model], tmp_path / "model.safetensors")):
         assert bits_at_first(settings, sounds, tmp_path / f"{i}", start=trained) == pytest.approx(expected, rel=1e-6)
     assert bits_at_first(settings, sounds, tmp_path / "fresh") > expected + 0.1

@@ -114,6 +114,7 @@ def train(
             checkpoint_every=checkpoint_every,
         )
 
+    settings(None)  # a mistake in a field is told before one in a path
     if steps is None and epochs is None and minutes is None:
         minutes = DEFAULT_MINUTES
     budget = Budget(steps, epochs, minutes)
