@@ -81,6 +81,8 @@ def align(score: Score, flux: Flux) -> Alignment:
         WavewrightError: the score belongs to another recording, drifts, or ends long before or after the recording.
     """
     values, step = flux.values, flux.step
+    if not len(values):
+        raise WavewrightError("the recording is too short to compare it with a score")
     strikes, end = score.strikes, len(values) * step
     late = float(np.mean(strikes > end))
     if late > 0.02:

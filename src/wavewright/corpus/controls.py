@@ -15,7 +15,7 @@ from wavewright.conditioning.labels import Labels
 from wavewright.conditioning.roll import settled
 from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
 from wavewright.corpus.settings import SPLITS, PrepareSettings
-from wavewright.errors import ConfigError, explain
+from wavewright.errors import ConfigError, explain, printable
 from wavewright.models.condition import Condition, Control, Notes, Number
 from wavewright.progress import Progress
 
@@ -54,6 +54,11 @@ def check(labels: Labels | None, settings: PrepareSettings) -> None:
     Raises:
         ConfigError: two have one name, there are too many, or one is like no control, such as one of 5000 classes.
     """
+    for name in labels.sorts if labels else ():
+        if any(character.isspace() or character in "=,:" for character in name):
+            raise ConfigError(
+                f"--labels: column {printable(name)!r}; give it a name without spaces, =, comma and colon"
+            )
     try:
         own = _of_labels(labels) if labels else ()
         Condition((Notes(), *own, *(Number(name, 0, 1) for name in settings.describe)))

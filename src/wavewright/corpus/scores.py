@@ -1,21 +1,25 @@
 """Find the score that lies beside a recording, and hold it against the recording's sound."""
 
 import contextlib
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wavewright.conditioning.alignment import Alignment, Flux, align, flux
+import numpy as np
+
+from wavewright.conditioning.alignment import LAG, Alignment, align, flux
 from wavewright.conditioning.score import Score, read
-from wavewright.corpus.audio import Recording
+from wavewright.corpus.audio import Recording, Samples
 from wavewright.corpus.decoding import Decoded
 from wavewright.corpus.discovery import Found
 from wavewright.corpus.mixing import Mixdown
 from wavewright.errors import AudioError, WavewrightError, printable
 
 SUFFIXES = (".mid", ".midi")
+BEFORE = 2 * LAG  # seconds of silence before a recording, where strikes just before its first sound may lie
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def match(path: Path, decoded: Decoded, rate: int, others: Sequence[Path] = ()) 
             short.
     """
     score = yield from _only(path, others)
-    return _aligned(path, score, (yield from flux(decoded.blocks(), rate)), decoded.start / rate)
+    return (yield from _matched(path, score, decoded.blocks(), rate, decoded.start / rate))
 
 
 def match_recording(path: Path, recording: Path, others: Sequence[Path] = ()) -> Generator[None, None, Matched]:
@@ -107,8 +111,7 @@ def match_recording(path: Path, recording: Path, others: Sequence[Path] = ()) ->
     """
     score, mixdown = (yield from _only(path, others)), Mixdown("mix")
     with Recording(recording) as opened:
-        found = yield from flux(map(mixdown.mono, opened.blocks()), opened.rate)
-    return _aligned(path, score, found, 0)
+        return (yield from _matched(path, score, map(mixdown.mono, opened.blocks()), opened.rate, 0))
 
 
 def _only(path: Path, others: Sequence[Path]) -> Generator[None, None, Score]:
@@ -117,10 +120,14 @@ def _only(path: Path, others: Sequence[Path]) -> Generator[None, None, Score]:
     return (yield from read(path))
 
 
-def _aligned(path: Path, score: Score, found: Flux, start: float) -> Matched:
-    """Return a score that is held against the flux of a recording from `start` on, in seconds."""
+def _matched(
+    path: Path, score: Score, blocks: Iterable[Samples], rate: int, start: float
+) -> Generator[None, None, Matched]:
+    """Align a score with blocks (n,) of its recording from `start` on, in seconds. Silence is heard before them."""
+    silence = np.zeros(round(BEFORE * rate), np.float32)
+    found = yield from flux(itertools.chain([silence], blocks), rate)
     try:
-        alignment = align(replace(score, seconds=score.seconds - start), found)
+        alignment = align(replace(score, seconds=score.seconds - start + BEFORE), found)
     except WavewrightError as error:
         raise AudioError(path, str(error)) from None
     return Matched(replace(score, seconds=score.seconds + alignment.lag), alignment)
