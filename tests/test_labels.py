@@ -96,7 +96,8 @@ def test_tables_that_do_not_fit(names: list[str], table: str, line: str, tmp_pat
     ("source", "line"),
     [
         ("{layer}_{note}", "a.wav: does not match the labels' pattern {layer}_{note}"),
-        ("{x}{x}", "name each column once"),
+        ("{x}_{x}", "name each column once"),
+        ("{x}{y}", "put a character between columns"),
         ("nowhere.csv", "nowhere.csv: cannot be read: No such file or directory"),
         ("labels.txt", r"--labels labels.txt: give a .csv file, an .sfz file or a pattern"),
     ],

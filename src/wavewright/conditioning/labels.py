@@ -136,6 +136,10 @@ def _matched(pattern: str, name: str) -> Row:
     }
     if not headings or len(set(headings.values())) < len(headings):
         raise WavewrightError(f"--labels {printable(pattern)}: name each column once, as in {{layer}}_{{note}}")
+    if "}{" in pattern:  # which could match a long name in too many ways to try
+        raise WavewrightError(
+            f"--labels {printable(pattern)}: put a character between columns, as in {{layer}}_{{note}}"
+        )
     path = PurePosixPath(name)
     tail = PurePosixPath(*path.parts[-1 - pattern.count("/") :]).with_suffix("").as_posix()
     found = re.fullmatch(expression, tail)
