@@ -72,7 +72,7 @@ def cases(small: bool) -> list[Case]:
 
 
 class Noise:
-    """The two methods of a corpus that training needs, over samples that take no time to make."""
+    """The methods of a corpus that training needs, over samples that take no time to make."""
 
     def __init__(self, lanes: int, length: int) -> None:
         section = WINDOWS * length
@@ -87,6 +87,10 @@ class Noise:
     def sections(self, split: str) -> NDArray[Any]:
         """Return the start and stop (S, 2) of every section."""
         return self._sections
+
+    def leads(self, split: str, sections: NDArray[Any], seconds: float) -> NDArray[np.int64]:
+        """Return the samples (S,) before each section that are heard but not learned: none."""
+        return np.zeros(len(sections), np.int64)
 
 
 def noise(case: Case, batch: int) -> Corpus:

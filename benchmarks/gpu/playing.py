@@ -163,7 +163,7 @@ def wavenet_column(model: Any, codes: Tensor, queues: tuple[Tensor, ...], places
         place = places[i : i + 1]
         taps = torch.cat((queue.index_select(2, place), x), 2)
         queue.index_copy_(2, place, x)
-        x, skip = layer(x, taps, 1)
+        x, skip = layer(x, taps, 1, None)  # without a condition
         total = skip if total is None else total + skip
     return model._logits(x, total)[:, 0]
 
