@@ -23,6 +23,8 @@ from support.tiny import as_arguments, checkpoints, tiny
 from wavewright import files
 from wavewright.corpus.corpus import Corpus
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

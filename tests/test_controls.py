@@ -28,6 +28,8 @@ from wavewright.errors import WavewrightError
 from wavewright.models.condition import Category, Condition, Notes, Number
 from wavewright.quantize import to_amplitude
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Strike = tuple[float, int]  # seconds, key

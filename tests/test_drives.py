@@ -20,6 +20,8 @@ from wavewright import files
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import WavewrightError
 
+pytestmark = pytest.mark.slow
+
 DRIVE = """
 import errno, fcntl, os, stat
 own = os.fsync

@@ -29,6 +29,8 @@ from wavewright.playing.stream import CONTEXT, play
 from wavewright.quantize import Quantizer, silence
 from wavewright.sampling import Controls
 
+pytestmark = pytest.mark.slow
+
 RATE = 4000
 FADED = 40  # samples at either end
 NOTES = [(0.1, 60, 100, 0.3), (0.25, 61, 40, 0.6)]  # seconds, key, velocity, seconds of the release

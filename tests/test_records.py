@@ -29,6 +29,8 @@ from wavewright.training.run import train
 from wavewright.training.spectrogram import spectrogram
 from wavewright.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def test_tensorboard_has_scalars_sounds_and_their_pictures(original: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -29,6 +29,8 @@ from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_model import TorchModel
 from wavewright.quantize import Quantizer
 
+pytestmark = pytest.mark.slow
+
 FADED = round(0.01 * RATE)
 
 

@@ -17,6 +17,8 @@ from wavewright.formats import checkpoint
 from wavewright.playing import opening
 from wavewright.playing.torch_model import with_weights
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = [
     ".lock",
     "config.json",

@@ -34,6 +34,8 @@ from wavewright.training.loop import Budget
 from wavewright.training.run import train
 from wavewright.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 
 def replace_keyboards(sounds: Corpus, table: Events) -> Corpus:
     """The corpus with this keyboard in every track."""

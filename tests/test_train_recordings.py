@@ -17,6 +17,8 @@ from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = as_arguments(tiny("naive-rnn", length=500, checkpoint_every=4))
 
 
