@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wavewright.conditioning.controls import Performance, curve, features, sounding
+from wavewright.conditioning.controls import Performance, curve, features
 from wavewright.conditioning.events import Kind, events
-from wavewright.conditioning.roll import Roll
+from wavewright.conditioning.roll import Roll, sounding
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Category, Condition, Notes, Number
 

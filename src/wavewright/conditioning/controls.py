@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.events import EVENT, Events, Kind, events
-from wavewright.conditioning.roll import PEDAL_DOWN
+from wavewright.conditioning.events import Events, events
+from wavewright.conditioning.roll import sounding
 from wavewright.errors import ConfigError, printable, unknown
 from wavewright.models.condition import Category, Condition, Control, Notes, Number
 
@@ -83,7 +83,7 @@ def _scaled(control: Number, value: float | str) -> float:
         raise ConfigError(f"{control.name}: {printable(value)} is not a number; {remedy}") from None
     if not control.low <= number <= control.high:
         raise ConfigError(f"{control.name}: {number:g}; {remedy}")
-    return 2 * (number - control.low) / (control.high - control.low) - 1
+    return control.feature(number)
 
 
 def _mixture(control: Category, text: str) -> list[tuple[str, float]]:
@@ -248,24 +248,3 @@ class Performance:
         values = dense(self.condition, given, len(samples))
         values[samples < 0] = dense(self.condition, {}, 1)
         return values
-
-
-def sounding(table: Events, sample: int) -> Events:
-    """Return the fewest events, all at `sample`, after which a keyboard sounds as it does after `table`."""
-    pedal, held, velocities = 0, set[int](), dict[int, int]()  # velocities of the keys that sound
-    for _, kind, key, value in table.tolist():
-        if kind == Kind.pedal:
-            pedal = value
-            if pedal < PEDAL_DOWN:
-                velocities = {key: velocity for key, velocity in velocities.items() if key in held}
-        elif kind == Kind.strike:
-            held.add(key)
-            velocities[key] = value
-        else:
-            held.discard(key)
-            if pedal < PEDAL_DOWN:
-                velocities.pop(key, None)
-    rows = [(sample, Kind.pedal, 0, pedal)]
-    rows += [(sample, Kind.strike, key, velocity) for key, velocity in velocities.items()]
-    rows += [(sample, Kind.release, key, 0) for key in velocities if key not in held]
-    return np.array(rows, EVENT)

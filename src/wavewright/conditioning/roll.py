@@ -24,6 +24,9 @@ REACH = 8  # time constants
 PEDAL_DOWN = 64  # position from which the pedal holds (MIDI 1.0)
 
 
+ALL_KEYS = Notes(low=0, high=127)
+
+
 class Roll:
     """A keyboard that turns events into frames, in order. The engine has the same in C++.
 
@@ -116,3 +119,12 @@ def settled(events: Events) -> Events:
     _, first = np.unique(events["key"][releases], return_index=True)
     kept[releases[first]] = True
     return events[kept]
+
+
+def sounding(events: Events, sample: int) -> Events:
+    """Return few events, all at `sample`, after which a keyboard sounds as it does after `events`."""
+    placed = settled(events)
+    placed["sample"] = 0
+    sounds = Roll(ALL_KEYS, 1, 1).frames(placed, 1)[0, :-2:4] > 0
+    placed["sample"] = sample
+    return placed[(placed["kind"] == Kind.pedal) | sounds[placed["key"]]]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.describe import HOP
-from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.events import events
 from wavewright.conditioning.excerpt import Excerpt
-from wavewright.conditioning.roll import Roll, settled
+from wavewright.conditioning.roll import Roll, settled, sounding
 from wavewright.corpus.corpus import Corpus, Track
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError, unknown
@@ -94,8 +94,8 @@ class Conditions:
         if keyboard is None:
             return Excerpt(condition.hop, events(), dense)
         begin, end = np.searchsorted(keyboard["sample"], (section, section + len(frames) * condition.hop))
-        played = np.concatenate((_sounding(notes, settled(keyboard[:begin])), keyboard[begin:end]))
-        played["sample"] = np.maximum(played["sample"] - section, 0)
+        played = np.concatenate((sounding(keyboard[:begin], section), keyboard[begin:end]))
+        played["sample"] -= section
         return Excerpt(condition.hop, played, dense)
 
     def _keys(self, notes: Notes, place: int, section: int, first: int, count: int) -> Frames:
@@ -148,15 +148,6 @@ class Conditions:
         return self.condition.flag(control)
 
 
-def _sounding(notes: Notes, past: Events) -> Events:
-    """Return the events without those of keys that do not sound after them."""
-    at_once = past.copy()
-    at_once["sample"] = 0
-    sounds = np.zeros(128, bool)
-    sounds[notes.low : notes.high + 1] = Roll(notes, 1, 1).frames(at_once, 1)[0, :-2:4]
-    return past[(past["kind"] == Kind.pedal) | sounds[past["key"]]]
-
-
 def _check(corpus: Corpus, control: Control) -> None:
     """Check that a corpus has a control of this name and kind."""
     kinds = {one.name: one.kind for one in corpus.controls}
@@ -179,4 +170,4 @@ def _class(control: Category, track: Track) -> int:
 def _scaled(control: Control, values: NDArray[np.floating] | np.float64) -> NDArray[np.float64]:
     """Return a number's values as features, clipped to -1 to 1."""
     assert isinstance(control, Number)
-    return np.clip(2 * (np.asarray(values, np.float64) - control.low) / (control.high - control.low) - 1, -1, 1)
+    return np.clip(control.feature(np.asarray(values, np.float64)), -1, 1)

@@ -5,7 +5,7 @@ which is 1 where the control is absent. An absent control's own features are 0.
 """
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from wavewright.models.config import STRICT, Size
 
+FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s=,:]+$")]
 Key = Annotated[int, Field(ge=0, le=127)]
 
@@ -99,6 +100,10 @@ class Number:
     def size(self) -> int:
         """Number of features."""
         return 1
+
+    def feature(self, values: FloatOrArray) -> FloatOrArray:
+        """Return the features of values, -1 at `low` and 1 at `high`."""
+        return 2 * (values - self.low) / (self.high - self.low) - 1
 
 
 Control = Annotated[Notes | Category | Number, Field(discriminator="kind")]
