@@ -14,11 +14,21 @@ SEED_MAX = 2**63 - 1  # torch takes 64-bit integers
 
 
 class Part(Protocol):
-    """What the streams of a model with a condition are to play, by samples of the take (`conditioning.controls`)."""
+    """What streams of a model with a condition are to play, by samples from where they begin (`conditioning`)."""
 
     @property
     def hop(self) -> int:
         """Number of samples for which a control frame holds."""
+
+    def events(self, start: int, stop: int) -> NDArray[np.void]:
+        """Return the keyboard's events of samples `start` to `stop`."""
+
+    def dense(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the dense values (M, D) of frames that begin at samples (M,). Before sample 0 all is absent."""
+
+
+class TakePart(Part, Protocol):
+    """The part of a take."""
 
     @property
     def origin(self) -> Mapping[str, Any]:
@@ -27,15 +37,6 @@ class Part(Protocol):
     @property
     def rests(self) -> bool:
         """Whether there is a keyboard, whose rests are silent."""
-
-    def events(self, start: int, stop: int) -> NDArray[np.void]:
-        """Return the keyboard's events of samples `start` to `stop` of the take."""
-
-    def sounding(self, sample: int) -> NDArray[np.void]:
-        """Return events at `sample` that bring back what the keyboard holds there from before."""
-
-    def dense(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return the dense values (M, D) of frames that begin at samples (M,). Before the take all is absent."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Controls:
     temperature: float | Sequence[float] | NDArray[np.floating] = 1.0
     top_k: int | Sequence[int] | NDArray[np.integer] | None = None
     top_p: float | Sequence[float] | NDArray[np.floating] | None = None
-    part: Part | None = None
+    part: TakePart | None = None
 
     def __post_init__(self) -> None:
         _check(

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.events import Events, events
-from wavewright.conditioning.roll import sounding
 from wavewright.errors import ConfigError, printable, unknown
 from wavewright.models.condition import Category, Condition, Control, Notes, Number
 
@@ -201,7 +200,7 @@ def dense(condition: Condition, given: Mapping[str, NDArray[np.floating]], frame
 
 @dataclass(frozen=True)
 class Performance:
-    """The part of a player (`sampling.Part`) that is known before it is played, from a score and curves.
+    """The part of a take (`sampling.TakePart`) that is known before it is played, from a score and curves.
 
     Attributes:
         condition: the controls of the model.
@@ -209,7 +208,7 @@ class Performance:
         curves: curves by the names of controls. Other controls are absent.
         score: events at their samples of the take. None means that the keyboard is absent.
         seconds: length of the score with its tail. None without a score.
-        origin: see Part.
+        origin: see TakePart.
     """
 
     condition: Condition
@@ -226,7 +225,7 @@ class Performance:
 
     @property
     def rests(self) -> bool:
-        """See Part."""
+        """See TakePart."""
         return self.score is not None
 
     def events(self, start: int, stop: int) -> Events:
@@ -235,10 +234,6 @@ class Performance:
             return events()
         first, last = np.searchsorted(self.score["sample"], (start, stop))
         return self.score[first:last]
-
-    def sounding(self, sample: int) -> Events:
-        """See Part."""
-        return sounding(self.events(0, sample), sample)
 
     def dense(self, samples: NDArray[np.int64]) -> Features:
         """See Part."""

@@ -1,4 +1,4 @@
-"""What one stream plays of a corpus: a keyboard's events and the dense values of its control frames, bit by bit."""
+"""What one stream plays of a corpus, from a keyboard's events and the dense values of control frames."""
 
 from dataclasses import dataclass
 
@@ -10,20 +10,23 @@ from wavewright.conditioning.events import Events
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The events and dense values of a stream (`playing.playable.Player`), from its start on.
+    """The part of one stream (`sampling.Part`), from the stream's start on.
 
     Attributes:
         hop: samples in a control frame.
-        events: the keyboard's events. There are none without a keyboard.
-        dense: (M, D) the values of every frame.
+        keyboard: the keyboard's events. There are none without a keyboard.
+        values: (M, D) the dense values of every frame.
     """
 
     hop: int
-    events: Events
-    dense: NDArray[np.float32]
+    keyboard: Events
+    values: NDArray[np.float32]
 
-    def between(self, start: int, stop: int) -> tuple[Events, NDArray[np.float32]]:
-        """Return the events and the values of the frames that begin in [start, stop), in samples of the stream."""
-        first, last = -(-start // self.hop), -(-stop // self.hop)
-        frame = self.events["sample"] // self.hop
-        return self.events[(frame >= first) & (frame < last)], self.dense[first:last]
+    def events(self, start: int, stop: int) -> Events:
+        """See Part."""
+        first, last = np.searchsorted(self.keyboard["sample"], (start, stop))
+        return self.keyboard[first:last]
+
+    def dense(self, samples: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See Part. The samples are multiples of `hop`, since a stream and its excerpt begin together."""
+        return self.values[samples // self.hop]

@@ -5,13 +5,12 @@ import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import InitVar, dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.events import CAPACITY
-from wavewright.conditioning.excerpt import Excerpt
+from wavewright.conditioning.roll import sounding
 from wavewright.playing.guard import BLOCK, PAST, PATIENCE, GenerationGuard, Trouble
 from wavewright.playing.playable import DEFAULT, Playable, Player
 from wavewright.progress import Progress, silent
@@ -27,20 +26,25 @@ HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds tha
 
 
 class Performer:
-    """A player that is given the part of a take (`sampling.Part`) block by block, from `begin` on."""
+    """A player that is given its part (`sampling.Part`) block by block, from `begin` on."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
-        self._part: Part | None = None
+        self._parts: Sequence[Part] = ()
         self._clock = 0  # samples that the player has read and made
-        self._offset = 0  # the player's clock where the take begins
-        self._fed = 0  # sample of the take up to which the player has the events
+        self._offset = 0  # the player's clock where the part begins
+        self._fed = 0  # sample of the part up to which the player has the events
 
-    def begin(self, part: Part | None, place: int = 0) -> None:
-        """Give the player a part from its sample `place` on, and what its keyboard holds there from before."""
-        self._part, self._offset, self._fed = part, self._clock - place, place
-        if part and place > 0:
-            self._feed(part.sounding(place))
+    def begin(self, parts: Sequence[Part], place: int = 0) -> None:
+        """Give the player its part from sample `place` on, and what the keyboard holds there from before.
+
+        Args:
+            parts: none, one for all streams, or one for each.
+            place: sample of the part that comes next.
+        """
+        self._parts, self._offset, self._fed = parts, self._clock - place, place
+        if place > 0:
+            self._feed([sounding(part.events(0, place), place) for part in parts])
 
     def prime(self, codes: NDArray[np.integer]) -> None:
         """Read codes (streams, n), or (n,) for all streams."""
@@ -54,22 +58,22 @@ class Performer:
         """Feed the events of the frames that begin in the next samples, and return the frames' dense values."""
         first = self._clock
         self._clock += samples
-        if self._part is None:
+        if not self._parts:
             return ()
-        hop = self._part.hop
+        hop = self._parts[0].hop
         frames = np.arange(-(-first // hop), -(-self._clock // hop))
         stop = -(-self._clock // hop) * hop - self._offset
-        self._feed(self._part.events(self._fed, stop))
+        self._feed([part.events(self._fed, stop) for part in self._parts])
         self._fed = stop
-        return (self._part.dense(frames * hop - self._offset),)
+        dense = [part.dense(frames * hop - self._offset) for part in self._parts]
+        return (dense[0] if len(dense) == 1 else np.stack(dense),)
 
-    def _feed(self, events: NDArray[np.void]) -> None:
-        if len(events):
-            placed = events.copy()
+    def _feed(self, by_part: Sequence[NDArray[np.void]]) -> None:
+        for stream in range(self._player.streams if self._parts else 0):
+            placed = by_part[stream % len(by_part)].copy()
             placed["sample"] += self._offset
-            for stream in range(self._player.streams):
-                if dropped := self._player.feed(stream, placed):
-                    log.warning(f"{dropped} notes were left out: more than {CAPACITY} events came at once")
+            if len(placed) and (dropped := self._player.feed(stream, placed)):
+                log.warning(f"{dropped} notes were left out: more than {CAPACITY} events came at once")
 
 
 def stream(
@@ -89,14 +93,14 @@ def stream(
     performer = Performer(player)
     for block in prime or ():
         performer.prime(block)
-    performer.begin(controls.part)
+    performer.begin(_of_take(controls))
     for start in range(0, samples, BLOCK):
         stop = min(start + BLOCK, samples)
         yield performer.generate(stop - start, controls.between(start, stop))
 
 
 def perform(
-    player: Player, excerpts: Sequence[Excerpt], samples: int, prime: NDArray[np.integer] | None = None
+    player: Player, excerpts: Sequence[Part], samples: int, prime: NDArray[np.integer] | None = None
 ) -> Iterator[NDArray[np.integer]]:
     """Yield blocks of new codes (streams, up to BLOCK), each stream under its own excerpt.
 
@@ -106,18 +110,18 @@ def perform(
         samples: number of samples to generate in each stream.
         prime: codes (streams, n) to read first.
     """
-    primed = 0 if prime is None else prime.shape[1]
-    edges = [*range(0, primed, BLOCK), *range(primed, primed + samples, BLOCK), primed + samples]
-    for start, stop in pairwise(edges):
-        due = [excerpt.between(start, stop) for excerpt in excerpts]
-        for k, (events, _) in enumerate(due):
-            if len(events):
-                player.feed(k, events)
-        dense = np.stack([values for _, values in due])
-        if prime is not None and start < primed:
-            player.prime(prime[:, start:stop], dense)
-        else:
-            yield player.generate(stop - start, dense=dense)
+    performer = Performer(player)
+    performer.begin(excerpts)
+    if prime is not None:
+        for start in range(0, prime.shape[1], BLOCK):  # since only so many events can wait
+            performer.prime(prime[:, start : start + BLOCK])
+    for start in range(0, samples, BLOCK):
+        yield performer.generate(min(BLOCK, samples - start), DEFAULT)
+
+
+def _of_take(controls: Controls) -> Sequence[Part]:
+    """Return the part that all streams of a take play, if there is one."""
+    return [controls.part] if controls.part else []
 
 
 def play(
@@ -153,7 +157,7 @@ def play(
     """
     player = Performer(model.player(count, seed))
     primed = _prime(player, model, prime, progress, stop) if prime else np.zeros(0, np.int64)
-    player.begin(controls.part)
+    player.begin(_of_take(controls))
     takes = [_Take(model, k, seed, controls, live, guard, primed) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
     with (silent if live else progress)("generating", samples) as advance:
@@ -261,7 +265,7 @@ class _Take:
         seed = np.random.SeedSequence([self.seed, self.number, self._redraws]).generate_state(1, np.uint64)
         self.own = Performer(self.model.player(1, int(seed[0])))
         context = np.concatenate(self._played)[-round(CONTEXT * self.model.rate) :]
-        self.own.begin(self.controls.part, self._made * BLOCK - len(context))
+        self.own.begin(_of_take(self.controls), self._made * BLOCK - len(context))
         if len(context):
             self.own.prime(context)
         return f"{'goes on as from' if self.live else 'back to'} {self._time(place)} and drawn again"
