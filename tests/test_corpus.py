@@ -16,7 +16,8 @@ from conftest import FAST, melody
 from wavewright.corpus import splits
 from wavewright.corpus.discovery import find
 from wavewright.corpus.levelling import limit
-from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import SPLITS, PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wavewright.corpus.prepare import audio_like_corpus
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.formats.model_file import Training
 from wavewright.models import configure

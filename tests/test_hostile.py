@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from wavewright.corpus import inspection
-from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, PrepareSettings
 from wavewright.errors import AudioError, WavewrightError
 

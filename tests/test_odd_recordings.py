@@ -11,7 +11,8 @@ import pytest
 from conftest import FAST, fingerprint, melody
 from wavewright.corpus.discovery import find
 from wavewright.corpus.inspection import inspect
-from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError, WavewrightError
 

@@ -319,7 +319,7 @@ class Corpus:
         return np.minimum(sections[:, 0] - own, round(seconds * self.rate))
 
     def levelling(self) -> dict[str, Any]:
-        """Return the JSON values with which `prepare.audio_like_corpus` levels another recording like this corpus."""
+        """Return the JSON values with which `rendering.audio_like_corpus` levels another recording like this corpus."""
         return {
             **self.settings.model_dump(mode="json", include=LEVELLING),
             "common_gain": self.contents.common_gain,

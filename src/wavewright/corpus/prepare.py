@@ -12,33 +12,28 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wavewright import files
 from wavewright.conditioning.labels import Labels, label
 from wavewright.corpus import controls, isolate, scores, splits
 from wavewright.corpus.copies import find_copies
 from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, file_names, samples_file
-from wavewright.corpus.decoding import Decoded, decode, sounding
+from wavewright.corpus.decoding import Decoded, decode
 from wavewright.corpus.discovery import Found, count_kinds, find
 from wavewright.corpus.levelling import (
-    Signal,
-    apply_gain,
     gains,
-    limit,
     offsets,
     peaks,
-    round_to_int16,
 )
-from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName, parse_levelling
-from wavewright.errors import AudioError, WavewrightError, need, printable
+from wavewright.corpus.rendering import Levelling
+from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName
+from wavewright.errors import AudioError, WavewrightError, need
 from wavewright.progress import Progress, silent
-from wavewright.quantize import to_amplitude
 
 log = logging.getLogger(__name__)
 
@@ -52,34 +47,6 @@ class TooShort(WavewrightError):
             f"the longest track is {longest:.3g} s, a section is {section_seconds:g} s:"
             f" use --section-seconds {self.fitting_seconds:g}"
         )
-
-
-@dataclass(frozen=True)
-class Levelling:
-    """The levelling of a decoded recording to int16, that is `Corpus.levelling()` as an object."""
-
-    settings: PrepareSettings
-    common_gain: float | None = None
-
-    def factors(self, decoded: Decoded) -> tuple[Signal, Signal]:
-        """Return the gain and the offset, each one value or one per section."""
-        levels = self.settings.levels
-        offset = offsets(decoded.meter, levels, self.settings.remove_dc)
-        if levels == "none":
-            return np.ones(1), offset
-        if self.common_gain is not None:
-            return np.array([self.common_gain]), offset
-        if decoded.silent:
-            return np.ones(len(offset)), offset
-        return gains(peaks(decoded.meter, levels, offset)), offset
-
-    def apply(self, decoded: Decoded) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
-        """Return blocks of samples, each with a mask of the clipped ones."""
-        gain, offset = self.factors(decoded)
-        signal = apply_gain(decoded.blocks(), gain, offset, self.settings.section)
-        if self.settings.limiter is not None:
-            signal = limit(signal, self.settings.rate, self.settings.limiter)
-        return round_to_int16(signal)
 
 
 def prepare(
@@ -411,30 +378,3 @@ def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) 
                 other.append(file.name)
             advance()
     return other, sorted(before.keys() - {file.name for file in now})
-
-
-def audio_like_corpus(path: Path, levelling: dict[str, Any], *, trim_end: float = 0.0) -> Iterator[NDArray[np.float32]]:
-    """Yield blocks (n,) of a recording, resampled and levelled like the corpus whose `levelling()` is given.
-
-    The amplitudes are those of 16-bit samples, so that they become the same codes as a corpus's samples. What is odd in
-    the recording is logged.
-
-    Args:
-        path: the recording.
-        levelling: value of `Corpus.levelling()`.
-        trim_end: cut the end where it is more than this many dB below the peak. 0 keeps everything.
-
-    Raises:
-        AudioError: on the first block, where the recording cannot be read whole, or its channels cancel one another.
-    """
-    settings, common_gain = parse_levelling(levelling)
-    with tempfile.TemporaryDirectory(prefix="wavewright-") as folder:
-        result = isolate.one(decode, path, Path(folder) / "0.f32", settings)
-        for note in result.source.notes:
-            log.warning(f"{printable(path)}: {note}")
-        left = result.frames
-        if trim_end:
-            left = -(-sounding(result.file, result.meter.whole(), trim_end)[1] // result.step)
-        for block, _ in Levelling(settings, common_gain).apply(result):
-            yield to_amplitude(block[:left])
-            left -= len(block[:left])

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from wavewright.corpus import discovery, isolate
 from wavewright.corpus.corpus import INDEX, Corpus
 from wavewright.corpus.decoding import rate_of
-from wavewright.corpus.prepare import audio_like_corpus, prepare
+from wavewright.corpus.prepare import prepare
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, prepare_settings
 from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.corpus import INDEX, Corpus
 from wavewright.corpus.discovery import find
-from wavewright.corpus.prepare import audio_like_corpus
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, PrepareSettings, SplitName
 from wavewright.errors import ConfigError
 from wavewright.measuring.evaluation import Evaluation, Tracks, score

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.prepare import audio_like_corpus
+from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import ConfigError, printable
 from wavewright.formats.model_file import ModelFacts
