@@ -196,6 +196,7 @@ def test_torch_missing_is_said_in_one_line(tmp_path: Path, corpus: Corpus) -> No
     assert "needs torch, not installed: run pip install '.[train]' in the folder" in refusal(result)
 
 
+@pytest.mark.slow
 def test_a_leading_tilde_is_the_home_folder(
     wavewright: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +265,7 @@ def test_runs_below_a_folder_are_named(trained: Path, tmp_path: Path) -> None:
     assert line(tmp_path / "exp").endswith("exp/trials/4/copy and 2 more")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [990, 100_000])
 def test_brackets_in_brackets_are_refused_in_one_line(
     depth: int, trained: Path, corpus: Corpus, tmp_path: Path

@@ -121,6 +121,7 @@ def test_the_limiter_is_what_its_formula_says_to_the_last_sample(length: int, bl
     np.testing.assert_allclose(found, np.array(expected) / threshold, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_priming_audio_is_levelled_as_the_corpus_was(album: Path, tmp_path: Path) -> None:
     for fields in (
         {},

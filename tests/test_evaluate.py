@@ -257,6 +257,7 @@ def test_a_corpus_scored_as_the_papers_do(paper_run: TorchModel, tmp_path: Path)
         as_papers.evaluate_as_papers(paper_run, slow.path)
 
 
+@pytest.mark.slow
 def test_what_the_papers_do_not_compare(trained: Path, paper_run: TorchModel, corpus: Corpus, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", np.zeros(319), 16000)
     with pytest.raises(ConfigError, match=r"no recording is as long as an example of 0\.02 s"):

@@ -72,6 +72,7 @@ def test_a_file_in_another_precision_is_that_of_its_run(trained: Path, tmp_path:
     assert direct.read_bytes() == by_file.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_file_plays_and_scores_as_its_run(
     trained: Path, normed: Path, corpus: Corpus, tmp_path: Path, record: Any
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_run_without_validation_has_no_best(normed: Path, tmp_path: Path) -> N
     assert export(run, tmp_path / "m.safetensors").training.best_bits is None
 
 
+@pytest.mark.slow
 def test_the_command_line(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
     path = tmp_path / "new" / "m.safetensors"
     command = start(tmp_path / "log", "export", trained, "--out", path, "--precision", "int8", "--json")

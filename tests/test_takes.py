@@ -32,6 +32,8 @@ from wavewright.playing.torch_model import TorchModel
 from wavewright.quantize import Quantizer
 from wavewright.sampling import Controls, Uniforms
 
+pytestmark = pytest.mark.slow
+
 Record = Callable[..., Path]
 FADED = round(0.01 * RATE)  # samples at either end
 

@@ -119,6 +119,7 @@ STEP = """if True:
 """
 
 
+@pytest.mark.slow
 def test_a_step_does_without_torchs_compiler(corpus: Corpus, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", STEP, corpus.path, tmp_path / "run"]
