@@ -12,15 +12,11 @@ from wavewright.conditioning.alignment import Flux, flux
 from wavewright.conditioning.events import Kind
 from wavewright.conditioning.score import Score
 from wavewright.corpus import isolate
-from wavewright.errors import AudioError
 
 
 def read_score(path: Path) -> Score:
     """The score at `path`, read as the package reads it, in a process of its own."""
-    (result,) = isolate.each(score.read, [(path,)], 1)
-    if isinstance(result, AudioError):
-        raise result
-    return result
+    return isolate.one(score.read, path)
 
 
 def flux_of(blocks: Iterable[NDArray[np.floating]], rate: int) -> Flux:
