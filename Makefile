@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench team parity soak overfit gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -22,6 +22,7 @@ help:
 	@echo "make team      measure what a second thread brings, on free cores and beside busy programs (10 minutes)"
 	@echo "make soak      play all models for an hour beside other programs, and check memory and samples"
 	@echo "make overfit   train the thesis's models, at its sizes, on one second of piano (hours, can be resumed)"
+	@echo "make transcriber   install what wavewright evaluate --transcribe needs (90 MB)"
 	@echo "make gpu       test, measure and train on a CUDA machine for GPU_MINUTES (8), into GPU_OUT (gpu-out)"
 	@echo "make gpu-pack  collect wheels and a corpus in .gpu/ for a CUDA machine without a network"
 	@echo "make lock      write the installed versions to requirements.lock"
@@ -99,6 +100,11 @@ soak: setup
 
 overfit: setup
 	$(BIN)/wavewright experiment overfit --scale full
+
+# transkun asks for packages that it does not need to hear notes, and for torchaudio, which is not there for every torch.
+transcriber: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps transkun==2.0.1 mir_eval==0.8.2 moduleconf==0.1.4 \
+		ncls==0.0.71 pretty_midi==0.2.11.post0 pydub==0.25.1 six==1.17.0 torch-optimizer==0.3.0 importlib_resources==7.1.0
 
 # What docs/training.md tells of. GPU_PYTHON is any Python with torch and the packages of `make gpu-pack`. GPU_MODEL is
 # wavenet, sample-rnn or naive-rnn. GPU_RESUME is the GPU_OUT of an earlier drill, whose run goes on.

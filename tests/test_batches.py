@@ -232,3 +232,41 @@ def test_a_lane_never_reads_its_neighbour() -> None:
     assert second.targets.tolist() == [[IGNORED] * 3, codes[7:10]]
     assert (first.count, second.count) == (7, 3)
     assert (first.reset, second.reset) == (True, False)
+
+
+NOISY = Shape([50] * 64, 0, 8, 16, 3, 1)
+
+
+def test_noise_changes_what_is_heard_and_not_what_is_wanted() -> None:
+    """Half of the sections are heard as they are. In the others, inputs are off by up to k, 1 to the noise."""
+    clean, noisy = epoch_of(lanes(NOISY)), epoch_of(lanes(NOISY, noise=4))
+    off: dict[int, list[NDArray[np.int64]]] = {}
+    for before, after in zip(clean, noisy, strict=True):
+        assert (after.targets == before.targets).all()
+        assert after.inputs.min() >= 0
+        assert after.inputs.max() < LEVELS
+        for lane, (truth, heard) in enumerate(zip(before.inputs, after.inputs, strict=True)):
+            inside = (truth >= 4) & (truth < LEVELS - 4)  # which are never clipped
+            off.setdefault(len(off) if before.reset else len(off) - 8 + lane, []).append((heard - truth)[inside])
+    greatest = np.array([np.abs(np.concatenate(parts)).max() for parts in off.values()])
+    assert len(greatest) == 64
+    assert set(greatest) == {0, 1, 2, 3, 4}
+    assert 0.3 < (greatest == 0).mean() < 0.7
+    wildest = np.concatenate(
+        [np.concatenate(parts) for parts, most in zip(off.values(), greatest, strict=True) if most == 4]
+    )
+    assert set(wildest) == set(range(-4, 5))
+    assert abs(wildest.mean()) < 0.5
+
+
+def test_noise_is_the_same_from_any_position_and_another_in_each_epoch() -> None:
+    whole = lanes(NOISY, noise=4)
+    first, second = epoch_of(whole), epoch_of(whole)
+    resumed = lanes(NOISY, noise=4)
+    for _ in range(5):
+        next(resumed)
+    moved = lanes(NOISY, noise=4)
+    moved.position = resumed.position
+    assert (next(moved).inputs == first[5].inputs).all()
+    assert {batch.inputs.tobytes() for batch in first}.isdisjoint(batch.inputs.tobytes() for batch in second)
+    assert (lanes(NOISY, seed=None, noise=4).__next__().inputs == next(lanes(NOISY, seed=None)).inputs).all()

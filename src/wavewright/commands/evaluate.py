@@ -19,6 +19,7 @@ def evaluate(
     checkpoint: str = "best",
     continuations: int = 4,
     generate: float | None = None,
+    transcribe: float = 0.0,
     paper_compatible: Flag = False,
     engine: EngineName = "auto",
     device: Device = "auto",
@@ -42,6 +43,9 @@ def evaluate(
         Seconds of sound to make from silence and measure. Measured are loudness, DC, entropy, chroma, onsets, mel
         spectrum and copying from the training split. 0 turns this off. The default is 10, or 0 where
         librosa or auraloss is not installed.
+    transcribe
+        Seconds of the split's scores to play and to transcribe, such as 60. The notes that a transcriber hears are
+        compared with the score. This takes some minutes, and 0 turns it off.
     paper_compatible
         Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
         min-max scaled. CORPUS may then also be an audio file or a folder of audio.
@@ -65,7 +69,13 @@ def evaluate(
         if generate is None:
             generate = 0.0 if perceptual.missing() else 10.0
         result = score(
-            opened, Corpus.open(corpus), split, continuations=continuations, generate=generate, progress=progress
+            opened,
+            Corpus.open(corpus),
+            split,
+            continuations=continuations,
+            generate=generate,
+            transcribe=transcribe,
+            progress=progress,
         )
     if json:
         print_json(asdict(result))
@@ -87,6 +97,20 @@ def _print_evaluation(result: "Evaluation") -> None:
         named = (("its own", given.own), ("another section's", given.other), ("none", given.none))
         rows = [(name, "-" if bits is None else f"{bits:.4f}") for name, bits in named]
         table("does the model follow its controls", ("condition given", "bits per sample"), rows)
+    if (single := result.single_notes) is not None:
+        put(
+            f"{single.count} single notes: {100 * single.in_tune:.0f}% in tune, loudness follows "
+            f"velocity at {single.loudness:.2f} (1 is always), attack {single.attack_ms:.1f} ms, silence before at "
+            f"{single.silence_dbfs:.0f} dBFS"
+        )
+    if (played := result.transcribed) is not None:
+        velocity = (figure(played.velocity_correlation), figure(played.ceiling_velocity_correlation), "")
+        onsets = ("onset F1, 0 to 1", figure(played.f1), figure(played.ceiling), figure(played.chance))
+        table(
+            f"{played.seconds:.0f} s of scores played, {played.notes} notes, as a transcriber hears them",
+            ("measure", "generated", "recordings", "another score"),
+            [onsets, ("velocity, correlation", *velocity)],
+        )
     if (made := result.continuations) is not None:
         put(
             f"{made.count} continuations of {made.seconds:.2f} s after {made.prime_seconds:.2f} s: mean absolute "
@@ -101,10 +125,11 @@ def _print_evaluation(result: "Evaluation") -> None:
         _print_generated(result.generated)
 
 
-def _print_generated(made: "Generated") -> None:
-    def figure(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
+
+def _print_generated(made: "Generated") -> None:
     largest_dc = max(made.dc, key=abs)
     put(
         f"{made.seconds:g} s generated from silence: each second {min(made.rms_dbfs):.1f} to {max(made.rms_dbfs):.1f} "

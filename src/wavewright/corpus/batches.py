@@ -7,6 +7,9 @@ targets. The order of sections is a permutation drawn from (seed, epoch, order),
 
 A lane may begin a lead before its section, whose samples are inputs but not targets. For a model with a condition, a
 batch holds the control frames of each lane, counted from where the lane begins.
+
+With noise, half of the sections are heard as they are. In each of the others, the inputs are off by up to k codes, where
+k is drawn from 1 to the noise. A model that only ever heard true sound trusts it too much when it hears its own.
 """
 
 from collections.abc import Iterator
@@ -82,6 +85,7 @@ class Batches:
         conditions: gives the control frames. None means that batches have none.
         dropout: probability that all controls are absent throughout a section, and of each single control that it is.
             Both are drawn from (seed, epoch, order, section).
+        noise: greatest number of codes by which an input may be off. It is drawn from (seed, epoch, order, section).
     """
 
     def __init__(
@@ -98,11 +102,12 @@ class Batches:
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
         dropout: float = 0.0,
+        noise: int = 0,
     ) -> None:
         self.samples = samples
         self.sections = sections
         self.leads = np.zeros(len(sections), np.int64) if leads is None else leads
-        self.conditions, self.dropout = conditions, dropout
+        self.conditions, self.dropout, self.noise = conditions, dropout, noise
         lanes = -(-min(batch_size, len(sections)) // world) * world
         self.lanes = lanes
         self.own_lanes = slice(rank * lanes // world, (rank + 1) * lanes // world)
@@ -126,12 +131,13 @@ class Batches:
         targets = np.full((self.lanes, width), IGNORED)
         for lane in range(*self.own_lanes.indices(len(group))):
             self._read(lanes[lane], position.offset, inputs[lane], targets[lane])
+            inputs[lane] += self._heard(position, int(group[lane]), width)
             targets[lane, : max(0, int(leads[lane]) - position.offset)] = IGNORED
         left = np.stack((leads, sizes)) - position.offset
         count = int(np.diff(np.clip(left, 0, width), axis=0).sum())
         self.position = self._after(position, position.offset + width >= longest)
         return Batch(
-            inputs[self.own_lanes],
+            np.clip(inputs[self.own_lanes], 0, self.quantizer.levels - 1),
             targets[self.own_lanes],
             position.offset == 0,
             count,
@@ -165,6 +171,22 @@ class Batches:
         if offset and len(own):
             inputs[0] = codes[0]
 
+    def _heard(self, position: Position, section: int, width: int) -> NDArray[np.int64]:
+        """Return by how many codes (width,) the next inputs of a section are off, this time."""
+        if not self.noise or self.seed is None:
+            return np.zeros(width, np.int64)
+        most = int(self._random(position, section, 1).integers(-self.noise, self.noise, endpoint=True))
+        random = self._random(position, section, 2 + position.offset)
+        return random.integers(-max(most, 0), max(most, 0), width, endpoint=True)
+
+    def _random(self, position: Position, *spawn_key: int) -> np.random.Generator:
+        """Return draws that a section and a purpose have for themselves in every epoch.
+
+        A spawn key keeps them apart from the permutation's, whose entropy is the same.
+        """
+        entropy = np.random.SeedSequence([self.seed or 0, position.epoch, position.order], spawn_key=spawn_key)
+        return np.random.Generator(np.random.Philox(entropy))
+
     def _condition(self, position: Position, group: NDArray[np.int64], width: int) -> NDArray[np.float32] | None:
         """Return the control frames of this process's lanes."""
         if self.conditions is None:
@@ -186,9 +208,7 @@ class Batches:
             return
         assert self.conditions is not None
         condition = self.conditions.condition
-        # A spawn key keeps these draws apart from the permutation's, whose entropy is the same.
-        entropy = np.random.SeedSequence([self.seed, position.epoch, position.order], spawn_key=(section,))
-        every, *each = np.random.Generator(np.random.Philox(entropy)).random(1 + len(condition.controls)) < self.dropout
+        every, *each = self._random(position, section).random(1 + len(condition.controls)) < self.dropout
         for control, absent in zip(condition.controls, each, strict=True):
             if every or absent:
                 first = condition.offset(control)

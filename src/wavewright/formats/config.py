@@ -53,6 +53,8 @@ class TrainingConfig:
             that it is absent. It counts only for a model with a condition, as does the next.
         lead_seconds: seconds that a section is heard before its start, without training on them. A lead never reaches
             into another recording.
+        noise: greatest number of codes by which a sample may be heard wrongly while training, 0 for none. Half of the
+            sections are heard as they are.
     """
 
     batch_size: int = Field(default=16, ge=1, le=65536)
@@ -77,6 +79,7 @@ class TrainingConfig:
     seed: int = Field(default=0, ge=0, le=SEED_MAX)
     condition_dropout: float = Field(default=0.1, ge=0, le=1)
     lead_seconds: float = Field(default=LEAD_SECONDS, ge=0, le=60)
+    noise: int = Field(default=0, ge=0, le=256)
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.schedule_steps is None:

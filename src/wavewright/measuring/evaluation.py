@@ -13,9 +13,10 @@ from wavewright.corpus.batches import LEAD_SECONDS, ControlSource
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
-from wavewright.errors import ConfigError, need
-from wavewright.measuring import perceptual, similarity
+from wavewright.errors import ConfigError, WavewrightError, need
+from wavewright.measuring import perceptual, similarity, transcription
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
+from wavewright.measuring.keyboard import SingleNotes, Transcribed, has_scores, single_notes, transcribed
 from wavewright.playing.playable import Playable
 from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
@@ -105,6 +106,8 @@ class Evaluation:
     generated: Generated | None = None
     paper_compatible: bool = False
     conditioned: Conditioned | None = None
+    single_notes: SingleNotes | None = None
+    transcribed: Transcribed | None = None
 
 
 def evaluate(
@@ -115,6 +118,7 @@ def evaluate(
     continuations: int = 4,
     seconds: float = 0.5,
     generate: float = 0.0,
+    transcribe: float = 0.0,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score every sample of a split, with the true state carried through each section, and measure generated sound.
@@ -126,11 +130,13 @@ def evaluate(
         continuations: number of sections, spread over the split, to continue from their middle. 0 turns this off.
         seconds: length of each continuation.
         generate: seconds of sound to generate from silence and measure, 1 or more. 0 turns this off.
-        progress: called with the samples generated from silence.
+        transcribe: seconds of the split's scores to play and to transcribe. 0 turns this off.
+        progress: shows the samples generated from silence, and the stretches transcribed.
 
     Raises:
-        ConfigError: the corpus has another rate than the run, the split is empty, or a number is out of range.
-        WavewrightError: `generate` needs packages that are not installed.
+        ConfigError: the corpus has another rate than the run, the split is empty, a number is out of range, or
+            there is nothing to transcribe.
+        WavewrightError: `generate` or `transcribe` needs packages that are not installed.
     """
     if corpus.rate != run.rate:
         raise ConfigError(f"{corpus.path}: {corpus.rate} Hz, but {run.path} was trained at {run.rate} Hz")
@@ -140,6 +146,7 @@ def evaluate(
         raise ConfigError(f"--generate {generate:g}: give 1 second or more, or 0 for none")
     if generate:
         need("experiments", *perceptual.PACKAGES)
+    _check_transcribe(run, corpus, split, transcribe)
     sections = corpus.sections(split)
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")
@@ -151,12 +158,28 @@ def evaluate(
     conditioned = None
     if conditions is not None:
         conditioned = compare_conditions(run, samples, sections, leads, conditions, own=scored.bits_per_sample)
+    struck = condition and condition.notes and has_scores(corpus, split) and not perceptual.missing()
     return replace(
         scored,
         conditioned=conditioned,
+        single_notes=single_notes(run, corpus, split) if struck else None,
+        transcribed=transcribed(run, corpus, split, transcribe, progress) if transcribe else None,
         continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
     )
+
+
+def _check_transcribe(run: Playable, corpus: Corpus, split: SplitName, seconds: float) -> None:
+    if not 0 <= seconds < np.inf:
+        raise ConfigError(f"--transcribe {seconds:g}: give seconds from 0 up")
+    if not seconds:
+        return
+    if reason := transcription.missing():
+        raise WavewrightError(f"--transcribe needs {reason}")
+    if run.config.condition is None or run.config.condition.notes is None:
+        raise ConfigError(f"--transcribe {seconds:g}: {run.path} has no keyboard; leave it out")
+    if not has_scores(corpus, split):
+        raise ConfigError(f"--transcribe {seconds:g}: {split} of {corpus.path} has no scores; choose another --split")
 
 
 def score(

@@ -108,6 +108,7 @@ class Trainer:
             leads=self.leads("train", corpus.sections("train")),
             conditions=self.conditions.get("train"),
             dropout=training.condition_dropout,
+            noise=training.noise,
         )
         self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
