@@ -270,3 +270,19 @@ def test_noise_is_the_same_from_any_position_and_another_in_each_epoch() -> None
     assert (next(moved).inputs == first[5].inputs).all()
     assert {batch.inputs.tobytes() for batch in first}.isdisjoint(batch.inputs.tobytes() for batch in second)
     assert (lanes(NOISY, seed=None, noise=4).__next__().inputs == next(lanes(NOISY, seed=None)).inputs).all()
+
+
+def test_lanes_that_read_side_by_side_have_leads_of_one_length() -> None:
+    """Sections without a lead, as at the start of a track, are together. Otherwise one of them is trained on alone."""
+    leads = np.where(np.arange(64) % 6 == 0, 0, 10)
+    seen = []
+    for order in range(3):
+        batches = lanes(NOISY, leads=leads)
+        batches.position = Position(epoch=order)
+        epoch = epoch_of(batches)
+        begun = [batch for batch in epoch if batch.reset]
+        mixed = [len(np.unique(batch.targets[:, 0] == IGNORED)) > 1 for batch in begun]
+        assert sum(mixed) <= 1  # 11 sections without a lead fill one group of 8, and 3 lanes of another
+        assert sum(batch.count for batch in epoch) == 64 * 50
+        seen.append(tuple((batch.targets[:, 0] == IGNORED).any() for batch in begun))
+    assert len(set(seen)) > 1  # the groups without leads come anywhere in an epoch

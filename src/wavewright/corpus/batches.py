@@ -5,11 +5,12 @@ together, so the models share one clock. A section of S samples gives S predicti
 and all samples but the last, and the targets are all samples. Shorter sections and empty lanes are padded with IGNORED
 targets. The order of sections is a permutation drawn from (seed, epoch, order), so a few numbers give a position.
 
-A lane may begin a lead before its section, whose samples are inputs but not targets. For a model with a condition, a
-batch holds the control frames of each lane, counted from where the lane begins.
+A lane may begin a lead before its section, whose samples are inputs but not targets. Sections with leads of one length
+read side by side, because a lane without a lead would otherwise be trained on alone while the others are in theirs. For
+a model with a condition, a batch holds the control frames of each lane, counted from where the lane begins.
 
-With noise, half of the sections are heard as they are. In each of the others, the inputs are off by up to k codes, where
-k is drawn from 1 to the noise. A model that only ever heard true sound trusts it too much when it hears its own.
+With noise, half of the sections are heard as they are. In each of the others, the inputs are off by up to k codes,
+where k is drawn from 1 to the noise. A model that only ever heard true sound trusts it too much when it hears its own.
 """
 
 from collections.abc import Iterator
@@ -226,11 +227,20 @@ class Batches:
         if self._permuted is None or self._permuted[0] != key:
             order = np.arange(len(self.sections))
             if self.seed is not None:
-                bits = np.random.Philox(np.random.SeedSequence([self.seed, *key]))
-                order = np.random.Generator(bits).permutation(order)
+                random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *key])))
+                order = random.permutation(order)
+                if np.ptp(self.leads):
+                    order = self._by_lead(order, random)
             self._permuted = key, order
         start = position.group * self.lanes
         return self._permuted[1][start : start + self.lanes]
+
+    def _by_lead(self, order: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+        """Return an order in which each group has leads of one length, as far as they go, and the groups are mixed."""
+        order = order[np.argsort(self.leads[order], kind="stable")]
+        whole = len(order) // self.lanes * self.lanes
+        groups = random.permutation(order[:whole].reshape(-1, self.lanes))
+        return np.concatenate((groups.ravel(), order[whole:]))
 
     def _after(self, position: Position, group_done: bool) -> Position:
         if not group_done:
