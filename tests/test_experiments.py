@@ -14,6 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from conftest import refusal
 from support.html import parsed
 from support.tiny import hashes, records, start, wait_for_lines
+from wavewright import experiments
 from wavewright.errors import ConfigError
 from wavewright.experiments import overfit, piano, search, variations
 from wavewright.experiments.experiment import Experiment, Trial
@@ -21,6 +22,8 @@ from wavewright.experiments.scales import SCALES
 from wavewright.report import report
 
 pytestmark = pytest.mark.slow
+
+CLIP = str(Path(experiments.__file__).parents[1] / "data" / "bwv846_prelude.flac")
 
 TRIALS = (
     "naive-rnn",
@@ -138,6 +141,30 @@ def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
         assert found["measures"]["validation_bits"] == min(validations)
 
 
+def test_scores_are_learned_and_played(tmp_path: Path) -> None:
+    """The clip has a score. A model with scores plays it, and is measured; one without plays from silence."""
+    out = do(tmp_path, "piano-roll", "--minutes", "0.05", "--only", "wavenet", "wavenet-scores")
+    plain, scored = (result(out, name) for name in ("wavenet", "wavenet-scores"))
+    assert [sound["file"] for sound in plain["sounds"]] == ["takes/silence.wav"]
+    assert [sound["file"] for sound in scored["sounds"]] == ["takes/score.wav"]
+    original, rate = soundfile.read(out / "original.wav")
+    assert len(soundfile.read(out / "trials" / "wavenet-scores" / "takes" / "score.wav")[0]) == len(original)
+    assert len(original) == rate // 2
+    contents = json.loads((out / "corpus" / "corpus.json").read_text())
+    held_out = next(track for track in contents["tracks"] if track["split"] == "valid")
+    heard = np.fromfile(out / "corpus" / "valid.i16", np.int16)[: len(original)]
+    assert np.array_equal(np.round(original * 32768), heard)
+    assert held_out["events"] > 0
+    own = {"single_notes_in_tune", "loudness_follows_velocity", "attack_ms", "silence_dbfs", "bits_alone"}
+    assert own <= set(scored["measures"])
+    assert not own & set(plain["measures"])
+    size = json.loads((out / "trials" / "wavenet-scores" / "run" / "config.json").read_text())["model"]
+    assert [control["kind"] for control in size["condition"]["controls"]] == ["notes"]
+    page = (tmp_path / "report.html").read_text()
+    for words in ("single notes in tune", "with scores", "without scores", "that under MIDI a model can spend itself"):
+        assert words in page
+
+
 def test_a_sound_made_before_a_stop_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Experiment("piano", tmp_path, only=("naive-rnn",))
     played, takes = piano.play, tmp_path / "trials" / "naive-rnn" / "takes"
@@ -253,6 +280,7 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
         (["overfit", "--data", __file__], "test_experiments.py: not readable (Format not recognised)"),
         (["piano", "--scale", "full"], "--data: name a corpus or recordings"),
         (["piano", "--minutes", "0"], "--minutes 0.0: give more than 0"),
+        (["piano-roll", "--data", CLIP], "has no scores; name recordings with a MIDI file beside each"),
         (["search", "--minutes", "-1"], "--minutes -1.0: give more than 0"),
         (["search", "--trials", "0"], "--trials 0: give more than 0"),
         (["search", "--only", "trial-0000"], "--only trial-0000: a search draws its trials"),

@@ -70,7 +70,7 @@ def _run(name: str, common: Common | None, training: Training | None, **options:
     given, how = common or Common(), training or Training()
     out = given.out or Path("runs") / name
     experiment = Experiment(name, out, given.scale, how.data, how.device, given.only, how.storage, progress)
-    importlib.import_module(f"wavewright.experiments.{name}").run(experiment, **options)
+    importlib.import_module(f"wavewright.experiments.{name.replace('-', '_')}").run(experiment, **options)
     say(f"{out}: done; read it: wavewright report {out} --out report.html")
 
 
@@ -139,6 +139,34 @@ def piano(
         at quick.
     """
     _run("piano", common, training, preset=preset, minutes=minutes)
+
+
+@app.command
+@expanding
+def piano_roll(
+    common: Common | None = None,
+    training: Training | None = None,
+    *,
+    preset: Literal["thesis", "small", "tiny"] | None = None,
+    minutes: float | None = None,
+) -> None:
+    """Train each model for the same time with and without scores, and compare how they play scores held out.
+
+    The recordings need MIDI files beside them. `make transcriber` installs what the onset F1 needs.
+
+    Parameters
+    ----------
+    common
+        The options that all experiments share.
+    training
+        The options that all experiments with training share.
+    preset
+        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
+        and `tiny` below.
+    minutes
+        Minutes of training for each trial. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1 at quick.
+    """
+    _run("piano-roll", common, training, preset=preset, minutes=minutes)
 
 
 @app.command

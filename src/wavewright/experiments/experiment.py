@@ -32,6 +32,7 @@ from wavewright.experiments import study
 from wavewright.experiments.scales import SCALES, Scale, ScaleName
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
+from wavewright.models.condition import Control
 from wavewright.progress import Progress, silent
 from wavewright.training.loop import ROLLING, Budget
 from wavewright.training.run import train
@@ -51,6 +52,7 @@ class Trial:
         thesis: the thesis's steps, seconds and nats for this trial, and their place there. None if it gives none.
         remark: difference from trials of the same size, for the title.
         note: purpose of the trial, where the title does not say.
+        controls: controls that the model learns to follow.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Trial:
     thesis: Mapping[str, Any] | None = None
     remark: str = ""
     note: str | None = None
+    controls: tuple[Control, ...] = ()
 
     @property
     def title(self) -> str:
@@ -68,7 +71,7 @@ class Trial:
 
     def config(self) -> RunConfig:
         """Return the trial's configuration."""
-        return resolve(self.model, self.preset, None, list(self.overrides))
+        return resolve(self.model, self.preset, None, list(self.overrides), self.controls)
 
 
 @dataclass(frozen=True)

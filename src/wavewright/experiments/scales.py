@@ -29,11 +29,12 @@ class Scale:
     Attributes:
         by_heart_seconds: music that `overfit` and `variations` learn by heart.
         by_heart: what becomes of the trials there, for each model. Other models' trials stay as declared.
-        preset: sizes of the models of `piano`.
-        piano_minutes: training of each model of `piano`.
-        take_seconds: length of the sounds that `piano` generates during and after training.
+        preset: sizes of the models of `piano` and `piano-roll`.
+        piano_minutes: training of each model of `piano` and `piano-roll`.
+        take_seconds: length of the sounds that `piano` and `piano-roll` generate.
+        transcribe_seconds: how much of the scores the models of `piano-roll` play for a transcriber.
         steady_seconds: length of the last sound of `piano`, whose loudness and DC are measured.
-        section_seconds: length of the corpus's sections in `piano` and `search`.
+        section_seconds: length of the corpus's sections in `piano`, `piano-roll` and `search`.
         search_trials: trials of `search`.
         search_minutes: training of a trial of `search` that is not pruned.
         search_units: units that `search` chooses from.
@@ -46,6 +47,7 @@ class Scale:
     preset: str
     piano_minutes: float
     take_seconds: float
+    transcribe_seconds: float
     steady_seconds: float
     section_seconds: float
     search_trials: int
@@ -66,6 +68,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="tiny",
         piano_minutes=0.1,
         take_seconds=0.5,
+        transcribe_seconds=0.0,
         steady_seconds=2.0,
         section_seconds=4.0,
         search_trials=3,
@@ -84,6 +87,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="tiny",
         piano_minutes=4.0,
         take_seconds=4.0,
+        transcribe_seconds=20.0,
         steady_seconds=10.0,
         section_seconds=5.0,
         search_trials=6,
@@ -98,6 +102,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="thesis",
         piano_minutes=48 * 60.0,  # of a GPU
         take_seconds=10.0,
+        transcribe_seconds=120.0,
         steady_seconds=60.0,
         section_seconds=30.0,  # after sections of 4 s, an LSTM gets stuck in a drone after 4 s of a take
         search_trials=40,

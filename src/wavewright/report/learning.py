@@ -1,4 +1,4 @@
-"""Make the sections of the experiments that train: variations, overfit and piano."""
+"""Make the sections of the experiments that train: variations, overfit, piano and piano-roll."""
 
 import math
 from collections.abc import Sequence
@@ -144,6 +144,21 @@ def piano(experiment: Experiment) -> Section:
     )
 
 
+def piano_roll(experiment: Experiment) -> Section:
+    trials = experiment.trials
+    played = [figures.generated("", trial, trial.sounds[-1], "") for trial in trials if trial.sounds]
+    return Section(
+        experiment,
+        "Scores",
+        "How well do the models play scores that they never heard, and what do scores bring in training? The thesis "
+        "supposed that under MIDI a model can spend itself on the sound (5.1).",
+        _measures(trials, folded=False),
+        [figures.validation(trials), played],
+        _beside(experiment, trials),
+        trials=trials,
+    )
+
+
 def _piano_figures(figure: str, trials: Sequence[Trial]) -> list[Figure]:
     """Draw the loss of some trials and the last sound of each."""
     title, thesis = PIANO_LOSS[figure]
@@ -199,14 +214,14 @@ def _where(trial: Trial) -> str:
     return (trial.result.thesis and trial.result.thesis.where) or NONE
 
 
-def _measures(trials: Sequence[Trial]) -> list[Table]:
+def _measures(trials: Sequence[Trial], *, folded: bool = True) -> list[Table]:
     """Return a table of all other measures, a column for each."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.result.measures))
     if not names:
         return []
     header = ["model", *map(words, names)]
     rows = [[t.result.title, *(number(t.result.measures.get(name)) for name in names)] for t in trials]
-    return [Table("Measures", header, rows, folded=True)]
+    return [Table("Measures", header, rows, folded=folded)]
 
 
 def _music(experiment: Experiment) -> str:

@@ -19,6 +19,7 @@ def section(experiment: Experiment) -> Section:
         "variations": learning.variations,
         "overfit": learning.overfit,
         "piano": learning.piano,
+        "piano-roll": learning.piano_roll,
         "speed": _speed,
         "search": _search,
     }
