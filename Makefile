@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
 	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
+	@echo "make latency   measure the time from a key to its sound (3 minutes); LATENCY_MODEL is a trained model's file"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
 	@echo "make team      measure what a second thread brings, on free cores and beside busy programs (10 minutes)"
 	@echo "make soak      play all models for an hour beside other programs, and check memory and samples"
@@ -88,6 +89,10 @@ kill: setup
 bench: setup
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/training_speed.py
 	$(BIN)/python benchmarks/engine_speed.py
+
+LATENCY_MODEL ?=
+latency: setup
+	$(BIN)/python benchmarks/latency.py $(LATENCY_MODEL)
 
 team: setup
 	$(BIN)/python benchmarks/team.py

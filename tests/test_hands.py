@@ -79,11 +79,16 @@ def instrument(file: Path) -> Instrument:
 
 
 class Card:
-    """A false sound card. Before each block that it plays, `due` is called with the number of blocks until then."""
+    """A false sound card, whose blocks are the only time that passes.
+
+    Before each block that it plays, `due` is called with the number of blocks until then.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, due: Callable[[int], None] = lambda block: None) -> None:
         self.blocks: list[NDArray[np.float32]] = []
         self.due = due
+        now = types.SimpleNamespace(monotonic=lambda: sum(map(len, self.blocks)) / RATE)
+        monkeypatch.setattr("wavewright.playing.live.time", now)
         fake = types.SimpleNamespace(OutputStream=self.open, PortAudioError=ZeroDivisionError)
         monkeypatch.setitem(sys.modules, "sounddevice", fake)
 
@@ -112,7 +117,7 @@ STEP = 1000 * HAND_BLOCK // RATE  # ticks in a block
 NOTES.tracks.append(
     mido.MidiTrack(
         [
-            mido.Message("note_on", note=60, velocity=100, time=0),
+            mido.Message("note_on", note=60, velocity=100, time=STEP),
             mido.Message("control_change", control=64, value=127, time=2 * STEP),
             mido.Message("note_on", note=61, velocity=30, time=STEP),
             mido.Message("note_off", note=60, time=3 * STEP),
@@ -129,12 +134,12 @@ NOTES.tracks.append(
 def test_what_hands_play_is_what_the_score_of_it_plays(
     file: Path, system: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A false keyboard sends the messages of a score where blocks begin."""
+    """A false keyboard sends the messages of a score one block before they take effect."""
     NOTES.save(tmp_path / "notes.mid")
     timed, now = [], 0
     for message in NOTES.tracks[0]:
         now += message.time
-        timed.append((now // STEP, message))
+        timed.append((now // STEP - 1, message))
 
     def due(block: int) -> None:
         for at, message in timed:
@@ -157,10 +162,10 @@ def test_knobs_turn_controls(file: Path, system: list[str], monkeypatch: pytest.
     knobs = ["--map", "cc1=loudness:-60..0", "--map", "cc2=voice:high..low", "--map", "cc3=temperature:0.5..1.5"]
 
     def due(block: int) -> None:
-        if block == 2:
+        if block == 1:
             for controller, value in ((1, 127), (2, 0), (3, 127), (4, 5)):
                 Port.opened[0].send(mido.Message("control_change", control=controller, value=value))
-        elif block == 4:
+        elif block == 3:
             Port.opened[0].send(mido.Message("control_change", control=2, value=127))
 
     card = Card(monkeypatch, due)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,28 @@ def test_what_is_played_takes_effect_where_the_next_block_begins(file: Path, eng
         codes.append(instrument.codes(BLOCK))
     assert np.array_equal(codes, expected)
     assert np.array_equal(instrument.generate(9), model.quantizer.decode(player.generate(9, Controls(1.3), dense)[0]))
+
+
+def test_a_stream_is_what_is_played_from_any_thread(file: Path) -> None:
+    model = wavewright.load(file)
+    streamed, instrument = model.instrument(2), model.instrument(2)
+    blocks = streamed.stream(BLOCK)
+    found, expected = [next(blocks)], [instrument.generate(BLOCK)]
+    assert abs(found[0][0]) < 0.01
+    thread = threading.Thread(target=streamed.note_on, args=(60,))
+    thread.start()
+    thread.join()
+    instrument.note_on(60)
+    found += islice(blocks, 5)
+    expected += [instrument.generate(BLOCK) for _ in range(5)]
+    assert np.array_equal(np.stack(found)[1:], np.stack(expected)[1:])
+
+
+def test_a_stream_that_continues_a_sound_is_not_faded_in(file: Path) -> None:
+    streamed, instrument = (wavewright.load(file).instrument() for _ in "12")
+    for each in (streamed, instrument):
+        each.prime(np.arange(BLOCK) % 12)
+    assert np.array_equal(next(streamed.stream(BLOCK)), instrument.generate(BLOCK))
 
 
 def test_all_notes_off_releases_what_is_held(file: Path) -> None:

@@ -30,6 +30,7 @@ from wavewright.errors import WavewrightError
 app = App(
     name="wavewright",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # else every signal has the exit status of Ctrl-C
     help="""Learn to make sound, one sample at a time, from your own recordings.
 
     For a first try, run `wavewright demo`. With your own recordings, run

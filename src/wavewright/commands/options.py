@@ -108,6 +108,16 @@ class Playing:
             instrument.prime(block)
         return instrument
 
+    def origin(self, model: "Playable") -> dict[str, Any]:
+        """Return the facts of what hands play with these options, as a take's metadata have them."""
+        from wavewright.playing.performance import split_settings
+        from wavewright.playing.takes import origin
+        from wavewright.sampling import Controls
+
+        controls = Controls(self.temperature, self.top_k, self.top_p)
+        played = {"score": None, "controls": split_settings(self.control), "by_hand": True}
+        return origin(model, self.seed, self._recording(), controls) | played
+
     def _recording(self) -> "Prime | None":
         from wavewright.playing.prime import Prime
 

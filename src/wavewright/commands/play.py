@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -21,6 +21,7 @@ def play(
     midi: str | None = None,
     virtual: Flag = False,
     keys: Flag = False,
+    out: Path | None = None,
     knobs: Annotated[tuple[str, ...], Parameter(name="--map", negative="", show_default=False)] = (),
     playing: Playing = DEFAULT,
     checkpoint: str = "best",
@@ -28,6 +29,7 @@ def play(
     """Play a trained model through the sound card until Ctrl-C.
 
     A model with a keyboard can be played by hand, with --midi, --virtual or --keys. The guard does not watch it then.
+    With --out, what is heard is written to a file too. No sound card is needed then.
 
     Parameters
     ----------
@@ -42,6 +44,9 @@ def play(
     keys
         Play by the computer's keys. The rows `zsxdcvgbhnjm` and `q2w3er5t6y7u` are two octaves from C on. A note ends
         with the next note or with the space bar.
+    out
+        WAV or FLAC file to write, by its suffix. It holds what is heard until the end or until Ctrl-C. Without a sound
+        card, the file is written in real time.
     knobs
         MIDI controller that turns a control, such as `cc1=loudness:-60..0`, `cc2=voice:bright..dark` or
         `cc3=temperature:0.8..1.2`. Repeat for more controllers.
@@ -63,13 +68,21 @@ def play(
     if ways and opened.config.condition is None:
         raise ConfigError(f"{ways[0]}: {described(None)}; leave it out")
     if ways:
-        _play_by_hand(playing.instrument(opened), None if virtual else midi, keys, knobs, seconds)
+        _play_by_hand(
+            playing.instrument(opened),
+            None if virtual else midi,
+            keys,
+            knobs,
+            seconds=math.inf if seconds is None else seconds,
+            out=out,
+            facts=playing.origin(opened),
+        )
     else:
-        play_aloud(opened, progress=progress, **playing.options(opened, seconds, math.inf))
+        play_aloud(opened, out=out, progress=progress, **playing.options(opened, seconds, math.inf))
 
 
 def _play_by_hand(
-    instrument: "Instrument", port: str | None, keys: bool, knobs: tuple[str, ...], seconds: float | None
+    instrument: "Instrument", port: str | None, keys: bool, knobs: tuple[str, ...], **options: Any
 ) -> None:
     from wavewright.conditioning.controls import described
     from wavewright.playing.hands import computer_keys, knob, midi_port
@@ -78,4 +91,4 @@ def _play_by_hand(
     turned = [knob(text, instrument) for text in knobs]
     with computer_keys(instrument) if keys else midi_port(instrument, port, turned) as name:
         say(f"{described(instrument.condition)}; it is played by {name}, until Ctrl-C")
-        play_by_hand(instrument, seconds=math.inf if seconds is None else seconds)
+        play_by_hand(instrument, **options)

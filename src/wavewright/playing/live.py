@@ -1,13 +1,17 @@
-"""Play sound while it is generated, as a WAV stream for a pipe or through the sound card.
+"""Play sound while it is generated, as a WAV stream for a pipe, through the sound card or into a file.
 
 Sound that was played cannot be taken back. After a fault, the generation guard therefore goes on from an earlier state
 without going back in time (stream.play).
 """
 
+import contextlib
 import itertools
+import logging
 import math
 import struct
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,14 +23,19 @@ from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.prime import Prime
 from wavewright.playing.sound import fade, fade_in, fade_samples, sounds, to_pcm
 from wavewright.playing.stream import play
-from wavewright.playing.takes import frames_of, samples_for
+from wavewright.playing.takes import MOST_BYTES, check_file, frames_of, origin, samples_for, take_file
 from wavewright.progress import Progress, silent
 from wavewright.sampling import Controls
 from wavewright.signals import Stop, stoppable
 
+log = logging.getLogger(__name__)
+
 ENDLESS = 1 << 62  # samples
 HAND_BLOCK = 128  # samples, 9 ms at 14.7 kHz
+RECORDED_BITS = 16  # of each sample in a file of what was heard
 UNKNOWN = 0xFFFFFFFF  # the size in a WAV header that means "not known"
+
+Sound = Generator[NDArray[np.float32], None, None]  # blocks (n,) of amplitudes
 
 
 def stream_wav(
@@ -82,40 +91,55 @@ def play_aloud(
     controls: Controls = DEFAULT,
     seed: int = 0,
     guard: bool = True,
+    out: Path | None = None,
     progress: Progress = silent,
 ) -> None:
     """Play a model through the sound card. Arguments are as in takes.record, but `seconds` may be infinite.
 
+    What is heard is also written to `out`, a .wav or .flac file. Without a sound card, it is written in real time. A
+    WAV file holds 4 GB at most, and playing ends there.
+
     Raises:
-        WavewrightError: sounddevice is not installed, or there is no sound card.
+        WavewrightError: there is neither a sound card with sounddevice nor `out`, or `out` cannot be written.
         ConfigError: an argument is out of range.
         AudioError: the recording of `prime` cannot be read whole.
-        KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played, and faded out.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played and written, and faded out.
     """
-    frames = _frames(seconds, model.rate, seed)
+    seconds = _until_full(seconds, model.rate, out)
+    frames = _frames(seconds, model.rate, seed, out=out)
     with stoppable() as stop:
         options = {"controls": controls, "seed": seed, "guard": guard, "progress": progress, "stop": stop}
-        _send_to_card(model.rate, _sound(model, seconds, prime, model.rate, frames, **options))
+        sound = _sound(model, seconds, prime, model.rate, frames, **options)
+        _send(sound, model.rate, out, origin(model, seed, prime, controls))
         if stop():
             raise KeyboardInterrupt
 
 
-def play_by_hand(instrument: Instrument, *, seconds: float = math.inf) -> None:
+def play_by_hand(
+    instrument: Instrument,
+    *,
+    seconds: float = math.inf,
+    out: Path | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Play an instrument through the sound card, in blocks of HAND_BLOCK samples. No guard watches it.
 
+    What is heard is also written to `out`, with `facts` in the metadata. See play_aloud.
+
     Raises:
-        WavewrightError: sounddevice is not installed, or there is no sound card.
-        ConfigError: the length is out of range.
-        KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played, and faded out.
+        WavewrightError: there is neither a sound card with sounddevice nor `out`, or `out` cannot be written.
+        ConfigError: the length is out of range, or `out` is no such file.
+        KeyboardInterrupt: Ctrl-C or SIGTERM came. All sound made until then was played and written, and faded out.
     """
-    frames = _frames(seconds, instrument.rate, 0)
+    frames = _frames(_until_full(seconds, instrument.rate, out), instrument.rate, 0, out=out)
+    instrument.clock = time.monotonic
     with stoppable() as stop:
-        _send_to_card(instrument.rate, _by_hand(instrument, frames, stop), latency="low")
+        _send(_by_hand(instrument, frames, stop), instrument.rate, out, facts or {}, latency="low")
         if stop():
             raise KeyboardInterrupt
 
 
-def _by_hand(instrument: Instrument, frames: float, stop: Stop) -> Iterator[NDArray[np.float32]]:
+def _by_hand(instrument: Instrument, frames: float, stop: Stop) -> Sound:
     """Yield blocks (n,) of an instrument's sound, each as soon as it is made, and a faded block at its end."""
     last = fade_samples(instrument.rate)
     sound = itertools.chain(_blocks(instrument, frames - last, stop), _ending(instrument, last))
@@ -133,8 +157,44 @@ def _ending(instrument: Instrument, samples: int) -> Iterator[NDArray[np.float32
     yield instrument.generate(samples) * fade_in(samples)[::-1]
 
 
-def _send_to_card(rate: int, blocks: Iterable[NDArray[np.float32]], **options: Any) -> None:
-    """Play blocks (n,) through the sound card."""
+def _send(sound: Sound, rate: int, out: Path | None, facts: Mapping[str, Any], **options: Any) -> None:
+    """Play sound through the sound card, and write it to `out`, if there is one."""
+    heard = _recorded(sound, rate, out, facts) if out else sound
+    with contextlib.closing(heard), _outlet(rate, out, **options) as play_block:
+        for block in heard:
+            play_block(block)
+
+
+def _recorded(sound: Sound, rate: int, out: Path, facts: Mapping[str, Any]) -> Sound:
+    """Yield sound that is also written to a file. The file is whole however the playing ends."""
+    with take_file(out, rate, RECORDED_BITS, facts) as file:
+        try:
+            for block in sound:
+                file.write(to_pcm(block, RECORDED_BITS))
+                yield block
+        except (GeneratorExit, KeyboardInterrupt):  # the sound card failed, or Ctrl-C came twice
+            if not file.frames:
+                raise
+        seconds = file.frames / rate
+    log.info(f"{out}: {seconds:.2f} s of what was heard")
+
+
+@contextlib.contextmanager
+def _outlet(rate: int, out: Path | None, **options: Any) -> Iterator[Callable[[NDArray[np.float32]], object]]:
+    """Yield a function that plays a block (n,), and waits as a sound card does where there is `out` but no card."""
+    with contextlib.ExitStack() as stack:
+        try:
+            play_block = stack.enter_context(_sound_card(rate, **options))
+        except WavewrightError as error:
+            if out is None:
+                raise
+            log.warning(f"{out}: written in real time and not heard: {error}")
+            play_block = _pace(rate)
+        yield play_block
+
+
+@contextlib.contextmanager
+def _sound_card(rate: int, **options: Any) -> Iterator[Callable[[NDArray[np.float32]], object]]:
     try:
         import sounddevice
     except (ImportError, OSError) as error:  # OSError: sounddevice finds no PortAudio
@@ -144,22 +204,40 @@ def _send_to_card(rate: int, blocks: Iterable[NDArray[np.float32]], **options: A
         ) from None
     try:
         with sounddevice.OutputStream(rate, channels=1, dtype="float32", **options) as card:
-            for block in blocks:
-                card.write(block[:, None])
+            yield lambda block: card.write(block[:, None])
     except sounddevice.PortAudioError as error:
         raise WavewrightError(f"the sound card: {error}; pipe `wavewright generate MODEL --out -` elsewhere") from None
 
 
-def _frames(seconds: float, rate: int, seed: int, bits: int = 16) -> float:
+def _pace(rate: int) -> Callable[[NDArray[np.float32]], object]:
+    """Return a function that waits until a block is over, when one block after the other is played from now on."""
+    over = time.monotonic()
+
+    def wait(block: NDArray[np.float32]) -> None:
+        nonlocal over
+        over += len(block) / rate
+        time.sleep(max(0.0, over - time.monotonic()))
+
+    return wait
+
+
+def _frames(seconds: float, rate: int, seed: int, bits: int = 16, out: Path | None = None) -> float:
     """Return the number of samples at `rate`, which may be infinite, after checking the arguments."""
     endless = seconds == math.inf
     frames = frames_of(1.0 if endless else seconds, rate, seed, bits)
+    if out is not None:
+        check_file(out, frames, RECORDED_BITS)
     return math.inf if endless else frames
 
 
-def _sound(
-    model: Playable, seconds: float, prime: Prime | None, rate: int, frames: float, **options: Any
-) -> Iterator[NDArray[np.float32]]:
+def _until_full(seconds: float, rate: int, out: Path | None) -> float:
+    """Return the length of what is written to `out`. An endless one ends where a WAV file is full."""
+    if seconds == math.inf and out is not None and out.suffix.lower() == ".wav":
+        return MOST_BYTES * 8 / RECORDED_BITS / rate
+    return seconds
+
+
+def _sound(model: Playable, seconds: float, prime: Prime | None, rate: int, frames: float, **options: Any) -> Sound:
     """Yield blocks (n,) of the sound of one stream, as soon as they are made."""
     samples = ENDLESS if seconds == math.inf else samples_for(seconds, model.rate)
     codes = play(model, samples, prime=prime.codes(model) if prime else None, live=True, **options)

@@ -6,8 +6,10 @@ import json
 import logging
 import math
 import resource
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -82,32 +84,15 @@ def record(
     """
     rate = run.rate if rate is None else rate
     frames = frames_of(seconds, rate, seed, bits)
-    kind = _kind(out, frames, bits)
+    check_file(out, frames, bits)
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     _check_count(run, count)
-    facts = {
-        "run": run.training.run,
-        "step": run.step,
-        "model": run.config.name,
-        "seed": seed,
-        "prime": prime.path.name if prime else None,
-        "prime_from": prime.start if prime else None,
-        "prime_seconds": prime.seconds if prime else None,
-        "temperature": controls.temperature,
-        "top_k": controls.top_k,
-        "top_p": controls.top_p,
-        **(controls.part.origin if controls.part else {}),
-    }
+    facts = origin(run, seed, prime, controls)
     meters = [Meter() for _ in paths]
     with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files
-        stack.enter_context(writing(out))
-        files = []
-        for i, path in enumerate(paths):
-            temporary = stack.enter_context(atomic_file(path))
-            file = soundfile.SoundFile(temporary, "w", rate, 1, f"PCM_{bits}", format=kind)
-            file.software = f"wavewright {importlib.metadata.version('wavewright')}"
-            file.comment = json.dumps({**facts, "take": i + 1})
-            files.append(stack.enter_context(file))
+        files = [
+            stack.enter_context(take_file(path, rate, bits, {**facts, "take": i + 1})) for i, path in enumerate(paths)
+        ]
         blocks = play(
             run,
             samples_for(seconds, run.rate),
@@ -130,6 +115,34 @@ def record(
         log.warning(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
     return [_take(path, rate, meter) for meter, path in zip(meters, paths, strict=True)]
+
+
+def origin(model: Playable, seed: int, prime: Prime | None, controls: Controls) -> dict[str, Any]:
+    """Return the facts of a take's origin, as JSON values."""
+    return {
+        "run": model.training.run,
+        "step": model.step,
+        "model": model.config.name,
+        "seed": seed,
+        "prime": prime.path.name if prime else None,
+        "prime_from": prime.start if prime else None,
+        "prime_seconds": prime.seconds if prime else None,
+        "temperature": controls.temperature,
+        "top_k": controls.top_k,
+        "top_p": controls.top_p,
+        **(controls.part.origin if controls.part else {}),
+    }
+
+
+@contextlib.contextmanager
+def take_file(path: Path, rate: int, bits: int, facts: Mapping[str, Any]) -> Iterator[soundfile.SoundFile]:
+    """Open a take's file with its facts in the metadata. It takes the place of `path` once it is whole."""
+    with writing(path), atomic_file(path) as temporary:
+        kind = path.suffix[1:].upper()
+        with soundfile.SoundFile(temporary, "w", rate, 1, f"PCM_{bits}", format=kind) as file:
+            file.software = f"wavewright {importlib.metadata.version('wavewright')}"
+            file.comment = json.dumps(facts)
+            yield file
 
 
 def frames_of(seconds: float, rate: int, seed: int, bits: int) -> int:
@@ -157,8 +170,12 @@ def samples_for(seconds: float, rate: int) -> int:
     return max(1, math.ceil(seconds * rate - 1e-6))
 
 
-def _kind(out: Path, frames: int, bits: int) -> str:
-    """Return libsndfile's name for the kind of file that `out` names."""
+def check_file(out: Path, frames: float, bits: int) -> None:
+    """Check that `out` names a kind of file that holds so many samples of so many bits.
+
+    Raises:
+        ConfigError: it does not.
+    """
     kind = out.suffix.lower()
     if kind == ".flac":
         if bits not in FLAC_BITS:
@@ -167,7 +184,6 @@ def _kind(out: Path, frames: int, bits: int) -> str:
         raise ConfigError(f"--out {out}: name a .wav or .flac file")
     elif frames * bits // 8 > MOST_BYTES:
         raise ConfigError(f"--out {out}: a WAV file holds 4 GB at most; give fewer --seconds, or name a .flac file")
-    return kind[1:].upper()
 
 
 def _check_count(run: Playable, count: int) -> None:
