@@ -29,7 +29,7 @@ FORMAT = 1
 GRACE = 15.0  # seconds beyond its time after which a part is killed
 # Parts in order, and how much of the whole time each may take. The last takes what is left.
 SHARES = {"tests": 0.2, "speed": 0.2, "playing": 0.13, "faster": 0.13, "long_run": 1.0}
-CORPUS = Path(".gpu/corpus")
+RECORDINGS = Path(".gpu/recordings")
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def parsed() -> tuple[Options, argparse.Namespace]:
     parser.add_argument("--parts", default=",".join(SHARES), help="some of them, separated by commas")
     parser.add_argument("--model", default="wavenet", help="what the long run trains: wavenet, sample-rnn, naive-rnn")
     parser.add_argument(
-        "--corpus", type=Path, help=f"what it trains on: {CORPUS} if there is one, else the bundled clip"
+        "--recordings", type=Path, help=f"what it trains on: {RECORDINGS} if there are any, else the bundled clip"
     )
     parser.add_argument("--resume", type=Path, help="the output folder of an earlier drill, whose run goes on")
     parser.add_argument("--part", choices=list(SHARES), help=argparse.SUPPRESS)
@@ -60,8 +60,8 @@ def parsed() -> tuple[Options, argparse.Namespace]:
     if unknown := set(arguments.parts.split(",")) - set(SHARES):
         parser.error(f"--parts: no {min(unknown)}; there are {', '.join(SHARES)}")
     small = arguments.small or not torch.cuda.is_available()
-    corpus = arguments.corpus or (CORPUS if CORPUS.is_dir() and not small else None)
-    return Options(arguments.out.resolve(), small, arguments.model, corpus, arguments.resume), arguments
+    recordings = arguments.recordings or (RECORDINGS if RECORDINGS.is_dir() and not small else None)
+    return Options(arguments.out.resolve(), small, arguments.model, recordings, arguments.resume), arguments
 
 
 class Results:

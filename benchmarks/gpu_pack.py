@@ -1,43 +1,43 @@
-"""Collects what a CUDA machine without a network needs (`make gpu-pack`): wheels and a corpus, in `.gpu/`.
+"""Collects what a CUDA machine without a network needs (`make gpu-pack`): wheels and recordings, in `.gpu/`.
 
 The wheels are those that such a machine lacks beside torch and numpy, for CPython 3.12 on x86-64 Linux, in the versions
-of requirements.lock and of pyproject.toml's build system. The corpus has as many piano recordings as fit.
+of requirements.lock and of pyproject.toml's build system. The recordings are piano exercises with their scores, as many
+as fit, from which a model learns to play a keyboard. They need fluidsynth and a sound font.
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
 from importlib import resources
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-
-import soundfile
-
-from wavewright.corpus.prepare import prepare
-from wavewright.corpus.settings import PrepareSettings
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKED = ROOT / ".gpu"
 WHEELS = (
-    *("annotated-types", "attrs", "cffi", "cyclopts", "docstring_parser", "markdown-it-py", "mdurl", "pycparser"),
+    *("annotated-types", "attrs", "cffi", "cyclopts", "docstring_parser", "markdown-it-py", "mdurl", "mido"),
+    *("packaging", "pycparser"),
     *("pydantic", "pydantic_core", "Pygments", "PyYAML", "rich", "rich-rst", "soundfile", "soxr"),
     *("typing-inspection", "typing_extensions"),
 )
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
-RATE, SECTION_SECONDS, BYTES = 14700, 30.0, 2  # of the corpus; bytes a sample
+RATE = 14700  # of the recordings, in Hz
+FONT = Path(os.environ.get("SOUND_FONT", "/usr/share/sounds/sf2/FluidR3_GM.sf2"))
+MOST = 600  # exercises, each of a minute
 
 
 def main() -> None:
     """Collect both, and say how large they are."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megabytes", type=float, default=44.0, help="how large wheels and corpus may be together")
+    parser.add_argument("--megabytes", type=float, default=44.0, help="how large wheels and recordings may be together")
     limit = parser.parse_args().megabytes * 1e6
     wheels = download(PACKED / "wheels")
-    corpus = collect(PACKED / "corpus", limit - wheels - 5e5)
-    print(f"{PACKED}: {wheels / 1e6:.1f} MB of wheels, {corpus / 1e6:.1f} MB of corpus", file=sys.stderr)
+    recordings = collect(PACKED / "recordings", limit - wheels - 5e5)
+    print(f"{PACKED}: {wheels / 1e6:.1f} MB of wheels, {recordings / 1e6:.1f} MB of recordings", file=sys.stderr)
 
 
 def requirements() -> list[str]:
@@ -57,37 +57,36 @@ def download(folder: Path) -> int:
     subprocess.run(
         [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), *requirements()], check=True
     )
-    return sum(file.stat().st_size for file in folder.iterdir())
+    return size_of(folder)
 
 
 def collect(folder: Path, limit: float) -> int:
-    """Prepare the corpus in `folder` from recordings of about `limit` bytes, and return its bytes."""
+    """Render exercises into `folder`, up to `limit` bytes, and return their bytes. Without a font, take the clip."""
     shutil.rmtree(folder, ignore_errors=True)
-    data = Path(os.environ.get("WAVEWRIGHT_DATA", ROOT.parent / "shared" / "data")) / "piano"
-    if not (data / "splits.json").is_file():
-        print(f"no {data}: the corpus is the bundled clip", file=sys.stderr)
-        with resources.as_file(resources.files("wavewright") / "data" / "bwv846_prelude.flac") as clip:
-            prepare([clip], folder, PrepareSettings(rate=RATE, section_seconds=SECTION_SECONDS))
-    else:
-        splits = chosen(data, limit)
-        settings = PrepareSettings(rate=RATE, section_seconds=SECTION_SECONDS, splits=splits)
-        prepare([data], folder, settings, workers=os.cpu_count() or 1)
+    folder.mkdir(parents=True)
+    data = resources.files("wavewright") / "data"
+    if shutil.which("fluidsynth") is None or not FONT.is_file():
+        print(f"no fluidsynth, or no {FONT} (SOUND_FONT): the recording is the bundled clip", file=sys.stderr)
+        for name in ("bwv846_prelude.flac", "scores/bwv846_prelude.mid"):
+            (folder / Path(name).name).write_bytes((data / name).read_bytes())
+        return size_of(folder)
+    with resources.as_file(data / "make_piano_scores.py") as script:
+        exercises: Any = SourceFileLoader("make_piano_scores", str(script)).load_module()
+    for seed in range(MOST):
+        score = folder / f"exercise-{seed:03d}.mid"
+        exercises.write(score, seed)
+        exercises.render(score, FONT, RATE)
+        if size_of(folder) > limit:
+            score.unlink()
+            score.with_suffix(".flac").unlink()
+            print(f"{seed} exercises of a minute", file=sys.stderr)
+            break
+    return size_of(folder)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
     return sum(file.stat().st_size for file in folder.iterdir())
-
-
-def chosen(data: Path, limit: float) -> dict[str, list[str]]:
-    """Return the shortest recording for validation and, in their order, those for training that fit beside it."""
-    splits = json.loads((data / "splits.json").read_text(encoding="utf-8"))
-    sizes = {name: soundfile.info(data / name).duration * RATE * BYTES for names in splits.values() for name in names}
-    valid = min(splits["valid"], key=sizes.__getitem__)
-    train, used = [], sizes[valid]
-    for name in splits["train"]:
-        if used + sizes[name] <= limit:
-            train.append(name)
-            used += sizes[name]
-    left_out = sum(len(names) for names in splits.values()) - len(train) - 1
-    print(f"{len(train)} recordings for training and 1 for validation fit; {left_out} are left out", file=sys.stderr)
-    return {"train": train, "valid": [valid]}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ together and goes on, to the bits of a run that was never interrupted.
 """
 
 import json
+import os
 import shutil
 import tarfile
 import tempfile
@@ -25,14 +26,18 @@ from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig, resolve
 from wavewright.formats.precision import Precision
+from wavewright.models.condition import Control
 from wavewright.playing import engine, opening
 from wavewright.playing.export import export
+from wavewright.playing.performance import read_performance
+from wavewright.playing.stream import stream
+from wavewright.sampling import Controls
 from wavewright.training.loop import Budget
 from wavewright.training.run import train
 
 PIECE = 15 * 2**20  # bytes
 PIECES = 4
-SECTION_SECONDS = 30.0
+SECTION_SECONDS = 10.0
 TAKE_SECONDS = {False: 8, True: 1}
 AFTERWARDS = {False: 25.0, True: 5.0}  # seconds that are kept for what comes after training
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -80,8 +85,8 @@ class Run:
         options = self.work.options
         before = resumed(options.resume, self.folder) if options.resume else 0.0
         with tempfile.TemporaryDirectory() as scratch:
-            corpus = Corpus.open(options.corpus) if options.corpus else clip(Path(scratch) / "corpus", options.small)
-            config = config_of(options.model, options.small)
+            corpus = corpus_of(options.recordings, Path(scratch) / "corpus", options.small)
+            config = config_of(options.model, options.small, corpus.controls)
             seconds = self.work.left() - AFTERWARDS[options.small]
             if seconds < 1:
                 raise NotRun(NO_TIME)
@@ -122,37 +127,48 @@ class Run:
         return {"left_out": f"{size} bytes even in bfloat16"}
 
     def take(self) -> Row:
-        """Keep a take that the native engine plays from the model's file, as long as there is time for."""
+        """Keep a take that the native engine plays from the model's file, as long as there is time for.
+
+        A model with a keyboard plays the score of the bundled clip.
+        """
         if not engine.available():
             raise NotRun("the native engine is not built")
         playable = opening.load(self.model)
-        player, wanted = playable.player(seed=1), TAKE_SECONDS[self.work.options.small]
+        wanted, controls = TAKE_SECONDS[self.work.options.small], Controls()
+        if playable.config.condition and playable.config.condition.notes:
+            with resources.as_file(resources.files("wavewright") / "data" / "scores/bwv846_prelude.mid") as score:
+                controls = Controls(part=read_performance(playable, score))
         blocks: list[Any] = []
-        while len(blocks) < 4 * wanted and self.work.left() > 2:
-            blocks.append(player.generate(playable.rate // 4)[0])
+        for block in stream(playable.player(seed=1), wanted * playable.rate, controls):
+            blocks.append(block[0])
+            if self.work.left() < 2:
+                break
         amplitude = playable.quantizer.decode(np.concatenate(blocks))
         path = self.work.options.out / "take.wav"
         soundfile.write(path, amplitude, playable.rate, "PCM_16")
-        return {"file": path.name, "seconds_of_sound": len(blocks) / 4}
+        return {"file": path.name, "seconds_of_sound": round(len(amplitude) / playable.rate, 2)}
 
 
-def config_of(model: str, small: bool) -> RunConfig:
-    """Return the configuration of the long run.
+def config_of(model: str, small: bool, controls: tuple[Control, ...]) -> RunConfig:
+    """Return the configuration of the long run, whose model learns the controls.
 
     Raises:
         ConfigError: there is none for that model.
     """
     if small:
-        return resolve(model, "tiny", None, ["training.checkpoint_every=5", "training.sample_seconds=0"], batch_size=2)
+        fields = ["training.checkpoint_every=5", "training.sample_seconds=0"]
+        return resolve(model, "tiny", None, fields, controls, batch_size=2)
     if model not in RUNS:
         raise ConfigError(f"--model {model}: not one of {', '.join(RUNS)}")
     preset, fields = RUNS[model]
-    return resolve(model, preset, None, [*COMMON, *fields])
+    return resolve(model, preset, None, [*COMMON, *fields], controls)
 
 
-def clip(folder: Path, small: bool) -> Corpus:
-    """Return a corpus of the bundled clip."""
-    settings = PrepareSettings(section_seconds=1.0 if small else SECTION_SECONDS)
+def corpus_of(recordings: Path | None, folder: Path, small: bool) -> Corpus:
+    """Return a corpus of the recordings and the scores beside them, or of the bundled clip."""
+    settings = PrepareSettings(section_seconds=1.0 if small else SECTION_SECONDS, levels="corpus")
+    if recordings is not None:
+        return prepare([recordings], folder, settings, workers=os.cpu_count() or 1)
     with resources.as_file(resources.files("wavewright") / "data" / "bwv846_prelude.flac") as path:
         return prepare([path], folder, settings)
 

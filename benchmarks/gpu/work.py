@@ -35,14 +35,14 @@ class Options:
         out: where results go.
         small: tiny sizes, for a machine without a GPU.
         model: what the long run trains, a name in long_run.RUNS.
-        corpus: what it trains on; none means the bundled clip.
+        recordings: what it trains on; none means the bundled clip.
         resume: an earlier drill's output, whose run goes on.
     """
 
     out: Path
     small: bool
     model: str
-    corpus: Path | None
+    recordings: Path | None
     resume: Path | None
 
 

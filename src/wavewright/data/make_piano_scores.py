@@ -1,20 +1,29 @@
-"""Write scores of our own making, from which a sound font renders hours of aligned piano: python make_piano_scores.py OUT.
+"""Write scores of our own making, and let FluidSynth render them, for hours of piano that is aligned and free to ship.
+
+    python make_piano_scores.py OUT --render /usr/share/sounds/sf2/FluidR3_GM.sf2
 
 The scores hold scales, arpeggios, chords, repeated notes, melodies over an accompaniment and single notes, with and
 without the pedal, over all keys and velocities of a piano, and rests. Every score comes from a fixed seed. We dedicate
-them to the public domain (CC0 1.0). README.md tells how to render them.
+them to the public domain (CC0 1.0). The recordings have the sound font's licence.
 """
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mido
 import numpy as np
+import soundfile
+import soxr
 
 LOW, HIGH = 21, 108
 SECONDS = 60.0
 TICKS = 1000  # in a second, at the tempo below
+RENDERED = 44100  # Hz
+GAIN = 2.5  # with which the loudest of 90 exercises stays below full scale
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), tuple(range(12)))
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 4, 7, 11), (0, 3, 7, 10), (0, 5, 7), (0, 12), (0, 7, 16))
 
@@ -135,15 +144,32 @@ def write(path: Path, seed: int) -> None:
     mido.MidiFile(type=0, ticks_per_beat=TICKS // 2, tracks=[track]).save(path)
 
 
+def render(score: Path, font: Path, rate: int) -> None:
+    """Write the recording of a score beside it, dry, in mono, and as FLAC of 16 bits."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        options = ["-ni", "-q", "-g", "0.5", "-R", "0", "-C", "0", "-r", str(RENDERED), "-T", "wav", "-O", "s16"]
+        command = ["fluidsynth", *options, "-F", file.name, str(font), str(score)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        sound, _ = soundfile.read(file.name)
+    sound = soxr.resample(GAIN * sound.mean(1), RENDERED, rate)
+    soundfile.write(score.with_suffix(".flac"), sound.clip(-1, 1), rate, "PCM_16")
+
+
 def main() -> None:
-    """Write the scores that the command line asks for."""
+    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--count", type=int, default=90, help="number of scores, each of a minute")
+    parser.add_argument("--render", type=Path, metavar="FONT", help="sound font with which fluidsynth renders them")
+    parser.add_argument("--rate", type=int, default=RENDERED, help="sample rate of the recordings in Hz")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     for seed in range(args.count):
-        write(args.out / f"exercise-{seed:03d}.mid", seed)
+        score = args.out / f"exercise-{seed:03d}.mid"
+        write(score, seed)
+        if args.render:
+            render(score, args.render, args.rate)
+            print(f"\r{seed + 1} of {args.count}", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
