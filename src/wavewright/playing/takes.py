@@ -8,6 +8,7 @@ import math
 import resource
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -22,7 +23,7 @@ from wavewright.playing.prime import Prime
 from wavewright.playing.sound import BITS, RATES, sounds, to_pcm
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
-from wavewright.sampling import SEED_MAX, Controls
+from wavewright.sampling import SEED_MAX, Controls, TakePart
 from wavewright.signals import stoppable
 
 log = logging.getLogger(__name__)
@@ -85,10 +86,9 @@ def record(
     kind = _kind(out, frames, bits)
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     _check_count(run, count)
+    voices = [_origin(model, part) for model, part in zip(run.models, (controls.part, controls.second), strict=False)]
     facts = {
-        "run": run.training.run,
-        "step": run.step,
-        "model": run.config.name,
+        **voices[0],
         "seed": seed,
         "prime": prime.path.name if prime else None,
         "prime_from": prime.start if prime else None,
@@ -96,7 +96,7 @@ def record(
         "temperature": controls.temperature,
         "top_k": controls.top_k,
         "top_p": controls.top_p,
-        **(controls.part.origin if controls.part else {}),
+        **({"mix": voices[1], "amount": _json_value(controls.amount)} if len(voices) > 1 else {}),
     }
     meters = [Meter() for _ in paths]
     with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files
@@ -176,9 +176,20 @@ def _check_count(run: Playable, count: int) -> None:
         raise ConfigError(f"--count {count}: give 1 or more")
     may, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(1, (may - SPARE_FILES) // FILES_A_TAKE) if may != resource.RLIM_INFINITY else count
-    most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.config.state_bytes))
+    most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.state_bytes))
     if count > most:
         raise ConfigError(f"--count {count}: {most} takes can be made at once; give fewer, and other seeds for more")
+
+
+def _origin(model: Playable, part: TakePart | None) -> dict[str, Any]:
+    """Return the facts of a model that plays, and of its part."""
+    facts = {"run": model.training.run, "step": model.step, "model": model.config.name}
+    return {**facts, **(part.origin if part else {})}
+
+
+def _json_value(amount: Any) -> Any:
+    """Return an amount, or the name of the file that holds its curve."""
+    return str(amount) if callable(amount) else np.asarray(amount).tolist()
 
 
 def _take(path: Path, rate: int, meter: Meter) -> Take:
