@@ -65,7 +65,8 @@ def play(
     if ways:
         _play_by_hand(playing.instrument(opened), None if virtual else midi, keys, knobs, seconds)
     else:
-        play_aloud(opened, progress=progress, **playing.options(opened, seconds, math.inf))
+        played = playing.playable(opened)
+        play_aloud(played, progress=progress, **playing.options(played, seconds, math.inf))
 
 
 def _play_by_hand(
