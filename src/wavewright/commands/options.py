@@ -88,8 +88,8 @@ class Playing:
         from wavewright.playing.mixture import guided, mix
         from wavewright.playing.opening import open_model
 
-        if not self.mix and (self.amount or self.mix_control):
-            name = "--amount" if self.amount else "--mix-control"
+        if not self.mix and (self.amount is not None or self.mix_control):
+            name = "--mix-control" if self.amount is None else "--amount"
             raise ConfigError(f"{name}: of no mixture; name the second model with --mix")
         if self.guidance is not None:
             if self.mix or self.free:
@@ -114,7 +114,8 @@ class Playing:
         controls = Controls(self.temperature, self.top_k, self.top_p, part)
         if self.mix:
             second = read_second(model.models[1], part, self.score, self.mix_control, self.free)
-            controls = replace(controls, amount=amount(self.amount or "0.5", model.rate), second=second)
+            share = 0.5 if self.amount is None else amount(self.amount, model.rate)
+            controls = replace(controls, amount=share, second=second)
         elif self.guidance is not None:
             controls = replace(controls, amount=-self.guidance)
         if seconds is None:

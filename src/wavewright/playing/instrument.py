@@ -25,7 +25,7 @@ class Instrument:
     there from the start, and every other control is absent until it has a value.
 
     Args:
-        model: model with a condition.
+        model: model with a condition. Of a mixture, the first model is played, and the second is given no controls.
         seed: decides the stream.
         controls: how codes are drawn, with single values.
 

@@ -94,7 +94,7 @@ def read_second(
     option = "--mix-control"
     if beside and not settings:
         known = [control.name for control in condition.controls if not isinstance(control, Notes)]
-        typed = {name: value for name, value in beside.origin["controls"].items() if name in known}
+        typed = {key: value for key, value in beside.origin["controls"].items() if key in known}
         option = f"{name} cannot take --control"
     curves = _curves(condition, typed, option)
     events = beside.score if beside and condition.notes else None
