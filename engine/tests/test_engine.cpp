@@ -592,7 +592,7 @@ void no_system_call(const Voices& voices) {
     check(!survives_alone(voices, true), "a call of the system goes unnoticed");
 }
 #else
-void no_system_call(const Model&) {}
+void no_system_call(const Voices&) {}
 #endif
 
 }  // namespace
