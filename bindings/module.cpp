@@ -65,6 +65,18 @@ Weights weights_of(const nb::dict& arrays) {
     return weights;
 }
 
+struct Model {
+    Config config;
+    Weights weights;
+    Precision precision;
+};
+
+// The model of a tuple of its name, fields, weights and precision.
+Model model_of(const nb::tuple& parts) {
+    return {config_of(nb::cast<std::string>(parts[0]), nb::cast<nb::dict>(parts[1])),
+            weights_of(nb::cast<nb::dict>(parts[2])), precision_of(nb::cast<std::string>(parts[3]))};
+}
+
 std::vector<Event> events_of(const Events& rows) {
     std::vector<Event> events;
     for (std::size_t i = 0; i < rows.shape(0); i++)
@@ -80,13 +92,14 @@ NB_MODULE(_engine, module) {
     nb::class_<Engine>(module, "Engine")
         .def(
             "__init__",
-            [](Engine* self, const std::string& name, const nb::dict& config, const nb::dict& weights,
-               const std::string& precision, int streams, int threads, const std::string& isa) {
-                new (self) Engine(config_of(name, config), weights_of(weights),
-                                  {precision_of(precision), streams, threads, isa});
+            [](Engine* self, const nb::list& voices, int streams, int threads, const std::string& isa) {
+                std::vector<Model> models;
+                for (const nb::handle voice : voices) models.push_back(model_of(nb::cast<nb::tuple>(voice)));
+                std::vector<Source> sources;
+                for (const Model& model : models) sources.push_back({model.config, model.weights, model.precision});
+                new (self) Engine(sources, {streams, threads, isa});
             },
-            nb::arg("name"), nb::arg("config"), nb::arg("weights"), nb::arg("precision"), nb::arg("streams"),
-            nb::arg("threads"), nb::arg("isa") = "")
+            nb::arg("voices"), nb::arg("streams"), nb::arg("threads"), nb::arg("isa") = "")
         .def_prop_ro("isa", &Engine::isa)
         .def_prop_ro("samples_alone", &Engine::samples_alone)
         .def_prop_ro("weight_bytes", &Engine::weight_bytes)
@@ -94,17 +107,19 @@ NB_MODULE(_engine, module) {
             "reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
         .def(
             "feed",
-            [](Engine& engine, int stream, const Events& events) { return engine.feed(stream, events_of(events)); },
-            nb::arg("stream"), nb::arg("events"))
+            [](Engine& engine, int stream, const Events& events, int voice) {
+                return engine.feed(stream, events_of(events), voice);
+            },
+            nb::arg("stream"), nb::arg("events"), nb::arg("voice"))
         .def(
             "prime",
-            [](Engine& engine, const Codes& codes, const Dense& dense) {
+            [](Engine& engine, const Codes& codes, const Dense& dense, const Dense& second) {
                 const auto given = span(codes);
-                const auto features = span(dense);
+                const auto features = span(dense), others = span(second);
                 const nb::gil_scoped_release release;
-                engine.prime(given, features);
+                engine.prime(given, features, others);
             },
-            nb::arg("codes"), nb::arg("dense"))
+            nb::arg("codes"), nb::arg("dense"), nb::arg("second"))
         .def(
             "logits",
             [](Engine& engine, const Codes& codes, const NewLogits& logits, const Dense& dense) {
@@ -118,14 +133,15 @@ NB_MODULE(_engine, module) {
         .def(
             "generate",
             [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,
-               const NewCodes& codes, const Dense& dense) {
-                const Sampling sampling{span(temperature), span(top_k), span(top_p)};
+               const Doubles& amount, const NewCodes& codes, const Dense& dense, const Dense& second) {
+                const Sampling sampling{span(temperature), span(top_k), span(top_p), span(amount)};
                 const auto made = span(codes);
-                const auto features = span(dense);
+                const auto features = span(dense), others = span(second);
                 const nb::gil_scoped_release release;
-                engine.generate(sampling, made, features);
+                engine.generate(sampling, made, features, others);
             },
-            nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"), nb::arg("codes"), nb::arg("dense"))
+            nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"), nb::arg("amount"), nb::arg("codes"),
+            nb::arg("dense"), nb::arg("second"))
         .def("state",
              [](const Engine& engine) {
                  std::vector<std::byte> state(engine.state_size());

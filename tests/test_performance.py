@@ -235,7 +235,8 @@ class Player:
     def __post_init__(self) -> None:
         self._frames = Frames(self.condition, self.streams, RATE)
 
-    def feed(self, stream: int, table: Events) -> int:
+    def feed(self, stream: int, table: Events, voice: int = 0) -> int:
+        assert voice == 0
         return self._frames.feed(stream, table)
 
     def prime(self, codes: NDArray[np.int64], dense: Any = None) -> None:

@@ -38,7 +38,7 @@ int Condition::feed(int stream, std::span<const Event> events) {
     return roll_->feed(stream, events);
 }
 
-void Condition::give(std::span<const float> dense, std::uint64_t clock, std::size_t samples) {
+void Condition::check_dense(std::span<const float> dense, std::uint64_t clock, std::size_t samples) const {
     const std::uint64_t first = (clock + hop_ - 1) / hop_, last = (clock + samples + hop_ - 1) / hop_;
     const std::size_t frame = std::size_t(runtime_.streams) * dense_, frames = dense.size() / frame;
     if (dense.size() % frame || (frames > 1 && frames != last - first))
@@ -46,10 +46,14 @@ void Condition::give(std::span<const float> dense, std::uint64_t clock, std::siz
                     " for one frame, or for each of the " + std::to_string(last - first) + " that begin");
     for (float value : dense)
         if (!std::isfinite(value)) throw Error("dense: " + std::to_string(value) + " is out of range");
+}
+
+void Condition::give(std::span<const float> dense, std::uint64_t clock) {
+    const std::size_t frames = dense.size() / (std::size_t(runtime_.streams) * dense_);
     if (frames == 1)
         for (int s = 0; s < runtime_.streams; s++) std::copy_n(dense.data() + s * dense_, dense_, held_[s]);
     given_ = dense;
-    first_given_ = first;
+    first_given_ = (clock + hop_ - 1) / hop_;
     frames_given_ = frames > 1 ? frames : 0;
 }
 

@@ -21,9 +21,11 @@ public:
     int width() const { return width_; }
 
     int feed(int stream, std::span<const Event> events);
-    // Gives the dense features (streams, frames, dense) of the frames that begin within the next `samples`, of which
-    // the first has number `clock`. One frame holds from the next that begins on. An empty span changes nothing.
-    void give(std::span<const float> dense, std::uint64_t clock, std::size_t samples);
+    // Gives the dense features (streams, frames, dense) of the frames that begin from sample `clock` on. One frame
+    // holds from the next that begins on. An empty span changes nothing.
+    void give(std::span<const float> dense, std::uint64_t clock);
+    // Throws Error unless they can be given for the `samples` that begin with number `clock`.
+    void check_dense(std::span<const float> dense, std::uint64_t clock, std::size_t samples) const;
 
     // Encodes the frame that begins at sample `clock`. Every thread calls encode. When it returns, the thread can read the
     // vectors of its streams (Team::streams).

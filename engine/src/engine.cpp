@@ -39,6 +39,42 @@ void check(std::span<const T> curve, std::size_t count, const char* field, Good 
         if (!good(value)) throw Error(std::string(field) + ": " + std::to_string(value) + " is out of range");
 }
 
+// A model that plays, and what it is given.
+struct Voice {
+    std::unique_ptr<Condition> condition;  // null for a model without one
+    std::unique_ptr<Network> network;
+
+    Voice(Runtime& runtime, const Source& source, int q_levels) {
+        BuildContext context{runtime, source.weights, source.precision, q_levels};
+        if (source.config.fields.contains("condition_hop"))
+            condition = std::make_unique<Condition>(context, source.config);
+        context.condition = condition.get();
+        network = make_network(context, source.config);
+    }
+
+    std::vector<std::span<std::byte>> state() const {
+        std::vector<std::span<std::byte>> parts(network->state().begin(), network->state().end());
+        if (condition)
+            for (const std::span<std::byte> part : condition->state()) parts.push_back(part);
+        return parts;
+    }
+
+    void check_dense(std::span<const float> dense, std::uint64_t clock, std::size_t count) const {
+        if (condition) return condition->check_dense(dense, clock, count);
+        if (!dense.empty()) throw Error("dense: this model was made without a condition; leave it out");
+    }
+};
+
+void mix(const float* first, const float* second, double amount, float* sum, int count) {
+    for (int i = 0; i < count; i++) sum[i] = static_cast<float>((1 - amount) * first[i] + amount * second[i]);
+}
+
+std::size_t size_of(const std::vector<std::span<std::byte>>& parts) {
+    std::size_t size = 0;
+    for (const auto& part : parts) size += part.size();
+    return size;
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -46,42 +82,62 @@ struct Engine::Impl {
     Team team;
     int streams, q_levels;
     Runtime runtime;
-    std::unique_ptr<Condition> condition;  // null for a model without one
-    std::unique_ptr<Network> network;
-    std::vector<Sampler> samplers;  // of each thread
-    Buffer<Philox> uniforms;        // of each stream
-    Buffer<std::uint64_t> clock;    // how many steps were made
+    std::vector<Voice> voices;         // one or two
+    std::vector<Sampler> samplers;     // of each thread
+    std::vector<Buffer<float>> mixed;  // logits of two voices, of each thread
+    Buffer<Philox> uniforms;           // of each stream
+    Buffer<std::uint64_t> clock;       // how many steps were made
     std::vector<std::span<std::byte>> state;
     std::atomic<std::uint64_t> samples_alone{0};
 
-    Impl(const Config& config, const Weights& weights, const Options& options)
+    Impl(const std::vector<Source>& sources, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
           team(positive(options.threads, "threads", 64)),
           streams(positive(options.streams, "streams", 4096)),
-          q_levels(config.size("q_levels")),
+          q_levels(common_levels(sources)),
           runtime(kernels, team, streams),
-          condition(make_condition({runtime, weights, options.precision, q_levels}, config)),
-          network(make_network({runtime, weights, options.precision, q_levels, condition.get()}, config)),
           uniforms(streams),
           clock(1),
-          state(network->state().begin(), network->state().end()) {
-        for (int thread = 0; thread < team.size(); thread++) samplers.emplace_back(kernels, q_levels);
-        state.push_back(uniforms.bytes());
-        state.push_back(clock.bytes());
-        if (condition)
-            for (const std::span<std::byte> part : condition->state()) state.push_back(part);
+          state{uniforms.bytes(), clock.bytes()} {
+        for (const Source& source : sources) voices.emplace_back(runtime, source, q_levels);
+        for (int thread = 0; thread < team.size(); thread++) {
+            samplers.emplace_back(kernels, q_levels);
+            if (voices.size() > 1) mixed.emplace_back(q_levels);
+        }
+        for (const Voice& voice : voices)
+            for (const std::span<std::byte> part : voice.state()) state.push_back(part);
     }
 
-    static std::unique_ptr<Condition> make_condition(const BuildContext& context, const Config& config) {
-        return config.fields.contains("condition_hop") ? std::make_unique<Condition>(context, config) : nullptr;
+    static int common_levels(const std::vector<Source>& sources) {
+        if (sources.empty() || sources.size() > 2)
+            throw Error("voices: " + std::to_string(sources.size()) + "; give 1 or 2");
+        const int levels = sources.front().config.size("q_levels"), others = sources.back().config.size("q_levels");
+        if (levels != others)
+            throw Error("q_levels: " + std::to_string(levels) + " and " + std::to_string(others) +
+                        "; two voices have the same number of codes");
+        return levels;
     }
 
-    // Takes the dense features of a call that makes `count` samples.
-    void give(std::span<const float> dense, std::size_t count) {
-        if (condition)
-            condition->give(dense, clock[0], count);
-        else if (!dense.empty())
-            throw Error("dense: this model was made without a condition; leave it out");
+    // Takes the dense features of each voice for a call that makes `count` samples.
+    void give(std::span<const float> first, std::span<const float> second, std::size_t count) {
+        if (voices.size() == 1 && !second.empty()) throw Error("second: there is one voice; leave it out");
+        const std::span<const float> dense[] = {first, second};
+        for (std::size_t i = 0; i < voices.size(); i++) voices[i].check_dense(dense[i], clock[0], count);
+        for (std::size_t i = 0; i < voices.size(); i++)
+            if (voices[i].condition) voices[i].condition->give(dense[i], clock[0]);
+    }
+
+    void push_code(int stream, int code) {
+        for (const Voice& voice : voices) voice.network->push_code(stream, code);
+    }
+
+    // The logits of a stream's next code, after a step that wanted them.
+    const float* logits(int thread, int stream, std::span<const double> amount, std::size_t i) const {
+        const float* const first = voices[0].network->logits(stream);
+        if (voices.size() == 1) return first;
+        float* const sum = mixed[thread].data();
+        mix(first, voices[1].network->logits(stream), at(amount, i), sum, q_levels);
+        return sum;
     }
 
     // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
@@ -102,7 +158,7 @@ struct Engine::Impl {
         team.run([&](int thread) {
             const auto [first, last] = team.items(thread, streams);
             for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
-                network->step(thread, start + (i - begin), wanted);
+                for (const Voice& voice : voices) voice.network->step(thread, start + (i - begin), wanted);
                 for (int s = first; s < last; s++) between(thread, s, i);
                 if (thread == 0 && team.should_choose()) end.store(i + 1, std::memory_order_relaxed);
                 team.arrive_and_wait(thread);  // All threads see `end` before they test it.
@@ -127,8 +183,8 @@ struct Engine::Impl {
     }
 };
 
-Engine::Engine(const Config& config, const Weights& weights, const Options& options)
-    : impl_(std::make_unique<Impl>(config, weights, options)) {
+Engine::Engine(const std::vector<Source>& voices, const Options& options)
+    : impl_(std::make_unique<Impl>(voices, options)) {
     reset(std::vector<std::uint64_t>(2 * static_cast<std::size_t>(impl_->streams)));
 }
 
@@ -138,64 +194,76 @@ int Engine::streams() const { return impl_->streams; }
 int Engine::q_levels() const { return impl_->q_levels; }
 const char* Engine::isa() const { return impl_->kernels.name; }
 std::uint64_t Engine::samples_alone() const { return impl_->samples_alone; }
-std::size_t Engine::weight_bytes() const { return static_cast<std::size_t>(impl_->network->read_bytes()); }
+
+std::size_t Engine::weight_bytes() const {
+    double bytes = 0;
+    for (const Voice& voice : impl_->voices) bytes += voice.network->read_bytes();
+    return static_cast<std::size_t>(bytes);
+}
 
 void Engine::reset(std::span<const std::uint64_t> keys) {
     Impl& impl = *impl_;
     if (keys.size() != 2 * static_cast<std::size_t>(impl.streams)) throw Error("keys: give two for each stream");
-    for (int s = 0; s < impl.streams; s++) {
-        impl.uniforms[s] = Philox{{keys[2 * s], keys[2 * s + 1]}};
-        for (int i = 0; i < impl.network->past(); i++) impl.network->push_code(s, impl.q_levels / 2);
-    }
+    for (int s = 0; s < impl.streams; s++) impl.uniforms[s] = Philox{{keys[2 * s], keys[2 * s + 1]}};
     impl.clock[0] = 0;
-    if (impl.condition) impl.condition->reset();
-    impl.team.run_alone([&] { impl.network->reset(); });
+    for (const Voice& voice : impl.voices) {
+        for (int s = 0; s < impl.streams; s++)
+            for (int i = 0; i < voice.network->past(); i++) voice.network->push_code(s, impl.q_levels / 2);
+        if (voice.condition) voice.condition->reset();
+        impl.team.run_alone([&] { voice.network->reset(); });
+    }
 }
 
-int Engine::feed(int stream, std::span<const Event> events) {
-    if (!impl_->condition) throw Error("events: this model was made without a condition; leave them out");
+int Engine::feed(int stream, std::span<const Event> events, int voice) {
+    const int voices = static_cast<int>(impl_->voices.size());
+    if (voice < 0 || voice >= voices)
+        throw Error("voice: " + std::to_string(voice) + "; give 0 to " + std::to_string(voices - 1));
+    Condition* const condition = impl_->voices[voice].condition.get();
+    if (!condition) throw Error("events: this model was made without a condition; leave them out");
     if (stream < 0 || stream >= impl_->streams)
         throw Error("stream: " + std::to_string(stream) + "; give 0 to " + std::to_string(impl_->streams - 1));
-    return impl_->condition->feed(stream, events);
+    return condition->feed(stream, events);
 }
 
-void Engine::prime(std::span<const std::int32_t> codes, std::span<const float> dense) {
+void Engine::prime(std::span<const std::int32_t> codes, std::span<const float> dense, std::span<const float> second) {
     const std::size_t count = impl_->check_codes(codes);
-    impl_->give(dense, count);
-    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->network->push_code(s, codes[s * count + i]); });
+    impl_->give(dense, second, count);
+    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->push_code(s, codes[s * count + i]); });
 }
 
 void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense) {
     const std::size_t count = impl_->check_codes(codes), levels = impl_->q_levels;
+    if (impl_->voices.size() > 1) throw Error("logits: there are two voices; make an engine of each");
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
-    impl_->give(dense, count);
-    impl_->play(count, true, [&](int, int s, std::size_t i) {
-        std::copy_n(impl_->network->logits(s), levels, logits.data() + (s * count + i) * levels);
-        impl_->network->push_code(s, codes[s * count + i]);
+    impl_->give(dense, {}, count);
+    impl_->play(count, true, [&](int thread, int s, std::size_t i) {
+        std::copy_n(impl_->logits(thread, s, {}, i), levels, logits.data() + (s * count + i) * levels);
+        impl_->push_code(s, codes[s * count + i]);
     });
 }
 
-void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense) {
+void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense,
+                      std::span<const float> second) {
     Impl& impl = *impl_;
     const std::size_t count = impl.samples_of(codes.size());
     check(sampling.temperature, count, "temperature", [](double t) { return t >= 0 && std::isfinite(t); });
     check(sampling.top_k, count, "top_k", [](int k) { return k >= 1; });
     check(sampling.top_p, count, "top_p", [](double p) { return p > 0 && p <= 1; });
-    impl.give(dense, count);
+    if (impl.voices.size() > 1)
+        check(sampling.amount, count, "amount", [](double a) { return std::isfinite(a); });
+    else if (!sampling.amount.empty())
+        throw Error("amount: there is one voice; leave it out");
+    impl.give(dense, second, count);
     impl.play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code =
-            impl.samplers[thread].draw(impl.network->logits(s), impl.uniforms[s].next(), at(sampling.temperature, i),
-                                       at(sampling.top_k, i), at(sampling.top_p, i));
+        const int code = impl.samplers[thread].draw(impl.logits(thread, s, sampling.amount, i), impl.uniforms[s].next(),
+                                                    at(sampling.temperature, i), at(sampling.top_k, i),
+                                                    at(sampling.top_p, i));
         codes[s * count + i] = code;
-        impl.network->push_code(s, code);
+        impl.push_code(s, code);
     });
 }
 
-std::size_t Engine::state_size() const {
-    std::size_t size = 0;
-    for (const auto& part : impl_->state) size += part.size();
-    return size;
-}
+std::size_t Engine::state_size() const { return size_of(impl_->state); }
 
 void Engine::save(std::span<std::byte> state) const {
     if (state.size() != state_size())
@@ -210,8 +278,13 @@ void Engine::restore(std::span<const std::byte> state) {
     if (state.size() != state_size())
         throw Error("state: " + std::to_string(state.size()) + " bytes, but this engine's are " +
                     std::to_string(state_size()) + "; it is another model's, or of another number of streams");
-    impl_->network->check_codes(state);
-    if (impl_->condition) impl_->condition->check(state.last(impl_->condition->state_size()));
+    std::size_t place = impl_->uniforms.bytes().size() + impl_->clock.bytes().size();
+    for (const Voice& voice : impl_->voices) {
+        const std::span<const std::byte> own = state.subspan(place, size_of(voice.state()));
+        voice.network->check_codes(own);
+        if (voice.condition) voice.condition->check(own.last(voice.condition->state_size()));
+        place += own.size();
+    }
     for (const auto& part : impl_->state) {
         std::copy_n(state.begin(), part.size(), part.begin());
         state = state.subspan(part.size());

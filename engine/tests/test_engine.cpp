@@ -9,6 +9,7 @@
 #include <memory>
 #include <random>
 
+#include "../src/random.hpp"
 #include "../src/stall_rule.hpp"
 #include "wavewright/engine.hpp"
 
@@ -230,84 +231,101 @@ std::vector<std::uint64_t> keys(int streams) {
 
 bool is_conditioned(const Model& model) { return model.config.fields.contains("condition_hop"); }
 
-// Resets the engine and, for a model with a condition, gives its controls: keys that are struck every few samples, and
-// a number. Stream 0 does not depend on how many there are.
-void begin(Engine& engine, const Model& model) {
-    engine.reset(keys(engine.streams()));
-    if (!is_conditioned(model)) return;
-    std::vector<float> dense;
-    for (int s = 0; s < engine.streams(); s++) {
-        Event events[30];
-        for (int i = 0; i < 30; i++)
-            events[i] = {4 * i + s, i % 4 ? EventKind::strike : EventKind(i % 8 / 4 * 2),
-                         static_cast<std::uint16_t>(59 + i % 5), static_cast<std::uint16_t>(40 * i % 128)};
-        engine.feed(s, events);
-        for (float value : {0.5f - static_cast<float>(s), 0.0f, 0.0f}) dense.push_back(value);
+// What an engine plays: one model, or two that are mixed.
+struct Voices {
+    std::vector<Model> models;
+
+    std::string name() const { return models[0].name + (models.size() > 1 ? " with " + models[1].name : ""); }
+    std::vector<Source> sources(Precision precision) const {
+        std::vector<Source> all;
+        for (const Model& model : models) all.push_back({model.config, model.weights, precision});
+        return all;
     }
-    engine.prime({}, dense);
+};
+
+struct Player : Engine {
+    const Voices& voices;
+    std::vector<double> amount;  // empty for one voice
+
+    Player(const Voices& voices, Precision precision, const Options& options)
+        : Engine(voices.sources(precision), options), voices(voices), amount(voices.models.size() - 1, 0.4) {}
+};
+
+// Resets the engine and, for a model with a condition, gives its controls: keys that are struck every few samples, and
+// a number, another for each voice. Stream 0 does not depend on how many there are. first: what number 0 counts as.
+void begin(Player& engine, std::size_t first = 0) {
+    engine.reset(keys(engine.streams()));
+    std::vector<float> dense[2];
+    for (std::size_t voice = 0; voice < engine.voices.models.size(); voice++) {
+        if (!is_conditioned(engine.voices.models[voice])) continue;
+        for (int s = 0; s < engine.streams(); s++) {
+            Event events[30];
+            for (int i = 0; i < 30; i++)
+                events[i] = {4 * i + s, i % 4 ? EventKind::strike : EventKind(i % 8 / 4 * 2),
+                             static_cast<std::uint16_t>(59 + i % 5), static_cast<std::uint16_t>(40 * i % 128)};
+            engine.feed(s, events, static_cast<int>(voice));
+            for (float value : {0.5f - static_cast<float>(s) - static_cast<float>(first + voice), 0.0f, 0.0f})
+                dense[voice].push_back(value);
+        }
+    }
+    engine.prime({}, dense[0], dense[1]);
 }
 
-std::vector<std::int32_t> generate(Engine& engine, int count, double heat = 1.0) {
+std::vector<std::int32_t> generate(Player& engine, int count, double heat = 1.0) {
     const std::vector<double> temperature{heat}, top_p{0.95};
     const std::vector<int> top_k{30};
     std::vector<std::int32_t> codes(std::size_t(count) * engine.streams());
-    engine.generate({temperature, top_k, top_p}, codes);
+    engine.generate({temperature, top_k, top_p, engine.amount}, codes);
     return codes;
-}
-
-Engine::Options with(Precision precision, int streams, int threads, std::string isa = "") {
-    return {precision, streams, threads, std::move(isa)};
 }
 
 constexpr int kMany = 17;  // streams, so that two threads play their own, and not equally many
 
-void same_bits(const Model& model) {
+void same_bits(const Voices& voices) {
     constexpr int kCount = 150;
-    Engine reference(model.config, model.weights, with(Precision::float32, 1, 1, "scalar"));
-    begin(reference, model);
+    Player reference(voices, Precision::float32, {1, 1, "scalar"});
+    begin(reference);
     const std::vector<std::int32_t> expected = generate(reference, kCount);
     int changes = 0;
     for (int i = 1; i < kCount; i++) changes += expected[i] != expected[i - 1];
-    check(changes > 25, model.name + ": the reference hardly moves");
+    check(changes > 25, voices.name() + ": the reference hardly moves");
     for (const std::string& isa : instruction_sets())
         for (const auto& [threads, streams] : {std::pair{1, 1}, {1, 5}, {2, 1}, {2, 5}, {2, kMany}}) {
-            Engine engine(model.config, model.weights, with(Precision::float32, streams, threads, isa));
-            begin(engine, model);
+            Player engine(voices, Precision::float32, {streams, threads, isa});
+            begin(engine);
             std::vector<std::int32_t> first;
             for (int done = 0, block = 1; done < kCount; done += block, block = std::min(7 * block, kCount - done)) {
                 const std::vector<std::int32_t> codes = generate(engine, block);
                 first.insert(first.end(), codes.begin(), codes.begin() + block);
             }
-            check(first == expected, model.name + ": other codes with " + isa + ", " + std::to_string(threads) +
+            check(first == expected, voices.name() + ": other codes with " + isa + ", " + std::to_string(threads) +
                                          " threads, " + std::to_string(streams) + " streams");
         }
 }
 
-void state_and_reset(const Model& model, int streams) {
+void state_and_reset(const Voices& voices, int streams) {
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8}) {
-        Engine engine(model.config, model.weights, with(precision, streams, 2)),
-            other(model.config, model.weights, with(precision, streams, 1));
-        begin(engine, model);
+        Player engine(voices, precision, {streams, 2}), other(voices, precision, {streams, 1});
+        begin(engine);
         const std::vector<std::int32_t> beginning = generate(engine, 37);  // In a frame, and with events that wait.
         std::vector<std::byte> state(engine.state_size());
         engine.save(state);
         const std::vector<std::int32_t> after = generate(engine, 50);
         generate(other, 11);
         other.restore(state);
-        check(generate(other, 50) == after, model.name + ": a restored state goes another way");
-        begin(engine, model);
-        check(generate(engine, 37) == beginning, model.name + ": a reset engine begins otherwise");
+        check(generate(other, 50) == after, voices.name() + ": a restored state goes another way");
+        begin(engine);
+        check(generate(engine, 37) == beginning, voices.name() + ": a reset engine begins otherwise");
         try {
             engine.restore(std::span(state).first(state.size() - 1));
-            check(false, model.name + ": took a state of another size");
+            check(false, voices.name() + ": took a state of another size");
         } catch (const Error&) {
         }
     }
 }
 
-void primed(const Model& model) {
-    Engine a(model.config, model.weights, with(Precision::float32, 1, 2)),
-        b(model.config, model.weights, with(Precision::float32, 1, 1));
+void primed(const Voices& voices) {
+    Player a(voices, Precision::float32, {1, 2}), b(voices, Precision::float32, {1, 1});
     std::vector<std::int32_t> codes;
     for (int i = 0; i < 60; i++) codes.push_back(i * 7 % kLevels);
     a.prime(codes);
@@ -315,8 +333,8 @@ void primed(const Model& model) {
     b.logits(codes, logits);
     bool finite = true;
     for (float logit : logits) finite &= std::isfinite(logit);
-    check(finite, model.name + ": a logit is not finite");
-    check(generate(a, 40) == generate(b, 40), model.name + ": priming and forcing differ");
+    check(finite, voices.name() + ": a logit is not finite");
+    check(generate(a, 40) == generate(b, 40), voices.name() + ": priming and forcing differ");
 }
 
 void refuses() {
@@ -327,7 +345,7 @@ void refuses() {
         Engine::Options options;
         change(config, weights, options);
         try {
-            Engine engine(config, weights, options);
+            Engine engine({{config, weights}}, options);
             check(false, "not refused: " + named);
         } catch (const Error& error) {
             check(std::strstr(error.what(), named.c_str()) != nullptr, named + " is not named in: " + error.what());
@@ -351,13 +369,72 @@ void refuses() {
     refused([](Config& c, auto&, auto&) { c.fields.erase("keyboard_rate"); }, "keyboard_rate: missing");
     refused([](auto&, Weights& w, auto&) { w.erase("encoder.input.weight"); }, "encoder.input.weight");
     refused([](auto&, Weights& w, auto&) { w["condition.weight"].shape[1]++; }, "condition.weight");
-    Engine engine(model.config, model.weights, {});
-    const std::vector<std::int32_t> wrong{0, kLevels};
-    try {
-        engine.prime(wrong);
-        check(false, "took a code out of range");
-    } catch (const Error&) {
+    const auto refuses_to = [](auto work, const std::string& named) {
+        try {
+            work();
+            check(false, "not refused: " + named);
+        } catch (const Error& error) {
+            check(std::strstr(error.what(), named.c_str()) != nullptr, named + " is not named in: " + error.what());
+        }
+    };
+    const Source source{model.config, model.weights};
+    const Model plain = wavenet(false, false, 2);
+    Engine one({source}, {}), two({source, {plain.config, plain.weights}}, {});
+    const std::vector<double> single{1}, none, wrong_amount{NAN}, few{0, 1};
+    const std::vector<int> top_k{kLevels};
+    std::vector<std::int32_t> codes(3), wrong{0, kLevels};
+    std::vector<float> logits(3 * kLevels), dense(3), bad(4);
+    refuses_to([&] { one.prime(wrong); }, "codes: 40");
+    refuses_to([&] { one.generate({single, top_k, single, single}, codes); }, "amount: there is one voice");
+    refuses_to([&] { two.generate({single, top_k, single, none}, codes); }, "amount: 0 values for 3 samples");
+    refuses_to([&] { two.generate({single, top_k, single, few}, codes); }, "amount: 2 values for 3 samples");
+    refuses_to([&] { two.generate({single, top_k, single, wrong_amount}, codes); }, "amount: nan");
+    refuses_to([&] { one.prime(codes, dense, dense); }, "second: there is one voice");
+    refuses_to([&] { two.prime(codes, dense, dense); }, "dense: this model was made without a condition");
+    refuses_to([&] { two.prime(codes, bad); }, "dense: 4 values");
+    refuses_to([&] { two.logits(codes, logits); }, "logits: there are two voices");
+    refuses_to([&] { two.feed(0, {}, 1); }, "events: this model was made without a condition");
+    refuses_to([&] { two.feed(0, {}, 2); }, "voice: 2; give 0 to 1");
+    refuses_to([&] { one.feed(0, {}, -1); }, "voice: -1");
+    refuses_to([&] { Engine({}, {}); }, "voices: 0; give 1 or 2");
+    refuses_to([&] { Engine({source, source, source}, {}); }, "voices: 3");
+    Config other = plain.config;
+    other.fields["q_levels"] = kLevels / 2;
+    refuses_to([&] { Engine({source, {other, plain.weights}}, {}); }, "q_levels: 40 and 20");
+}
+
+// A mixture's codes are those that are drawn from its voices' own logits, mixed here.
+void mixed(const Voices& voices) {
+    constexpr int kCount = 200;
+    const std::vector<double> single{1};
+    const std::vector<int> top_k{kLevels};
+    std::vector<double> amount;
+    for (int i = 0; i < kCount; i++) amount.push_back(i < 50 ? 0 : i < 100 ? 1 : 0.02 * i - 2.5);
+    Player both(voices, Precision::float32, {2, 2});
+    begin(both);
+    std::vector<std::int32_t> codes(2 * kCount), expected;
+    both.generate({single, top_k, single, amount}, codes);
+    std::vector<float> logits[2], sum(kLevels);
+    for (int voice = 0; voice < 2; voice++) {
+        const Voices own{{voices.models[voice]}};
+        Player alone(own, Precision::float32, {2, 1});
+        begin(alone, voice);
+        logits[voice].resize(codes.size() * kLevels);
+        alone.logits(codes, logits[voice]);
     }
+    for (int s = 0; s < 2; s++) {
+        Philox uniforms{{keys(2)[2 * s], keys(2)[2 * s + 1]}};
+        for (int i = 0; i < kCount; i++) {
+            const std::size_t place = (s * kCount + i) * kLevels;
+            const float *const a = &logits[0][place], *const b = &logits[1][place];
+            for (int code = 0; code < kLevels; code++) {
+                const double first = (1 - amount[i]) * a[code], second = amount[i] * b[code];
+                sum[code] = i < 50 ? a[code] : i < 100 ? b[code] : static_cast<float>(first + second);
+            }
+            expected.push_back(draw(sum, uniforms.next(), 1, kLevels, 1));
+        }
+    }
+    check(codes == expected, voices.name() + ": other codes than its voices' logits give");
 }
 
 // -- Real time.
@@ -421,7 +498,7 @@ void stall_rule() {
 }
 
 // Two threads on one core stall each other. So the caller goes on alone, and tries two threads again now and then.
-void same_bits_on_one_core(const Model& model) {
+void same_bits_on_one_core(const Voices& voices) {
 #if defined(__linux__)
     constexpr int kCount = 1300;
     cpu_set_t all, one;
@@ -430,55 +507,57 @@ void same_bits_on_one_core(const Model& model) {
     CPU_SET(sched_getcpu(), &one);
     for (const auto& [precision, streams] :
          {std::pair{Precision::float32, 2}, {Precision::int8, 2}, {Precision::int8, kMany}}) {
-        Engine reference(model.config, model.weights, with(precision, streams, 1));
+        Player reference(voices, precision, {streams, 1});
         sched_setaffinity(0, sizeof one, &one);
-        Engine engine(model.config, model.weights, with(precision, streams, 2));
-        begin(engine, model);
-        begin(reference, model);
+        Player engine(voices, precision, {streams, 2});
+        begin(engine);
+        begin(reference);
         for (int block : {streams == kMany ? 300 : kCount, 1, 1, 70})
-            check(generate(engine, block) == generate(reference, block), model.name + ": other codes on one core");
+            check(generate(engine, block) == generate(reference, block), voices.name() + ": other codes on one core");
         sched_setaffinity(0, sizeof all, &all);
     }
 #else
-    (void)model;
+    (void)voices;
 #endif
 }
 
-void no_allocation(const Model& model, int streams) {
+void no_allocation(const Voices& voices, int streams) {
 #if defined(COUNTS_ALLOCATIONS)
-    Engine engine(model.config, model.weights, with(Precision::int8, streams, 2));
+    Player engine(voices, Precision::int8, {streams, 2});
     std::vector<std::int32_t> codes(std::size_t(streams) * 200);
     std::vector<float> logits(codes.size() * kLevels);
     const std::vector<double> temperature{0.9}, top_p{0.9};
     const std::vector<int> top_k{20};
-    const int frames = is_conditioned(model) ? 40 : 0;  // which 200 samples begin
-    const std::vector<float> dense(std::size_t(streams) * 3 * frames);
-    const std::vector<Event> events(is_conditioned(model) ? 40 : 0, Event{9, EventKind::strike, 60, 90});
+    const Model& last = voices.models.back();
+    const int number = static_cast<int>(voices.models.size()) - 1;
+    const int frames = is_conditioned(last) ? 40 : 0;  // which 200 samples begin
+    const std::vector<float> dense(std::size_t(streams) * 3 * frames), none;
+    const std::vector<Event> events(is_conditioned(last) ? 40 : 0, Event{9, EventKind::strike, 60, 90});
     const long before = allocations;
-    const int dropped = events.empty() ? 8 : engine.feed(1, events);
-    engine.generate({temperature, top_k, top_p}, codes);
-    engine.prime(codes, dense);
-    engine.logits(codes, logits, dense);
+    const int dropped = events.empty() ? 8 : engine.feed(1, events, number);
+    engine.generate({temperature, top_k, top_p, engine.amount}, codes);
+    engine.prime(codes, number ? none : dense, number ? dense : none);
+    if (number == 0) engine.logits(codes, logits, dense);
     const long after = allocations;
-    check(after == before, model.name + ": the generating path allocates");
-    check(dropped == 8, model.name + ": drops other events than those without room");
+    check(after == before, voices.name() + ": the generating path allocates");
+    check(dropped == 8, voices.name() + ": drops other events than those without room");
     const long unused = allocations;
     void* volatile memory = malloc(16);
     free(memory);
     const long used = allocations;
     check(used == unused + 2, "the counting allocator does not count");
 #else
-    (void)model, (void)streams;
+    (void)voices, (void)streams;
 #endif
 }
 
 #if defined(__linux__) && !defined(SANITIZED) && defined(__x86_64__)
 // Generates in a child process whose threads may only wait. Any other system call kills the child.
-bool survives_alone(const Model& model, bool call) {
+bool survives_alone(const Voices& voices, bool call) {
     const pid_t child = fork();
     if (child == 0) {
-        Engine engine(model.config, model.weights, with(Precision::float32, 2, 2));
-        begin(engine, model);
+        Player engine(voices, Precision::float32, {2, 2});
+        begin(engine);
         std::vector<std::int32_t> codes(2 * 500);
         const std::vector<double> temperature{0.9}, top_p{0.9};
         const std::vector<int> top_k{20};
@@ -494,7 +573,7 @@ bool survives_alone(const Model& model, bool call) {
         sock_fprog program{sizeof filter / sizeof *filter, filter};
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program)) _exit(77);
-        engine.generate({temperature, top_k, top_p}, codes);
+        engine.generate({temperature, top_k, top_p, engine.amount}, codes);
         engine.prime(codes);
         if (call) syscall(SYS_getpid);
         _exit(0);
@@ -508,24 +587,31 @@ bool survives_alone(const Model& model, bool call) {
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
-void no_system_call(const Model& model) {
-    check(survives_alone(model, false), model.name + ": the generating path calls the system");
-    check(!survives_alone(model, true), "a call of the system goes unnoticed");
+void no_system_call(const Voices& voices) {
+    check(survives_alone(voices, false), voices.name() + ": the generating path calls the system");
+    check(!survives_alone(voices, true), "a call of the system goes unnoticed");
 }
 #else
-void no_system_call(const Model&) {}
+void no_system_call(const Voices&) {}
 #endif
 
 }  // namespace
 
 int main() {
-    for (const Model& model : every_kind) {
-        same_bits(model);
-        for (int streams : {2, kMany}) state_and_reset(model, streams);
-        primed(model);
-        same_bits_on_one_core(model);
-        for (int streams : {3, kMany}) no_allocation(model, streams);
-        no_system_call(model);
+    std::vector<Voices> all;
+    for (const Model& model : every_kind) all.push_back({{model}});
+    const Model &recurrent = every_kind[3], &wavenet = every_kind[7], &with_keys = every_kind[9];
+    for (const auto& [one, other] : {std::pair{recurrent, wavenet}, {wavenet, with_keys}, {with_keys, with_keys}}) {
+        all.push_back({{one, other}});
+        mixed(all.back());
+    }
+    for (const Voices& voices : all) {
+        same_bits(voices);
+        for (int streams : {2, kMany}) state_and_reset(voices, streams);
+        if (voices.models.size() == 1) primed(voices);
+        same_bits_on_one_core(voices);
+        for (int streams : {3, kMany}) no_allocation(voices, streams);
+        no_system_call(voices);
     }
     refuses();
     stall_rule();

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 from wavewright.errors import WavewrightError
 
 if TYPE_CHECKING:
+    from wavewright.playing.mixture import mix
     from wavewright.playing.opening import load
     from wavewright.sampling import Controls
 
 __version__ = version("wavewright")
-__all__ = ["Controls", "WavewrightError", "__version__", "load"]
+__all__ = ["Controls", "WavewrightError", "__version__", "load", "mix"]
 
-_LAZY = {"Controls": "wavewright.sampling", "load": "wavewright.playing.opening"}
+_LAZY = {"Controls": "wavewright.sampling", "load": "wavewright.playing.opening", "mix": "wavewright.playing.mixture"}
 
 
 def __getattr__(name: str) -> Any:

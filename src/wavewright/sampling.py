@@ -1,6 +1,6 @@
 """The controls of a draw (temperature, top-k, top-p), and the random numbers that decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, Self
 
@@ -11,6 +11,7 @@ from wavewright.errors import ConfigError
 
 TOP_K_MAX = 2**31 - 1  # the engine takes 32-bit integers
 SEED_MAX = 2**63 - 1  # torch takes 64-bit integers
+AMOUNT_MAX = 100.0  # beyond, only the likeliest code counts
 
 
 class Part(Protocol):
@@ -39,17 +40,23 @@ class TakePart(Part, Protocol):
         """Whether there is a keyboard, whose rests are silent."""
 
 
+AmountCurve = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class Controls:
     """How codes are drawn, and what is played.
 
-    Each field but the part is one value for a whole stream, or a curve of one value for each sample.
+    Each field but the parts is one value for a whole stream, or a curve of one value for each sample.
 
     Attributes:
         temperature: divides the logits. 1 is the model's own distribution, 0 its likeliest code.
         top_k: draw among the k likeliest codes only.
         top_p: draw among the fewest likeliest codes that together have probability p (arXiv:1904.09751). 1 means all.
         part: what the streams play. `playing.stream` gives it to a player, block by block, from the take's start.
+        amount: share of the second model of a mixture, whose logits are (1 - amount) times the first model's plus
+            amount times the second's. A function returns the values (n,) of samples (n,) of the stream.
+        second: part of a mixture's second model.
 
     Raises:
         ConfigError: a value out of range.
@@ -59,6 +66,8 @@ class Controls:
     top_k: int | Sequence[int] | NDArray[np.integer] | None = None
     top_p: float | Sequence[float] | NDArray[np.floating] | None = None
     part: TakePart | None = None
+    amount: float | Sequence[float] | NDArray[np.floating] | AmountCurve | None = None
+    second: TakePart | None = None
 
     def __post_init__(self) -> None:
         _check(
@@ -68,6 +77,8 @@ class Controls:
             _check("top-k", self.top_k, lambda k: (k >= 1) & (k <= TOP_K_MAX), f"1 to {TOP_K_MAX}, or leave it out")
         if self.top_p is not None:
             _check("top-p", self.top_p, lambda p: (p > 0) & (p <= 1), "more than 0 and at most 1")
+        if self.amount is not None and not callable(self.amount):
+            _check("amount", self.amount, lambda a: np.abs(a) <= AMOUNT_MAX, f"{-AMOUNT_MAX:g} to {AMOUNT_MAX:g}")
 
     @property
     def greedy(self) -> bool:
@@ -85,7 +96,21 @@ class Controls:
                 raise ConfigError(
                     f"{name.replace('_', '-')}: {len(curve)} values for {stop} samples; give one, or one for each"
                 )
-        return replace(self, **{name: curve[start:stop] for name, curve in self._curves()})
+        cut = {name: curve[start:stop] for name, curve in self._curves()}
+        if callable(self.amount):
+            cut["amount"] = self.amount(np.arange(start, stop))
+        return replace(self, **cut)
+
+    def check_amount(self, models: int) -> None:
+        """Check that there is an amount where a player has two models, and only there.
+
+        Raises:
+            ConfigError: the amount is missing, or has nothing to mix.
+        """
+        if models > 1 and self.amount is None:
+            raise ConfigError("amount: missing; give the share of the second model, 0.5 is half")
+        if models == 1 and self.amount is not None:
+            raise ConfigError("amount: there is one model, and nothing to mix; leave it out")
 
     def at(self, sample: int) -> Self:
         """Return the controls of one sample of the stream, as single values."""

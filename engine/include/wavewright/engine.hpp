@@ -24,11 +24,19 @@ struct Tensor {
 };
 using Weights = std::map<std::string, Tensor, std::less<>>;
 
+// A trained model, which is read during construction only.
+struct Source {
+    const Config& config;
+    const Weights& weights;
+    Precision precision = Precision::float32;
+};
+
 // How codes are drawn. sampling.py defines each setting. A span holds one value for all samples, or one for each.
 struct Sampling {
     std::span<const double> temperature;  // 0: the likeliest code
     std::span<const int> top_k;           // q_levels: all
     std::span<const double> top_p;        // 1: all
+    std::span<const double> amount = {};  // of the second voice; empty for an engine of one voice
 };
 
 enum class EventKind : std::int32_t { release, strike, pedal };
@@ -46,17 +54,21 @@ struct Event {
 // controls, and all flags, are dense: the caller gives their values (streams, frames, dense) for each frame that begins
 // within a call, or one frame that holds from the next that begins on. The last frame given holds until another is. At
 // a stream's start, every control is absent.
+//
+// An engine has one or two voices, each a model with a condition of its own. Two voices read the same codes. With
+// logits l of the first and m of the second, a code is drawn from the softmax of (1 - amount) l + amount m, which is
+// summed in double.
 class Engine {
 public:
     struct Options {
-        Precision precision = Precision::float32;
         int streams = 1;
         int threads = 1;
-        std::string isa;  // one of instruction_sets(), or empty for the best
+        std::string isa = {};  // one of instruction_sets(), or empty for the best
     };
 
-    // Throws Error for an unknown model, a missing field or weight, a wrong shape, or an option out of range.
-    Engine(const Config& config, const Weights& weights, const Options& options);
+    // Throws Error for an unknown model, a missing field or weight, a wrong shape, an option out of range, another
+    // number of sources than one or two, or two of another number of codes.
+    Engine(const std::vector<Source>& voices, const Options& options);
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -64,7 +76,7 @@ public:
     int streams() const;
     int q_levels() const;
     const char* isa() const;
-    std::size_t weight_bytes() const;  // of weights that one sample of one stream reads on average
+    std::size_t weight_bytes() const;  // of all voices' weights that one sample of one stream reads on average
     // Samples of each stream that one of several threads made alone, since other programs held up the others.
     std::uint64_t samples_alone() const;
 
@@ -72,13 +84,17 @@ public:
     void reset(std::span<const std::uint64_t> keys);
     // Lets events of a stream's keyboard wait for their frames. An event of an earlier frame counts from the next frame
     // on, with its true age. Where there is no room, the oldest strikes are dropped, and their number is returned.
-    int feed(int stream, std::span<const Event> events);
-    // Advances the streams with the given codes (streams, n).
-    void prime(std::span<const std::int32_t> codes, std::span<const float> dense = {});
-    // Advances likewise, and writes the logits (streams, n, q_levels) from which each code would have been drawn.
+    int feed(int stream, std::span<const Event> events, int voice = 0);
+    // Advances the streams with the given codes (streams, n). dense, second: dense features of the first voice and of
+    // the second.
+    void prime(std::span<const std::int32_t> codes, std::span<const float> dense = {},
+               std::span<const float> second = {});
+    // Advances an engine of one voice likewise, and writes the logits (streams, n, q_levels) from which each code would
+    // have been drawn.
     void logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense = {});
     // Draws new codes (streams, n).
-    void generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense = {});
+    void generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense = {},
+                  std::span<const float> second = {});
 
     // The whole state of all streams, as bytes.
     std::size_t state_size() const;

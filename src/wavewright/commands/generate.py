@@ -57,7 +57,7 @@ def generate(
     """
     from wavewright.playing.opening import open_model
 
-    opened = open_model(run, checkpoint, engine=engine, device=device)
+    opened = playing.playable(open_model(run, checkpoint, engine=engine, device=device), engine, device)
     options = playing.options(opened, seconds, 5.0) | {"rate": rate, "bits": bits, "progress": progress}
     if str(out) == "-":
         if count != 1 or json:

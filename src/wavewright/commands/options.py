@@ -19,7 +19,7 @@ EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
 if TYPE_CHECKING:
     from wavewright.playing.instrument import Instrument
-    from wavewright.playing.playable import Playable
+    from wavewright.playing.playable import Playable, TrainedModel
     from wavewright.playing.prime import Prime
 
     ModelName = str
@@ -58,24 +58,66 @@ class Playing:
     without a value is absent."""
     free: Flag = False
     """Play with every control absent."""
+    mix: Path | None = None
+    """Second model, whose distribution is mixed with the first model's at every sample. It has the same sample rate,
+    encoding and number of codes."""
+    amount: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
+    """Share of the second model: a number, or a curve, FILE.csv with lines of seconds and a number. 0 is the first
+    model alone, 1 the second alone. The default is 0.5."""
+    mix_control: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = ()
+    """Value of one of the second model's controls, NAME=VALUE as for --control. Repeat for more controls. Without any,
+    the second model takes the values of --control whose names it knows."""
+    guidance: float | None = None
+    """How far to move the sound away from that of absent controls, for a model that follows its controls too little. 0
+    changes nothing."""
     guard: Literal["on", "off"] = "on"
     """Generation guard. `on` rolls back and draws again where the sound falls silent for long, sticks or turns to
     noise, and prints a line. `off` keeps the model's raw output."""
 
+    def playable(self, model: "TrainedModel", engine: EngineName = "auto", device: str = "auto") -> "Playable":
+        """Return what plays: the model, or its mixture with another model or with itself.
+
+        Args:
+            model: model that the command was given.
+            engine: back end of the model.
+            device: device for torch.
+
+        Raises:
+            WavewrightError: the other model cannot be opened or mixed with this one, or an option is out of place.
+        """
+        from wavewright.playing.mixture import guided, mix
+        from wavewright.playing.opening import open_model
+
+        if not self.mix and (self.amount is not None or self.mix_control):
+            name = "--mix-control" if self.amount is None else "--amount"
+            raise ConfigError(f"{name}: of no mixture; name the second model with --mix")
+        if self.guidance is not None:
+            if self.mix or self.free:
+                raise ConfigError(f"--guidance: leave out {'--mix' if self.mix else '--free'}, or this option")
+            return guided(model, self.guidance)
+        return mix(model, open_model(self.mix, engine=engine, device=device)) if self.mix else model
+
     def options(self, model: "Playable", seconds: float | None, default: float) -> dict[str, Any]:
-        """Return the options as the library takes them, for `model`.
+        """Return the options as the library takes them, for what `playable` returned.
 
         The sound's length is `seconds`, or without them that of the score, or without a score the default.
 
         Raises:
             WavewrightError: a value is out of range, or the model cannot play what it is given.
         """
-        from wavewright.playing.performance import read_performance
+        from wavewright.conditioning.controls import amount
+        from wavewright.playing.performance import read_performance, read_second
         from wavewright.sampling import Controls
 
         prime = self._recording()
         part = read_performance(model, self.score, self.control, self.free)
         controls = Controls(self.temperature, self.top_k, self.top_p, part)
+        if self.mix:
+            second = read_second(model.models[1], part, self.score, self.mix_control, self.free)
+            share = 0.5 if self.amount is None else amount(self.amount, model.rate)
+            controls = replace(controls, amount=share, second=second)
+        elif self.guidance is not None:
+            controls = replace(controls, amount=-self.guidance)
         if seconds is None:
             seconds = part.seconds if part and part.seconds else default
         return {
@@ -86,7 +128,7 @@ class Playing:
             "guard": self.guard == "on",
         }
 
-    def instrument(self, model: "Playable") -> "Instrument":
+    def instrument(self, model: "TrainedModel") -> "Instrument":
         """Return an instrument with these options, for hands instead of a score.
 
         Raises:
@@ -94,11 +136,12 @@ class Playing:
         """
         from wavewright.playing.performance import split_settings
 
-        for name, given in (("--score", self.score), ("--free", self.free)):
-            if given:
-                raise ConfigError(f"{name}: the model is played by hand; leave it out")
+        for name in ("score", "free", "mix", "amount", "mix_control"):
+            if getattr(self, name):
+                raise ConfigError(f"--{name.replace('_', '-')}: the model is played by hand; leave it out")
         prime = self._recording()
-        instrument = model.instrument(self.seed, temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
+        draw = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        instrument = model.instrument(self.seed, guidance=self.guidance, **draw)
         for name, value in split_settings(self.control).items():
             try:
                 instrument.control(name, value)
@@ -108,15 +151,17 @@ class Playing:
             instrument.prime(block)
         return instrument
 
-    def origin(self, model: "Playable") -> dict[str, Any]:
+    def origin(self, model: "TrainedModel") -> dict[str, Any]:
         """Return the facts of what hands play with these options, as a take's metadata have them."""
+        from wavewright.playing.mixture import guided
         from wavewright.playing.performance import split_settings
         from wavewright.playing.takes import origin
         from wavewright.sampling import Controls
 
-        controls = Controls(self.temperature, self.top_k, self.top_p)
+        controls = Controls(self.temperature, self.top_k, self.top_p, amount=-(self.guidance or 0.0))
         played = {"score": None, "controls": split_settings(self.control), "by_hand": True}
-        return origin(model, self.seed, self._recording(), controls) | played
+        voices = model if self.guidance is None else guided(model, self.guidance)
+        return origin(voices, self.seed, self._recording(), controls) | played
 
     def _recording(self) -> "Prime | None":
         from wavewright.playing.prime import Prime

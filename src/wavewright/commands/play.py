@@ -78,7 +78,8 @@ def play(
             facts=playing.origin(opened),
         )
     else:
-        play_aloud(opened, out=out, progress=progress, **playing.options(opened, seconds, math.inf))
+        played = playing.playable(opened)
+        play_aloud(played, out=out, progress=progress, **playing.options(played, seconds, math.inf))
 
 
 def _play_by_hand(

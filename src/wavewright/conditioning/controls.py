@@ -7,7 +7,7 @@ glide from line to line, and a class is held until the next line. The first and 
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wavewright.conditioning.events import Events, events
 from wavewright.errors import ConfigError, printable, unknown
 from wavewright.models.condition import Category, Condition, Control, Notes, Number
+from wavewright.sampling import Controls
 
 MOST_BYTES = 16 << 20  # of a curve's file
 CLASSES_NAMED = 12  # in a description
@@ -102,7 +103,7 @@ def _mixture(control: Category, text: str) -> list[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Curve:
-    """Features of one control over time, with straight lines between points.
+    """Features of a control, or other numbers, over time, with straight lines between points.
 
     Attributes:
         seconds: (K,) in order. Two points at one time are a jump.
@@ -110,9 +111,9 @@ class Curve:
     """
 
     seconds: NDArray[np.float64]
-    features: Features
+    features: NDArray[Any]
 
-    def at(self, seconds: NDArray[np.floating]) -> Features:
+    def at(self, seconds: NDArray[np.floating]) -> NDArray[Any]:
         """Return the features (M, size) at times (M,)."""
         after = np.searchsorted(self.seconds, seconds, "right")
         left, right = np.maximum(after - 1, 0), np.minimum(after, len(self.seconds) - 1)
@@ -127,27 +128,79 @@ def curve(control: Category | Number, text: str) -> Curve:
     Raises:
         ConfigError: there is no such file, or one of its lines is wrong. See also `features`.
     """
-    known = isinstance(control, Category) and text in control.classes
-    if known or not text.lower().endswith(".csv"):
+    classes = control.classes if isinstance(control, Category) else ()
+    if text in classes or not text.lower().endswith(".csv"):
         return Curve(np.zeros(1), features(control, text)[None])
-    path = Path(text).expanduser()
+    return _read_curve(Path(text).expanduser(), lambda value: features(control, value), classes)
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """The amount of a mixture over time (`Controls.amount`), as a function of sample numbers.
+
+    Attributes:
+        curve: the amount at times in seconds.
+        rate: samples in a second.
+        text: the curve's file as typed.
+    """
+
+    curve: Curve
+    rate: int
+    text: str
+
+    def __call__(self, samples: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the amounts (n,) of samples (n,)."""
+        return self.curve.at(samples / self.rate)[:, 0]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def amount(text: str, rate: int) -> float | Amounts:
+    """Return the amount of a mixture that `text` gives, a number or the name of a curve's file.
+
+    Raises:
+        ConfigError: the text is neither, there is no such file, or a number is out of range.
+    """
+    if not text.lower().endswith(".csv"):
+        return _amount(text)
+    return Amounts(_read_curve(Path(text).expanduser(), lambda value: np.array([_amount(value)])), rate, text)
+
+
+def _amount(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ConfigError(f"amount: {printable(text)}; give a number such as 0.5, or a curve FILE.csv") from None
+    Controls(amount=number)  # checks the range
+    return number
+
+
+def _read_curve(path: Path, read: Callable[[str], NDArray[Any]], held: Collection[str] = ()) -> Curve:
+    """Return the curve of a file.
+
+    Args:
+        path: a CSV file with a line for each point.
+        read: returns the features of a line's value.
+        held: values that hold until the next line.
+    """
     seconds: list[float] = []
-    points: list[Features] = []
-    held = False  # the last line named a class
+    points: list[NDArray[Any]] = []
+    holds = False
     for number, line in _lines(path):
         try:
             second, value = _point(line)
             if seconds and second < seconds[-1]:
                 raise ConfigError(f"{second:g} s comes after {seconds[-1]:g} s; give lines in the order of time")
-            reached = features(control, value)
+            reached = read(value)
         except ConfigError as error:
             raise ConfigError(f"{printable(path)}, line {number}: {error}") from None
-        if held:
+        if holds:
             seconds.append(second)
             points.append(points[-1])
         seconds.append(second)
         points.append(reached)
-        held = isinstance(control, Category) and value in control.classes
+        holds = value in held
     if not seconds:
         raise ConfigError(f"{printable(path)}: no points; give lines of seconds and a value")
     return Curve(np.array(seconds), np.stack(points))

@@ -75,23 +75,32 @@ class Frames:
         self._waiting[stream] = np.delete(waiting, strikes[:dropped])
         return dropped
 
-    def give(self, dense: NDArray[np.floating] | None, samples: int) -> None:
-        """Take the dense values of the frames that begin within the next `samples` samples.
+    def checked(self, dense: NDArray[np.floating] | None, samples: int) -> NDArray[np.float32]:
+        """Return dense values as `give` takes them, (streams, M, D).
 
         Args:
-            dense: (streams, M, D) or (M, D). One frame holds from the next that begins on. None changes nothing.
-            samples: number of samples that follow, in any number of calls of `next`.
+            dense: (streams, M, D) or (M, D), for M = 1 or all frames that begin within the next samples, or None.
+            samples: number of samples that follow.
 
         Raises:
             ConfigError: values of another shape or that are not finite.
         """
         values, begun = checked_dense(self.condition, dense, self.streams), self._begun(samples)
+        if values.shape[1] not in (0, 1, begun):
+            raise ConfigError(f"dense: {values.shape[1]} frames; give one, or each of the {begun} that begin")
+        return values
+
+    def give(self, dense: NDArray[np.floating] | None, samples: int) -> None:
+        """Take the dense values of the frames that begin within the next `samples` samples.
+
+        One frame holds from the next that begins on. None changes nothing. `next` can then be called any number of
+        times for these samples. For arguments and errors, see `checked`.
+        """
+        values = self.checked(dense, samples)
         if values.shape[1] == 1:
             self._dense = values[:, 0]
-        elif values.shape[1] in (0, begun):
-            self._given = values
         else:
-            raise ConfigError(f"dense: {values.shape[1]} frames; give one, or each of the {begun} that begin")
+            self._given = values
 
     def next(self, samples: int) -> NDArray[np.float32]:
         """Return the control frames (streams, M, F) of the next samples, the one in progress first."""

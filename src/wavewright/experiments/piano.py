@@ -15,7 +15,7 @@ from wavewright.experiments.demo import CLIP
 from wavewright.experiments.experiment import Experiment, Result, Sound, Trial
 from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play
 from wavewright.playing.opening import open_model
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.quantize import to_amplitude
 from wavewright.sampling import Controls
 from wavewright.training.loop import Budget
@@ -87,7 +87,7 @@ def corpus_of(experiment: Experiment) -> Corpus:
     return corpus
 
 
-def _opened(experiment: Experiment, name: str) -> Playable:
+def _opened(experiment: Experiment, name: str) -> TrainedModel:
     return open_model(experiment.folder(name) / "run", "last")
 
 

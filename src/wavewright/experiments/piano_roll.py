@@ -24,7 +24,7 @@ from wavewright.measuring.keyboard import has_scores
 from wavewright.models import CONFIGS
 from wavewright.models.condition import Notes
 from wavewright.playing.opening import open_model
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.playing.stream import perform
 from wavewright.training.loop import Budget
 
@@ -75,7 +75,7 @@ def _keep_recording(experiment: Experiment, corpus: Corpus) -> None:
         soundfile.write(temporary, sound, corpus.rate, "PCM_16", format="WAV")
 
 
-def _play(experiment: Experiment, result: Result, opened: Playable, corpus: Corpus) -> None:
+def _play(experiment: Experiment, result: Result, opened: TrainedModel, corpus: Corpus) -> None:
     """Play the score of the held-out recording, or from silence with a model that knows no scores."""
     (track, split), condition = _held_out(corpus), opened.config.condition
     length = _length(experiment, track, corpus.rate)
@@ -87,7 +87,7 @@ def _play(experiment: Experiment, result: Result, opened: Playable, corpus: Corp
     experiment.keep(result, "score.wav", "the score of the recording", made, corpus.rate)
 
 
-def _measure(experiment: Experiment, result: Result, opened: Playable, corpus: Corpus) -> None:
+def _measure(experiment: Experiment, result: Result, opened: TrainedModel, corpus: Corpus) -> None:
     """Measure how well the scores of the held-out recordings are played (docs/evaluation.md)."""
     heard = opened.config.condition is not None and not transcription.missing()
     seconds = experiment.size.transcribe_seconds if heard else 0.0

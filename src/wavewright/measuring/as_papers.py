@@ -13,14 +13,14 @@ from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import LEVELLING, PrepareSettings, SplitName
 from wavewright.errors import ConfigError
 from wavewright.measuring.evaluation import Evaluation, Tracks, score
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.quantize import FULL_SCALE, to_int16
 
 PAPER = PrepareSettings(rate=16000, section_seconds=8, levels="section", remove_dc=False)
 LEVELS = 256
 
 
-def evaluate_as_papers(run: Playable, path: Path, split: SplitName = "test") -> Evaluation:
+def evaluate_as_papers(run: TrainedModel, path: Path, split: SplitName = "test") -> Evaluation:
     """Return bits per sample as the papers report them.
 
     Recordings are mono at 16 kHz. Each is cut from its start into examples of 8 s, and the shorter rest is dropped.

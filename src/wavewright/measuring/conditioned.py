@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from wavewright import metrics
 from wavewright.corpus.batches import ControlSource
 from wavewright.corpus.conditions import Conditions
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 
 CANDIDATES = 16  # sections whose condition is looked at, in search of another one
 
@@ -28,7 +28,7 @@ class Conditioned:
 
 
 def compare_conditions(
-    run: Playable,
+    run: TrainedModel,
     samples: NDArray[np.int16],
     sections: NDArray[np.int64],
     leads: NDArray[np.int64],

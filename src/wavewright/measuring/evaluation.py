@@ -17,7 +17,7 @@ from wavewright.errors import ConfigError, WavewrightError, need
 from wavewright.measuring import perceptual, similarity, transcription
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
 from wavewright.measuring.keyboard import SingleNotes, Transcribed, has_scores, single_notes, transcribed
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
 from wavewright.quantize import to_amplitude
@@ -111,7 +111,7 @@ class Evaluation:
 
 
 def evaluate(
-    run: Playable,
+    run: TrainedModel,
     corpus: Corpus,
     split: SplitName = "test",
     *,
@@ -169,7 +169,7 @@ def evaluate(
     )
 
 
-def _check_transcribe(run: Playable, corpus: Corpus, split: SplitName, seconds: float) -> None:
+def _check_transcribe(run: TrainedModel, corpus: Corpus, split: SplitName, seconds: float) -> None:
     if not 0 <= seconds < np.inf:
         raise ConfigError(f"--transcribe {seconds:g}: give seconds from 0 up")
     if not seconds:
@@ -183,7 +183,7 @@ def _check_transcribe(run: Playable, corpus: Corpus, split: SplitName, seconds: 
 
 
 def score(
-    run: Playable,
+    run: TrainedModel,
     samples: NDArray[np.int16],
     sections: NDArray[np.int64],
     tracks: Tracks,
@@ -213,7 +213,7 @@ def score(
 
 
 def _continue(
-    run: Playable, corpus: Corpus, split: SplitName, count: int, length: int, *, conditions: Conditions | None
+    run: TrainedModel, corpus: Corpus, split: SplitName, count: int, length: int, *, conditions: Conditions | None
 ) -> Continuations | None:
     """Continue sections from their middle in one pass, and compare the continuations with the recordings."""
     sections = corpus.sections(split)
@@ -249,7 +249,7 @@ def _continue(
     )
 
 
-def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
+def _generate(run: TrainedModel, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
     """Generate `length` samples from silence and measure them."""
     samples = corpus.samples(split)
     if len(samples) < LEAST_SECONDS * run.rate:
@@ -280,12 +280,12 @@ def _generate(run: Playable, corpus: Corpus, split: SplitName, length: int, prog
     )
 
 
-def _requantised(run: Playable, samples: NDArray[np.int16]) -> NDArray[np.float32]:
+def _requantised(run: TrainedModel, samples: NDArray[np.int16]) -> NDArray[np.float32]:
     """Quantise 16-bit samples like the model's output, so that quantisation noise is the same on both sides."""
     return run.quantizer.decode(run.quantizer.encode_int16(samples))
 
 
-def _nearest(run: Playable, corpus: Corpus, split: SplitName, made: NDArray[np.float32]) -> Nearest:
+def _nearest(run: TrainedModel, corpus: Corpus, split: SplitName, made: NDArray[np.float32]) -> Nearest:
     """Measure whether the model copies its training split, compared with the chance level of held-out audio."""
     size = round(NEAREST_SECONDS * run.rate)
     others: tuple[SplitName, ...] = (split, "valid", "test")

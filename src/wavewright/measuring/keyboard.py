@@ -17,7 +17,7 @@ from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
 from wavewright.measuring.transcription import Matched, Struck, Transcriber, match
 from wavewright.models.condition import Notes
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.playing.stream import perform
 from wavewright.progress import Progress, silent
 
@@ -84,7 +84,7 @@ def has_scores(corpus: Corpus, split: SplitName) -> bool:
     return any(track.events for track in corpus.tracks_of(split))
 
 
-def single_notes(run: Playable, corpus: Corpus, split: SplitName) -> SingleNotes | None:
+def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleNotes | None:
     """Strike single notes and measure them. None where the split's scores have no notes in the model's range.
 
     Args:
@@ -147,7 +147,7 @@ def _used_keys(corpus: Corpus, split: SplitName, notes: Notes) -> list[int]:
 
 
 def transcribed(
-    run: Playable, corpus: Corpus, split: SplitName, seconds: float, progress: Progress = silent
+    run: TrainedModel, corpus: Corpus, split: SplitName, seconds: float, progress: Progress = silent
 ) -> Transcribed:
     """Play stretches of the split's scores, transcribe the sound and the recordings, and match both with the scores.
 

@@ -80,6 +80,11 @@ class Softmax:
         return np.minimum(code, last)
 
 
+def mixed(first: NDArray[np.float32], second: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
+    """Return (1 - amount) first + amount second for logits (B, Q) of two models, summed in float64 as in the engine."""
+    return ((1 - amount) * first.astype(np.float64) + amount * second.astype(np.float64)).astype(np.float32)
+
+
 def _keep_likeliest(weights: NDArray[np.float64], top_k: Any, top_p: Any) -> NDArray[np.float64]:
     order = np.argsort(-weights, 1, kind="stable")
     ranked = np.take_along_axis(weights, order, 1)

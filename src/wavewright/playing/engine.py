@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ from numpy.typing import NDArray
 from wavewright.conditioning.events import CAPACITY, EVENT, Events, checked_events
 from wavewright.conditioning.frames import checked_dense, needed_rate
 from wavewright.errors import ConfigError, WavewrightError
+from wavewright.formats.model_file import Weights
 from wavewright.formats.precision import Precision
 from wavewright.models.config import ModelConfig
-from wavewright.playing.playable import DEFAULT
+from wavewright.playing.playable import DEFAULT, Dense, per_voice
 from wavewright.sampling import Controls, Uniforms
 
 try:
@@ -22,7 +25,7 @@ try:
 except ImportError:  # installed without a compiler
     _engine = None  # type: ignore[assignment]
 
-STATE = b"wavewright1"  # how a saved state begins; the number is the version of its layout
+STATE = b"wavewright2"  # how a saved state begins; the number is the version of its layout
 DIGEST = hashlib.sha256().digest_size
 WORTH_SHARING = 300_000  # weights from which two threads play a stream faster than one: meeting costs time too
 
@@ -47,8 +50,23 @@ def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k:
     return _native().draw(logits, uniform, temperature, top_k, top_p)
 
 
+@dataclass(frozen=True)
+class Voice:
+    """A model that an engine plays.
+
+    Attributes:
+        config: the model's name and fields.
+        weights: float32, by their names in a model file.
+        precision: of the matrices; `int8` is fastest, `float32` exact.
+    """
+
+    config: ModelConfig
+    weights: Weights = field(repr=False)
+    precision: Precision = "float32"
+
+
 class Engine:
-    """Streams of one model, played side by side.
+    """Streams of one model, or of two that are mixed, played side by side.
 
     In float32 a stream has the same bits whatever the number of streams and threads and the length of blocks. Several
     Python threads may share an engine; their calls take turns. A process that was forked must make its own engine.
@@ -62,15 +80,17 @@ class Engine:
         seed: of the draws; stream k draws as stream k of any other number of streams.
         isa: one of `instruction_sets()`; none means the best.
         rate: samples in a second, for a model with a keyboard.
+        second: model that is mixed with the first by `Controls.amount`.
 
     Raises:
-        WavewrightError: the engine is not built, a number is out of range, or there is a keyboard, but no rate.
+        WavewrightError: the engine is not built, a number is out of range, there is a keyboard, but no rate, or the
+            second model has another number of codes.
     """
 
     def __init__(
         self,
         config: ModelConfig,
-        weights: dict[str, NDArray[np.float32]],
+        weights: Weights,
         *,
         streams: int = 1,
         threads: int | None = None,
@@ -78,21 +98,23 @@ class Engine:
         seed: int = 0,
         isa: str = "",
         rate: int | None = None,
+        second: Voice | None = None,
     ) -> None:
-        config.check_streams(streams)
+        voices = [_contiguous(voice) for voice in (Voice(config, weights, precision), second) if voice]
+        for voice in voices:
+            voice.config.check_streams(streams)
         if threads is None:
-            large = sum(weight.size for weight in weights.values()) >= WORTH_SHARING
+            large = any(sum(weight.size for weight in v.weights.values()) >= WORTH_SHARING for v in voices)
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
         self.streams, self.threads, self.precision = streams, threads, precision
-        self.q_levels, self._condition = config.q_levels, config.condition
+        self.q_levels, self._conditions = config.q_levels, [voice.config.condition for voice in voices]
         native = _native()
-        fields = _fields(config, rate)
-        contiguous = {key: np.ascontiguousarray(weight, np.float32) for key, weight in weights.items()}
+        sources = [(v.config.name, _fields(v.config, rate), v.weights, v.precision) for v in voices]
         try:
-            self._engine = native.Engine(config.name, fields, contiguous, precision, streams, threads, isa)
+            self._engine = native.Engine(sources, streams, threads, isa)
         except native.Error as error:
             raise ConfigError(str(error)) from None
-        self._model = _digest_of(config, fields.get("keyboard_rate"), contiguous)
+        self._model = _digest_of(voices, rate)
         self._turn = threading.Lock()
         self._process = os.getpid()
         self.reset(seed)
@@ -120,43 +142,45 @@ class Engine:
         """Put all streams back to their beginning, after endless silence."""
         self._call("reset", Uniforms(seed, self.streams).keys)
 
-    def feed(self, stream: int, events: Events) -> int:
+    def feed(self, stream: int, events: Events, voice: int = 0) -> int:
         """See Player."""
         rows = np.stack([checked_events(events)[name].astype(np.int64) for name in EVENT.names or ()], 1)
-        dropped: int = self._call("feed", stream, rows)
+        dropped: int = self._call("feed", stream, rows, voice)
         return dropped
 
-    def prime(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> None:
+    def prime(self, codes: NDArray[np.integer], dense: Dense = None, second: Dense = None) -> None:
         """Read codes (streams, n), or (n,) for all streams.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams. See also Player.
         """
-        self._call("prime", self._codes(codes), self._dense(dense))
+        self._call("prime", self._codes(codes), *self._dense(dense, second))
 
-    def logits(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> NDArray[np.float32]:
+    def logits(self, codes: NDArray[np.integer], dense: Dense = None) -> NDArray[np.float32]:
         """Read codes (streams, n), and return the logits (streams, n, Q) from which each would have been drawn.
 
         Raises:
-            ConfigError: a code out of range, or of another number of streams. See also Player.
+            ConfigError: a code out of range, or of another number of streams, or two models. See also Player.
         """
         read = self._codes(codes)
         logits = np.empty((*read.shape, self.q_levels), np.float32)
-        self._call("logits", read, logits, self._dense(dense))
+        self._call("logits", read, logits, checked_dense(self._conditions[0], dense, self.streams))
         return logits
 
     def generate(
-        self, samples: int, controls: Controls = DEFAULT, dense: NDArray[np.floating] | None = None
+        self, samples: int, controls: Controls = DEFAULT, dense: Dense = None, second: Dense = None
     ) -> NDArray[np.int32]:
         """See Player."""
         codes = np.empty((self.streams, samples), np.int32)
         controls = controls.between(0, samples)
+        controls.check_amount(len(self._conditions))
         curves = (
             np.atleast_1d(np.asarray(controls.temperature, np.float64)),
             np.atleast_1d(np.asarray(self.q_levels if controls.top_k is None else controls.top_k, np.int32)),
             np.atleast_1d(np.asarray(1.0 if controls.top_p is None else controls.top_p, np.float64)),
+            np.atleast_1d(np.asarray([] if controls.amount is None else controls.amount, np.float64)),
         )
-        self._call("generate", *curves, codes, self._dense(dense))
+        self._call("generate", *curves, codes, *self._dense(dense, second))
         return codes
 
     def state(self) -> bytes:
@@ -188,8 +212,11 @@ class Engine:
             raise ConfigError(f"codes: of {len(codes)} streams, but the engine has {self.streams}")
         return np.ascontiguousarray(np.broadcast_to(codes, (self.streams, codes.shape[-1])), np.int32)
 
-    def _dense(self, dense: NDArray[np.floating] | None) -> NDArray[np.float32]:
-        return checked_dense(self._condition, dense, self.streams)
+    def _dense(self, dense: Dense, second: Dense) -> list[NDArray[np.float32]]:
+        """Return the dense values of the first and the second model, none where there is no second."""
+        given = zip(self._conditions, per_voice(len(self._conditions), dense, second), strict=True)
+        checked = [checked_dense(condition, values, self.streams) for condition, values in given]
+        return [*checked, checked_dense(None, None, self.streams)][:2]
 
     def _call(self, method: str, *arguments: Any) -> Any:
         if os.getpid() != self._process:  # a fork has the engine's memory, but not its threads
@@ -223,14 +250,21 @@ def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
     return fields
 
 
-def _digest_of(config: ModelConfig, rate: int | None, weights: dict[str, NDArray[np.float32]]) -> bytes:
-    """Return a hash of a model's configuration and weights, and of the rate by which a keyboard's notes age."""
-    digest = hashlib.sha256(json.dumps(config.as_dict()).encode())
-    if rate is not None:
-        digest.update(str(rate).encode())
-    for name in sorted(weights):
-        digest.update(name.encode())
-        digest.update(weights[name].data)
+def _contiguous(voice: Voice) -> Voice:
+    weights = {name: np.ascontiguousarray(weight, np.float32) for name, weight in voice.weights.items()}
+    return replace(voice, weights=weights)
+
+
+def _digest_of(voices: Sequence[Voice], rate: int | None) -> bytes:
+    """Return a hash of all models' configurations and weights, and of the rate by which a keyboard's notes age."""
+    digest = hashlib.sha256()
+    for voice in voices:
+        digest.update(json.dumps(voice.config.as_dict()).encode())
+        if voice.config.condition and voice.config.condition.notes:
+            digest.update(str(rate).encode())
+        for name in sorted(voice.weights):
+            digest.update(name.encode())
+            digest.update(voice.weights[name].data)
     return digest.digest()
 
 

@@ -38,7 +38,7 @@ class Instrument:
         primed: whether the instrument continues a sound.
 
     Args:
-        model: model with a condition.
+        model: model with a condition. Of a mixture, the first model is played, and the second is given no controls.
         seed: decides the stream.
         controls: how codes are drawn, with single values.
 

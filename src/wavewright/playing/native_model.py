@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from wavewright.corpus.batches import Batches, ControlSource
 from wavewright.formats.model_file import Weights
 from wavewright.formats.precision import Precision
 from wavewright.models.output import IGNORED
-from wavewright.playing.engine import Engine
-from wavewright.playing.playable import Playable
+from wavewright.playing.engine import Engine, Voice
+from wavewright.playing.playable import TrainedModel
 from wavewright.playing.sound import fade, fade_samples
 from wavewright.sampling import Controls
 
@@ -22,7 +22,7 @@ SCORE_LENGTH = 1024
 
 
 @dataclass(frozen=True)
-class NativeModel(Playable):
+class NativeModel(TrainedModel):
     """A model that the engine plays.
 
     Attributes:
@@ -35,8 +35,8 @@ class NativeModel(Playable):
     precision: Precision = "float32"
     threads: int | None = None
 
-    def player(self, streams: int = 1, seed: int = 0) -> Engine:
-        """See Playable."""
+    def player(self, streams: int = 1, seed: int = 0, second: Self | None = None) -> Engine:
+        """See Playable and TrainedModel."""
         return Engine(
             self.config,
             self.weights,
@@ -45,6 +45,7 @@ class NativeModel(Playable):
             precision=self.precision,
             seed=seed,
             rate=self.rate,
+            second=Voice(second.config, second.weights, second.precision) if second else None,
         )
 
     def stream(self, block: int = 512, *, seed: int = 0, **settings: Any) -> Iterator[NDArray[np.float32]]:
@@ -64,7 +65,7 @@ class NativeModel(Playable):
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
     ) -> NDArray[np.float64]:
-        """See Playable. Does the same as `scoring.score`, with the engine's logits."""
+        """See TrainedModel. Does the same as `scoring.score`, with the engine's logits."""
         leads = np.zeros(len(sections), np.int64) if leads is None else leads
         batches = Batches(
             samples,
@@ -95,7 +96,7 @@ class NativeModel(Playable):
         return nats[: len(sections)]
 
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """See Playable."""
+        """See TrainedModel."""
         player = self.player(len(codes))
         blocks = (codes[:, start : start + SCORE_LENGTH] for start in range(0, codes.shape[1], SCORE_LENGTH))
         return np.concatenate([self.config.output.entropy(player.logits(block)) for block in blocks], 1)

@@ -13,7 +13,7 @@ from wavewright.formats.model_file import ModelFacts, Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
-from wavewright.playing.playable import Playable, Player
+from wavewright.playing.playable import Player, TrainedModel
 
 if TYPE_CHECKING:
     from wavewright.models.base import Model
@@ -66,7 +66,7 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
 
 def open_model(
     path: Path, which: str = "best", *, engine: Literal["auto", "native", "torch"] = "auto", device: str = "auto"
-) -> Playable:
+) -> TrainedModel:
     """Open a run folder or a model file with the back end asked for.
 
     Args:

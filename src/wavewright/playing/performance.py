@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from wavewright.conditioning.events import Events, Kind
 from wavewright.corpus import isolate
 from wavewright.errors import ConfigError, printable
 from wavewright.formats.model_file import ModelFacts
-from wavewright.models.condition import Notes
+from wavewright.models.condition import Condition, Notes
+from wavewright.playing.playable import Playable
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +47,8 @@ def read_performance(
         raise ConfigError(f"--free: plays with every control absent; leave out {'--score' if score else '--control'}")
     if not (free or score or settings):
         log.warning(f"plays free: {described(condition)}; give --score or --control, or --free without this line")
-    typed, curves = split_settings(settings), dict[str, Curve]()
-    for name, value in typed.items():
-        try:
-            curves[name] = curve(find(condition, name), value)
-        except ConfigError as error:
-            raise ConfigError(f"--control {error}") from None
+    typed = split_settings(settings)
+    curves = _curves(condition, typed, "--control")
     origin: dict[str, Any] = {"score": None, "controls": typed}
     if score is None:
         return Performance(condition, model.rate, curves, origin=origin)
@@ -62,14 +59,63 @@ def read_performance(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     for remark in read.remarks:
         log.warning(f"{printable(score)}: {remark}")
-    _check_keys(score, read.events, condition.notes)
+    _check_keys(score, read.events, condition.notes, "the model's keyboard")
     seconds = float(read.seconds[-1]) + TAIL
     origin["score"] = {"name": score.name, "sha256": digest}
     return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
 
 
-def split_settings(settings: Sequence[str]) -> dict[str, str]:
-    """Return the values of settings NAME=VALUE by their names.
+def read_second(
+    model: Playable,
+    beside: Performance | None,
+    score: Path | None = None,
+    settings: Sequence[str] = (),
+    free: bool = False,
+) -> Performance | None:
+    """Return what the second model of a mixture is to play, or None for a model without a condition.
+
+    Args:
+        model: second model.
+        beside: what the first model plays. A keyboard of the second model plays the same score.
+        score: file that the first model plays.
+        settings: values of the second model's controls. Without any, it takes those of the first model that it knows.
+        free: whether all controls are to be absent.
+
+    Raises:
+        ConfigError: the model does not have what it is to play, or a value is out of range.
+    """
+    name, condition = printable(model.path), model.config.condition
+    if settings and (condition is None or free):
+        why = f"{name}: {described(None)}" if condition is None else "--free plays with every control absent"
+        raise ConfigError(f"--mix-control {printable(settings[0])}: {why}; leave it out")
+    if condition is None:
+        return None
+    typed = split_settings(settings, "--mix-control")
+    option = "--mix-control"
+    if beside and not settings:
+        known = [control.name for control in condition.controls if not isinstance(control, Notes)]
+        typed = {key: value for key, value in beside.origin["controls"].items() if key in known}
+        option = f"{name} cannot take --control"
+    curves = _curves(condition, typed, option)
+    events = beside.score if beside and condition.notes else None
+    if events is not None and score and condition.notes:
+        _check_keys(score, events, condition.notes, f"the keyboard of {name}")
+    if not free and not curves and events is None:
+        log.warning(f"{name} plays free: {described(condition)}; give --mix-control")
+    origin = {"score": beside.origin["score"] if beside and events is not None else None, "controls": typed}
+    return Performance(condition, model.rate, curves, events, origin=origin)
+
+
+def _curves(condition: Condition, typed: Mapping[str, str], option: str) -> dict[str, Curve]:
+    """Return the curves of values by the names of controls. An error begins with `option`."""
+    try:
+        return {name: curve(find(condition, name), value) for name, value in typed.items()}
+    except ConfigError as error:
+        raise ConfigError(f"{option} {error}") from None
+
+
+def split_settings(settings: Sequence[str], option: str = "--control") -> dict[str, str]:
+    """Return the values of settings NAME=VALUE by their names. An error begins with `option`.
 
     Raises:
         ConfigError: one is no setting, or a name comes twice.
@@ -78,18 +124,18 @@ def split_settings(settings: Sequence[str]) -> dict[str, str]:
     for setting in settings:
         name, _, value = setting.partition("=")
         if not (name and value):
-            raise ConfigError(f"--control {printable(setting)}: give NAME=VALUE")
+            raise ConfigError(f"{option} {printable(setting)}: give NAME=VALUE")
         if name in typed:
-            raise ConfigError(f"--control {printable(setting)}: the second value of {printable(name)}; give one")
+            raise ConfigError(f"{option} {printable(setting)}: the second value of {printable(name)}; give one")
         typed[name] = value
     return typed
 
 
-def _check_keys(score: Path, events: Events, notes: Notes) -> None:
+def _check_keys(score: Path, events: Events, notes: Notes, keyboard: str) -> None:
     """Log how many notes lie beside the keyboard, and refuse a score of which all do."""
     keys = events["key"][events["kind"] == Kind.strike]
     beside = int(np.sum((keys < notes.low) | (keys > notes.high)))
-    reach = f"the model's keyboard, which has keys {notes.low} to {notes.high}"
+    reach = f"{keyboard}, which has keys {notes.low} to {notes.high}"
     if beside == len(keys):
         raise ConfigError(f"{printable(score)}: all notes lie beside {reach}; transpose the score")
     if beside:

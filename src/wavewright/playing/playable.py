@@ -1,15 +1,16 @@
-"""The contracts of both back ends: `Playable`, a model that can be played, and `Player`, which plays it."""
+"""The contracts of both back ends: `Playable`, what can be played, and `Player`, which plays it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.events import Events
 from wavewright.corpus.batches import ControlSource
+from wavewright.errors import ConfigError
 from wavewright.formats.model_file import ModelFacts
 from wavewright.sampling import Controls
 
@@ -17,10 +18,25 @@ if TYPE_CHECKING:
     from wavewright.playing.instrument import Instrument
 
 DEFAULT = Controls()  # the model's own distribution
+Dense = NDArray[np.floating] | None
+
+
+def per_voice(models: int, dense: Dense, second: Dense) -> list[Dense]:
+    """Return the dense values of each of a player's models.
+
+    Raises:
+        ConfigError: there are values for a second model, but it is not there.
+    """
+    if models == 1 and second is not None:
+        raise ConfigError("second: there is one model; leave it out")
+    return [dense, second][:models]
 
 
 class Player(Protocol):
-    """Streams of one model that begin in silence, in torch (torch_player.py) or in the engine (engine.py).
+    """Streams of one model, or of two that are mixed, in torch (torch_player.py) or in the engine (engine.py).
+
+    Streams begin in silence. Two models read the same codes, and each has control frames of its own. `dense` belongs to
+    the first model and `second` to the second.
 
     A model with a condition (models/condition.py) is played by control frames, one for each `hop` samples from a
     stream's start on. A keyboard's own features come from the events that `feed` is given. The features of the other
@@ -35,11 +51,16 @@ class Player(Protocol):
 
     streams: int
 
-    def feed(self, stream: int, events: Events) -> int:
+    def feed(self, stream: int, events: Events, voice: int = 0) -> int:
         """Give a stream's keyboard events, whose samples are counted from the stream's start, primes included.
 
         An event of a frame that has begun counts from the next frame on, with its true age. Up to `events.CAPACITY`
         events can wait for their frames. Beyond them, the oldest strikes are dropped. No other event ever is.
+
+        Args:
+            stream: number of the stream.
+            events: table of events.
+            voice: number of the model, 0 or 1.
 
         Returns:
             Number of strikes that were dropped.
@@ -49,26 +70,27 @@ class Player(Protocol):
                 more than can wait. The events are then not taken.
         """
 
-    def prime(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> None:
+    def prime(self, codes: NDArray[np.integer], dense: Dense = None, second: Dense = None) -> None:
         """Read codes (streams, n), or (n,) for all streams.
 
         Raises:
-            ConfigError: `dense` has another shape, or the model takes none.
+            ConfigError: dense values have another shape, or the model takes none.
         """
 
     def generate(
-        self, samples: int, controls: Controls = DEFAULT, dense: NDArray[np.floating] | None = None
+        self, samples: int, controls: Controls = DEFAULT, dense: Dense = None, second: Dense = None
     ) -> NDArray[np.integer]:
         """Return new codes (streams, samples). A curve in `controls` has a value for each sample.
 
         Raises:
-            ConfigError: a curve is too short, `dense` has another shape, or the model takes none.
+            ConfigError: a curve is too short, dense values have another shape, the model takes none, or the amount of
+                two models is missing.
         """
 
 
 @dataclass(frozen=True)
 class Playable(ModelFacts, ABC):
-    """A trained model with a back end, torch (`TorchModel`) or the engine (`NativeModel`).
+    """What can be played, a `TrainedModel` or a mixture of two (mixture.py).
 
     Attributes:
         path: the run's folder or the model file.
@@ -81,19 +103,51 @@ class Playable(ModelFacts, ABC):
         """Step of the checkpoint."""
         return self.training.step
 
+    @property
+    def models(self) -> "tuple[Playable, ...]":
+        """The models that play, one or two."""
+        return (self,)
+
+    @property
+    def receptive_field(self) -> float:
+        """Number of past samples that can reach a prediction, infinite for recurrent models."""
+        return max(model.config.receptive_field for model in self.models)
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes that a stream remembers, see ModelConfig."""
+        return sum(model.config.state_bytes for model in self.models)
+
     @abstractmethod
     def player(self, streams: int = 1, seed: int = 0) -> Player:
         """Return a player of streams that begin in silence. Stream k does not depend on their number."""
 
-    def instrument(self, seed: int = 0, **settings: Any) -> "Instrument":
-        """Return an instrument to play by hand. `settings` are the fields of Controls, each a single value.
+
+@dataclass(frozen=True)
+class TrainedModel(Playable):
+    """A trained model with a back end, torch (`TorchModel`) or the engine (`NativeModel`)."""
+
+    @abstractmethod
+    def player(self, streams: int = 1, seed: int = 0, second: Self | None = None) -> Player:
+        """See Playable. With `second`, the player mixes the two models. For checks, see mixture.mix."""
+
+    def instrument(self, seed: int = 0, *, guidance: float | None = None, **settings: Any) -> "Instrument":
+        """Return an instrument to play by hand.
+
+        Args:
+            seed: decides the stream.
+            guidance: how far the sound is moved away from that of absent controls. See mixture.guided.
+            settings: the fields of Controls, each a single value.
 
         Raises:
             ConfigError: the model was made without controls, or a setting is out of range.
         """
         from wavewright.playing.instrument import Instrument
+        from wavewright.playing.mixture import guided
 
-        return Instrument(self, seed, Controls(**settings))
+        if guidance is None:
+            return Instrument(self, seed, Controls(**settings))
+        return Instrument(guided(self, guidance), seed, Controls(amount=-guidance, **settings))
 
     @abstractmethod
     def score(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import ConfigError, printable
-from wavewright.formats.model_file import ModelFacts
 from wavewright.playing.guard import FRAME, is_silent, measure
+from wavewright.playing.playable import Playable
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Prime:
         if self.seconds is not None and not 0 < self.seconds < math.inf:
             raise ConfigError(f"--prime-seconds {self.seconds}: give more than 0, or leave it out")
 
-    def codes(self, model: ModelFacts) -> Iterator[NDArray[np.int64]]:
+    def codes(self, model: Playable) -> Iterator[NDArray[np.int64]]:
         """Yield blocks (n,) of the stretch's codes, where the recording is resampled and levelled like the corpus.
 
         The quiet at the recording's end is left out, as `prepare` leaves it out. A prime after which a model can only
@@ -54,7 +54,7 @@ class Prime:
             AudioError: the recording cannot be read whole.
             ConfigError: the stretch begins after the recording's sound.
         """
-        near = round(min(model.config.receptive_field, NEAR * model.rate))
+        near = round(min(model.receptive_field, NEAR * model.rate))
         place, last = 0, np.zeros(0, np.int64)
         start = round(self.start * model.rate)
         stop = None if self.seconds is None else start + max(1, round(self.seconds * model.rate))

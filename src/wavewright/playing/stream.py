@@ -26,25 +26,26 @@ HELD = max(PATIENCE.values()) + ATTEMPTS * (ATTEMPTS + 1) / 2 + 1  # seconds tha
 
 
 class Performer:
-    """A player that is given its part (`sampling.Part`) block by block, from `begin` on."""
+    """A player whose models are given their parts (`sampling.Part`) block by block, from `begin` on."""
 
     def __init__(self, player: Player) -> None:
         self._player = player
-        self._parts: Sequence[Part] = ()
+        self._voices: Sequence[Sequence[Part]] = ()
         self._clock = 0  # samples that the player has read and made
-        self._offset = 0  # the player's clock where the part begins
-        self._fed = 0  # sample of the part up to which the player has the events
+        self._offset = 0  # the player's clock where the parts begin
+        self._fed: list[int] = []  # sample of the part up to which a model has the events
 
-    def begin(self, parts: Sequence[Part], place: int = 0) -> None:
-        """Give the player its part from sample `place` on, and what the keyboard holds there from before.
+    def begin(self, *voices: Sequence[Part], place: int = 0) -> None:
+        """Give the player its parts from sample `place` on, and what the keyboards hold there from before.
 
         Args:
-            parts: none, one for all streams, or one for each.
-            place: sample of the part that comes next.
+            voices: parts of each model: none, one for all streams, or one for each.
+            place: sample of the parts that comes next.
         """
-        self._parts, self._offset, self._fed = parts, self._clock - place, place
+        self._voices, self._offset, self._fed = voices, self._clock - place, [place] * len(voices)
         if place > 0:
-            self._feed([sounding(part.events(0, place), place) for part in parts])
+            for voice, parts in enumerate(voices):
+                self._feed(voice, [sounding(part.events(0, place), place) for part in parts])
 
     def prime(self, codes: NDArray[np.integer]) -> None:
         """Read codes (streams, n), or (n,) for all streams."""
@@ -54,25 +55,26 @@ class Performer:
         """Return new codes (streams, samples)."""
         return self._player.generate(samples, controls, *self._dense(samples))
 
-    def _dense(self, samples: int) -> tuple[NDArray[np.float32], ...]:
+    def _dense(self, samples: int) -> list[NDArray[np.float32] | None]:
         """Feed the events of the frames that begin in the next samples, and return the frames' dense values."""
         first = self._clock
         self._clock += samples
-        if not self._parts:
-            return ()
-        hop = self._parts[0].hop
+        return [self._dense_of(voice, parts, first) if parts else None for voice, parts in enumerate(self._voices)]
+
+    def _dense_of(self, voice: int, parts: Sequence[Part], first: int) -> NDArray[np.float32]:
+        hop = parts[0].hop
         frames = np.arange(-(-first // hop), -(-self._clock // hop))
         stop = -(-self._clock // hop) * hop - self._offset
-        self._feed([part.events(self._fed, stop) for part in self._parts])
-        self._fed = stop
-        dense = [part.dense(frames * hop - self._offset) for part in self._parts]
-        return (dense[0] if len(dense) == 1 else np.stack(dense),)
+        self._feed(voice, [part.events(self._fed[voice], stop) for part in parts])
+        self._fed[voice] = stop
+        dense = [part.dense(frames * hop - self._offset) for part in parts]
+        return dense[0] if len(dense) == 1 else np.stack(dense)
 
-    def _feed(self, by_part: Sequence[NDArray[np.void]]) -> None:
-        for stream in range(self._player.streams if self._parts else 0):
+    def _feed(self, voice: int, by_part: Sequence[NDArray[np.void]]) -> None:
+        for stream in range(self._player.streams if by_part else 0):
             placed = by_part[stream % len(by_part)].copy()
             placed["sample"] += self._offset
-            if len(placed) and (dropped := self._player.feed(stream, placed)):
+            if len(placed) and (dropped := self._player.feed(stream, placed, voice)):
                 log.warning(f"{dropped} notes were left out: more than {CAPACITY} events came at once")
 
 
@@ -93,7 +95,7 @@ def stream(
     performer = Performer(player)
     for block in prime or ():
         performer.prime(block)
-    performer.begin(_of_take(controls))
+    performer.begin(*_of_take(controls))
     for start in range(0, samples, BLOCK):
         stop = min(start + BLOCK, samples)
         yield performer.generate(stop - start, controls.between(start, stop))
@@ -119,9 +121,10 @@ def perform(
         yield performer.generate(min(BLOCK, samples - start), DEFAULT)
 
 
-def _of_take(controls: Controls) -> Sequence[Part]:
-    """Return the part that all streams of a take play, if there is one."""
-    return [controls.part] if controls.part else []
+def _of_take(controls: Controls) -> list[Sequence[Part]]:
+    """Return the part of each model that all streams of a take play, if there is one."""
+    first, second = ([part] if part else [] for part in (controls.part, controls.second))
+    return [first, second] if second else [first] if first else []
 
 
 def play(
@@ -157,7 +160,7 @@ def play(
     """
     player = Performer(model.player(count, seed))
     primed = _prime(player, model, prime, progress, stop) if prime else np.zeros(0, np.int64)
-    player.begin(_of_take(controls))
+    player.begin(*_of_take(controls))
     takes = [_Take(model, k, seed, controls, live, guard, primed) for k in range(count)]
     most = round(HELD * model.rate / BLOCK) if guard and not live else 0
     with (silent if live else progress)("generating", samples) as advance:
@@ -181,7 +184,7 @@ def _prime(
 
     A model with a receptive field reads no more than that, so a long prime takes no longer than a short one.
     """
-    reach = model.config.receptive_field
+    reach = model.receptive_field
     kept = round(max(PAST * model.rate, reach if reach < math.inf else 0))
     primed = np.zeros(0, np.int64)
     with progress("hearing the prime", None) as advance:
@@ -233,7 +236,8 @@ class _Take:
         self._played.append(codes)
         self._made += 1
         trouble = self._guard.judge(codes) if self._guard and len(codes) == BLOCK else None
-        if trouble and not (trouble.what == "silent" and self.controls.part and self.controls.part.rests):
+        rests = any(part.rests for part in (self.controls.part, self.controls.second) if part)
+        if trouble and not (trouble.what == "silent" and rests):
             since = self._made - trouble.blocks
             recovered = since - self._cut >= RECOVERED * self.model.rate / BLOCK
             self._attempts = 1 if recovered else self._attempts + 1
@@ -265,7 +269,7 @@ class _Take:
         seed = np.random.SeedSequence([self.seed, self.number, self._redraws]).generate_state(1, np.uint64)
         self.own = Performer(self.model.player(1, int(seed[0])))
         context = np.concatenate(self._played)[-round(CONTEXT * self.model.rate) :]
-        self.own.begin(_of_take(self.controls), self._made * BLOCK - len(context))
+        self.own.begin(*_of_take(self.controls), place=self._made * BLOCK - len(context))
         if len(context):
             self.own.prime(context)
         return f"{'goes on as from' if self.live else 'back to'} {self._time(place)} and drawn again"

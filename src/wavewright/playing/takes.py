@@ -24,7 +24,7 @@ from wavewright.playing.prime import Prime
 from wavewright.playing.sound import BITS, RATES, sounds, to_pcm
 from wavewright.playing.stream import play
 from wavewright.progress import Progress, silent
-from wavewright.sampling import SEED_MAX, Controls
+from wavewright.sampling import SEED_MAX, Controls, TakePart
 from wavewright.signals import stoppable
 
 log = logging.getLogger(__name__)
@@ -119,10 +119,9 @@ def record(
 
 def origin(model: Playable, seed: int, prime: Prime | None, controls: Controls) -> dict[str, Any]:
     """Return the facts of a take's origin, as JSON values."""
+    voices = [_origin(one, part) for one, part in zip(model.models, (controls.part, controls.second), strict=False)]
     return {
-        "run": model.training.run,
-        "step": model.step,
-        "model": model.config.name,
+        **voices[0],
         "seed": seed,
         "prime": prime.path.name if prime else None,
         "prime_from": prime.start if prime else None,
@@ -130,7 +129,7 @@ def origin(model: Playable, seed: int, prime: Prime | None, controls: Controls) 
         "temperature": controls.temperature,
         "top_k": controls.top_k,
         "top_p": controls.top_p,
-        **(controls.part.origin if controls.part else {}),
+        **({"mix": voices[1], "amount": _json_value(controls.amount)} if len(voices) > 1 else {}),
     }
 
 
@@ -192,9 +191,20 @@ def _check_count(run: Playable, count: int) -> None:
         raise ConfigError(f"--count {count}: give 1 or more")
     may, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = max(1, (may - SPARE_FILES) // FILES_A_TAKE) if may != resource.RLIM_INFINITY else count
-    most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.config.state_bytes))
+    most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.state_bytes))
     if count > most:
         raise ConfigError(f"--count {count}: {most} takes can be made at once; give fewer, and other seeds for more")
+
+
+def _origin(model: Playable, part: TakePart | None) -> dict[str, Any]:
+    """Return the facts of a model that plays, and of its part."""
+    facts = {"run": model.training.run, "step": model.step, "model": model.config.name}
+    return {**facts, **(part.origin if part else {})}
+
+
+def _json_value(amount: Any) -> Any:
+    """Return an amount, or the name of the file that holds its curve."""
+    return str(amount) if callable(amount) else np.asarray(amount).tolist()
 
 
 def _take(path: Path, rate: int, meter: Meter) -> Take:

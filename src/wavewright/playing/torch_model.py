@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from wavewright.formats.model_file import ModelFile, Weights
 from wavewright.models.base import Model
 from wavewright.models.config import ModelConfig
 from wavewright.playing import scoring
-from wavewright.playing.playable import Playable
+from wavewright.playing.playable import TrainedModel
 from wavewright.playing.torch_player import TorchPlayer
 
 
 @dataclass(frozen=True)
-class TorchModel(Playable):
+class TorchModel(TrainedModel):
     """A model that torch plays.
 
     Attributes:
@@ -32,9 +32,9 @@ class TorchModel(Playable):
 
     model: Model[Any]
 
-    def player(self, streams: int = 1, seed: int = 0) -> TorchPlayer:
-        """See Playable."""
-        return TorchPlayer(self.model, streams, seed, self.rate)
+    def player(self, streams: int = 1, seed: int = 0, second: Self | None = None) -> TorchPlayer:
+        """See Playable and TrainedModel."""
+        return TorchPlayer(self.model, streams, seed, self.rate, second.model if second else None)
 
     def score(
         self,
@@ -44,11 +44,11 @@ class TorchModel(Playable):
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
     ) -> NDArray[np.float64]:
-        """See Playable."""
+        """See TrainedModel."""
         return scoring.score(self.model, samples, sections, self.quantizer, leads=leads, conditions=conditions)
 
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """See Playable."""
+        """See TrainedModel."""
         return scoring.entropy(self.model, codes)
 
 

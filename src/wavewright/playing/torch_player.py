@@ -14,7 +14,8 @@ from wavewright.conditioning.events import Events
 from wavewright.conditioning.frames import Frames, checked_dense
 from wavewright.errors import ConfigError
 from wavewright.models.base import Model
-from wavewright.playing.playable import DEFAULT
+from wavewright.models.output import mixed
+from wavewright.playing.playable import DEFAULT, Dense, per_voice
 from wavewright.quantize import silence
 from wavewright.sampling import Controls, Uniforms
 
@@ -33,76 +34,130 @@ def one_thread() -> Iterator[None]:
 
 
 class TorchPlayer:
-    """A `Player` of a torch model.
+    """A `Player` of a torch model, or of two that are mixed.
 
     Args:
         model: torch module on any device.
         streams: number of streams side by side. Each equals the same stream alone.
         seed: decides every stream.
         rate: samples in a second, for a model with a keyboard.
+        second: model that is mixed with the first by `Controls.amount`.
 
     Raises:
-        ConfigError: the model has a keyboard, but there is no rate.
+        ConfigError: a model has a keyboard, but there is no rate.
     """
 
-    def __init__(self, model: Model[Any], streams: int = 1, seed: int = 0, rate: int | None = None) -> None:
-        model.config.check_streams(streams)
-        self.model = model.eval()
+    def __init__(
+        self,
+        model: Model[Any],
+        streams: int = 1,
+        seed: int = 0,
+        rate: int | None = None,
+        second: Model[Any] | None = None,
+    ) -> None:
         self.streams = streams
-        condition = model.config.condition
-        self._frames = None if condition is None else Frames(condition, streams, rate)
+        self._voices = [_Voice(voice, streams, rate) for voice in (model, second) if voice]
+        self._output = model.config.output
         self._uniforms = Uniforms(seed, streams)
         self._code = np.full(streams, silence(model.config.q_levels))
-        with torch.inference_mode():
-            self._state = model.initial_state(streams)
 
-    def feed(self, stream: int, events: Events) -> int:
+    def feed(self, stream: int, events: Events, voice: int = 0) -> int:
         """See Player."""
-        if self._frames is None:
-            raise ConfigError("events: this model was made without a condition; leave them out")
-        return self._frames.feed(stream, events)
+        if not 0 <= voice < len(self._voices):
+            raise ConfigError(f"voice: {voice}; give 0 to {len(self._voices) - 1}")
+        return self._voices[voice].feed(stream, events)
 
     @one_thread()
     @torch.inference_mode()
-    def prime(self, codes: NDArray[np.integer], dense: NDArray[np.floating] | None = None) -> None:
+    def prime(self, codes: NDArray[np.integer], dense: Dense = None, second: Dense = None) -> None:
         """See Player."""
-        self._give(dense, codes.shape[-1])
+        self._give(dense, second, codes.shape[-1])
         block = np.broadcast_to(codes, (self.streams, codes.shape[-1]))
         inputs = np.concatenate((self._code[:, None], block), 1)
         with parametrize.cached():  # compute weight norm once, not at every step
             for part in np.array_split(inputs[:, :-1], -(-block.shape[1] // PRIME_BLOCK), 1):
-                condition = self._condition(part.shape[1])
-                _, self._state = self.model(torch.from_numpy(part).to(self.model.device), self._state, condition)
+                for voice in self._voices:
+                    voice.read(part)
         self._code = inputs[:, -1]
 
     @one_thread()
     @torch.inference_mode()
     def generate(
-        self, samples: int, controls: Controls = DEFAULT, dense: NDArray[np.floating] | None = None
+        self, samples: int, controls: Controls = DEFAULT, dense: Dense = None, second: Dense = None
     ) -> NDArray[np.int64]:
         """See Player."""
         controls = controls.between(0, samples)
-        self._give(dense, samples)
-        output = self.model.config.output
+        controls.check_amount(len(self._voices))
+        self._give(dense, second, samples)
         codes = np.empty((self.streams, samples), np.int64)
         drawn = self._uniforms(samples)
-        phase, condition = int(self._state.phase or 0), self._condition(samples)
+        amounts = np.broadcast_to(np.asarray(controls.amount, np.float64), samples)
+        for voice in self._voices:
+            voice.begin(samples)
         with parametrize.cached():
             for t in range(samples):
-                frame = None if condition is None else condition[:, (phase + t) // self.model.config.condition.hop]
-                code = torch.from_numpy(self._code).to(self.model.device)
-                logits, self._state = self.model.step(code, self._state, frame)
-                codes[:, t] = self._code = output.draw(logits.float().cpu().numpy(), drawn[:, t], controls.at(t))
+                logits, *others = (voice.step(self._code) for voice in self._voices)
+                for other in others:
+                    logits = mixed(logits, other, amounts[t])
+                codes[:, t] = self._code = self._output.draw(logits, drawn[:, t], controls.at(t))
         return codes
 
-    def _give(self, dense: NDArray[np.floating] | None, samples: int) -> None:
+    def _give(self, dense: Dense, second: Dense, samples: int) -> None:
+        given = list(zip(self._voices, per_voice(len(self._voices), dense, second), strict=True))
+        for voice, values in given:
+            voice.check(values, samples)
+        for voice, values in given:
+            voice.give(values, samples)
+
+
+class _Voice:
+    """A model of a player, with its state and its control frames."""
+
+    def __init__(self, model: Model[Any], streams: int, rate: int | None) -> None:
+        model.config.check_streams(streams)
+        self._model, self._streams = model.eval(), streams
+        condition = model.config.condition
+        self._frames = None if condition is None else Frames(condition, streams, rate)
+        self._ahead: Tensor | None = None  # control frames (streams, M, F) of the samples to come
+        self._place = 0  # samples of the first of them that have gone by
+        with torch.inference_mode():
+            self._state = model.initial_state(streams)
+
+    def feed(self, stream: int, events: Events) -> int:
         if self._frames is None:
-            checked_dense(None, dense, self.streams)
+            raise ConfigError("events: this model was made without a condition; leave them out")
+        return self._frames.feed(stream, events)
+
+    def check(self, dense: Dense, samples: int) -> None:
+        if self._frames is None:
+            checked_dense(None, dense, self._streams)
         else:
+            self._frames.checked(dense, samples)
+
+    def give(self, dense: Dense, samples: int) -> None:
+        if self._frames is not None:
             self._frames.give(dense, samples)
+
+    def read(self, codes: NDArray[np.integer]) -> None:
+        """Go on by codes (streams, n)."""
+        condition = self._condition(codes.shape[1])
+        _, self._state = self._model(torch.from_numpy(codes).to(self._model.device), self._state, condition)
+
+    def begin(self, samples: int) -> None:
+        """Prepare so many steps."""
+        self._place, self._ahead = int(self._state.phase or 0), self._condition(samples)
+
+    def step(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Go on by codes (streams,), and return the logits (streams, Q) of the next."""
+        frame = None if self._ahead is None else self._ahead[:, self._place // self._model.config.condition.hop]
+        self._place += 1
+        code = torch.from_numpy(codes).to(self._model.device)
+        logits, self._state = self._model.step(code, self._state, frame)
+        values: NDArray[np.float32] = logits.float().cpu().numpy()
+        return values
 
     def _condition(self, samples: int) -> Tensor | None:
         """Return the control frames (streams, M, F) of the next samples, for a model that takes any."""
         if self._frames is None:
             return None
-        return torch.from_numpy(self._frames.next(samples)).to(self.model.device, self.model.dtype)
+        return torch.from_numpy(self._frames.next(samples)).to(self._model.device, self._model.dtype)
