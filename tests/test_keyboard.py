@@ -39,13 +39,13 @@ class Organ:
     def __post_init__(self) -> None:
         self.struck = [[] for _ in range(self.streams)]
 
-    def feed(self, stream: int, table: Events) -> int:
+    def feed(self, stream: int, table: Events, voice: int = 0) -> int:
         self.struck[stream] += [
             (int(one["sample"]), int(one["key"]), int(one["value"])) for one in table if one["kind"] == Kind.strike
         ]
         return 0
 
-    def generate(self, samples: int, controls: Any, dense: NDArray[np.float32]) -> NDArray[np.integer]:
+    def generate(self, samples: int, controls: Any, dense: NDArray[np.float32], second: Any = None) -> Any:
         assert dense.max() == 0  # no control is absent
         time = self.clock + np.arange(samples)
         self.clock += samples
