@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from wavewright.commands.console import print_json, progress, put, say, table
 from wavewright.commands.options import Device, EngineName, Flag
+from wavewright.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from wavewright.measuring.evaluation import Evaluation, Generated
@@ -20,6 +21,7 @@ def evaluate(
     continuations: int = 4,
     generate: float | None = None,
     transcribe: float = 0.0,
+    between: str | None = None,
     paper_compatible: Flag = False,
     engine: EngineName = "auto",
     device: Device = "auto",
@@ -46,6 +48,8 @@ def evaluate(
     transcribe
         Seconds of the split's scores to play and to transcribe, such as 60. The notes that a transcriber hears are
         compared with the score. This takes some minutes, and 0 turns it off.
+    between
+        Category and two of its classes, such as `voice=low..high`. Mixtures of them are generated and measured.
     paper_compatible
         Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
         min-max scaled. CORPUS may then also be an audio file or a folder of audio.
@@ -75,6 +79,7 @@ def evaluate(
             continuations=continuations,
             generate=generate,
             transcribe=transcribe,
+            mixture=_mixture(between) if between is not None else None,
             progress=progress,
         )
     if json:
@@ -83,6 +88,15 @@ def evaluate(
         _print_evaluation(result)
     if not paper_compatible and (reason := perceptual.missing()):
         say(f"some measures are left out without {reason}")
+
+
+def _mixture(text: str) -> tuple[str, str, str]:
+    """Return the category and the two classes that `--between` names."""
+    name, _, classes = text.partition("=")
+    first, dots, second = classes.partition("..")
+    if not (name and first and dots and second):
+        raise ConfigError(f"--between {printable(text)}: give a category and two of its classes, as in voice=low..high")
+    return name, first, second
 
 
 def _print_evaluation(result: "Evaluation") -> None:
@@ -110,6 +124,15 @@ def _print_evaluation(result: "Evaluation") -> None:
             f"{played.seconds:.0f} s of scores played, {played.notes} notes, as a transcriber hears them",
             ("measure", "generated", "recordings", "another score"),
             [onsets, ("velocity, correlation", *velocity)],
+        )
+    if result.recognised:
+        judged = [(one.control, *map(figure, (one.generated, one.real, one.chance))) for one in result.recognised]
+        table("sounds whose class a classifier recognises", ("control", "generated", "real", "most frequent"), judged)
+    if (mixed := result.between) is not None:
+        ends = f"{mixed.control} from {printable(mixed.first)} to {printable(mixed.second)}"
+        put(
+            f"{ends}: {100 * mixed.ends:.0f}% of the ends recognised, order {mixed.monotony:.2f} (1 is even), largest "
+            f"step {mixed.largest_step:.2f} of the way"
         )
     if (made := result.continuations) is not None:
         put(

@@ -13,10 +13,11 @@ from wavewright.corpus.batches import LEAD_SECONDS, ControlSource
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
-from wavewright.errors import ConfigError, WavewrightError, need
-from wavewright.measuring import perceptual, similarity, transcription
+from wavewright.errors import ConfigError, WavewrightError, missing, need
+from wavewright.measuring import labels, perceptual, similarity, transcription
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
 from wavewright.measuring.keyboard import SingleNotes, Transcribed, has_scores, single_notes, transcribed
+from wavewright.measuring.labels import Between, Recognised
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
@@ -24,7 +25,6 @@ from wavewright.quantize import to_amplitude
 
 LAG_SECONDS = 0.05  # greatest lag of a cross-correlation
 SEED = 0  # of the sound generated from silence
-LEAST_SECONDS = 0.25  # of real sound, that is a few frames
 REAL_STRETCHES = 12  # of real sound to compare with, two minutes for 10 s of generated sound
 ENTROPY_SECONDS = 0.1
 NEAREST_SECONDS = 0.25  # length of the stretches sought in the training split
@@ -108,6 +108,8 @@ class Evaluation:
     conditioned: Conditioned | None = None
     single_notes: SingleNotes | None = None
     transcribed: Transcribed | None = None
+    recognised: tuple[Recognised, ...] = ()
+    between: Between | None = None
 
 
 def evaluate(
@@ -119,6 +121,7 @@ def evaluate(
     seconds: float = 0.5,
     generate: float = 0.0,
     transcribe: float = 0.0,
+    mixture: tuple[str, str, str] | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score every sample of a split, with the true state carried through each section, and measure generated sound.
@@ -131,12 +134,13 @@ def evaluate(
         seconds: length of each continuation.
         generate: seconds of sound to generate from silence and measure, 1 or more. 0 turns this off.
         transcribe: seconds of the split's scores to play and to transcribe. 0 turns this off.
+        mixture: a category and two of its classes, whose mixtures are measured.
         progress: shows the samples generated from silence, and the stretches transcribed.
 
     Raises:
         ConfigError: the corpus has another rate than the run, the split is empty, a number is out of range, or
-            there is nothing to transcribe.
-        WavewrightError: `generate` or `transcribe` needs packages that are not installed.
+            there is nothing to transcribe or to mix.
+        WavewrightError: `generate`, `transcribe` or `mixture` needs packages that are not installed.
     """
     if corpus.rate != run.rate:
         raise ConfigError(f"{corpus.path}: {corpus.rate} Hz, but {run.path} was trained at {run.rate} Hz")
@@ -147,6 +151,8 @@ def evaluate(
     if generate:
         need("experiments", *perceptual.PACKAGES)
     _check_transcribe(run, corpus, split, transcribe)
+    if mixture:
+        need("experiments", *labels.PACKAGES)
     sections = corpus.sections(split)
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")
@@ -164,6 +170,8 @@ def evaluate(
         conditioned=conditioned,
         single_notes=single_notes(run, corpus, split) if struck else None,
         transcribed=transcribed(run, corpus, split, transcribe, progress) if transcribe else None,
+        recognised=() if missing("experiments", *labels.PACKAGES) else tuple(labels.recognised(run, corpus, split)),
+        between=labels.between(run, corpus, *mixture) if mixture else None,
         continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
     )
@@ -252,7 +260,7 @@ def _continue(
 def _generate(run: TrainedModel, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
     """Generate `length` samples from silence and measure them."""
     samples = corpus.samples(split)
-    if len(samples) < LEAST_SECONDS * run.rate:
+    if len(samples) < perceptual.LEAST_SECONDS * run.rate:
         raise ConfigError(f"--split {split}: {len(samples)} samples, too few to compare with; give --generate 0")
     blocks = []
     with progress("generating", length) as advance:

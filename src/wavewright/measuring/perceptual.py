@@ -22,6 +22,7 @@ PACKAGES = ("auraloss", "librosa", "torch")
 BANDS = 32  # few enough for a covariance from a few hundred frames
 FLOOR = 1e-5  # of mel power: below the hiss of 8 bits, so digital silence is not infinitely far from quiet
 LEVEL = 0.1  # RMS
+LEAST_SECONDS = 0.25  # of a sound, that is a few frames
 STFT_SAMPLES = 2048  # the longest window of the multi-resolution STFT
 
 
