@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 import re
 import shutil
 import sys
@@ -260,6 +261,11 @@ def test_what_the_trials_do_not_allow_is_named(tmp_path: Path) -> None:
     assert made["unfinished"] == [str(folder / "trials" / "sample-rnn")]
 
 
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -290,6 +296,8 @@ OUTSIDE = {"file": "../../original.wav", "title": "outside"}
         (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"event": "x"}\n'), "no steps"),
         (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"step": 1}\n'), "loss"),
         (TRIAL + "run/metrics.jsonl", lambda path: path.write_text('{"step": 1, "loss": 2}\n'), "samples"),
+        (TRIAL + "run/metrics.jsonl", _pipe, "something else where a run has a file"),
+        (TRIAL + "run/config.json", _pipe, "something else where a run has a file"),
         (TRIAL + "takes/0.wav", Path.unlink, "no such file"),
         (TRIAL + "takes/0.wav", lambda path: path.write_bytes(b"RIFF"), "not readable"),
         (TRIAL + "takes/0.wav", lambda path: soundfile.write(path, BOMB, 14700, format="FLAC"), "570.7 s; cut it"),
@@ -304,6 +312,13 @@ def test_a_damaged_folder_is_one_line(tmp_path: Path, file: str, damage: Callabl
     assert str(folder) in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_pipe_in_place_of_rows_is_one_line(tmp_path: Path) -> None:
+    folder = experiment_folders.speed(tmp_path / "speed")
+    _pipe(folder / "rows.json")
+    with pytest.raises(WavewrightError, match=r"rows\.json: not readable as JSON \(not a regular file\)"):
+        report([folder], tmp_path / "report.html")
 
 
 def test_the_command(tmp_path: Path, wavewright: Callable[..., CompletedProcess[str]]) -> None:

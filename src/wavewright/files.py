@@ -243,9 +243,11 @@ def read_json(path: Path) -> Any:
     """Read strict JSON.
 
     Raises:
-        WavewrightError: the file is missing or not strict JSON. The line names the file.
+        WavewrightError: the file is missing, no regular file or not strict JSON. The line names the file.
     """
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise ValueError("not a regular file")
         return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WavewrightError(f"{path}: no such file") from None

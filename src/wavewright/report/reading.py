@@ -15,6 +15,7 @@ from wavewright.corpus import isolate
 from wavewright.corpus.decoding import mix
 from wavewright.errors import AudioError, WavewrightError, explain, printable
 from wavewright.files import parse_json, read_json
+from wavewright.formats import run_folder
 from wavewright.measuring.speed import Row
 
 Floats = NDArray[np.float64]
@@ -236,6 +237,7 @@ def read_sounds(paths: Sequence[Path]) -> list[tuple[int, NDArray[np.float32]]]:
 
 
 def _trial(folder: Path) -> Trial:
+    run_folder.check(folder / "run")
     config = folder / "run" / "config.json"
     return Trial(folder, _checked(Result, folder / "result.json"), _checked(dict[str, Any], config))
 
