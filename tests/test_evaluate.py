@@ -2,6 +2,8 @@
 
 import json
 import math
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -185,6 +187,22 @@ def test_level_in_decibels() -> None:
 
 
 @pytest.mark.slow
+def test_a_corpus_cut_short_meanwhile_is_one_line(
+    run: TorchModel, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map of the file would end the process with SIGBUS."""
+    copy = Corpus.open(shutil.copytree(corpus.path, tmp_path / "corpus"))
+    scored = TorchModel.score
+
+    def cut(*arguments: Any, **options: Any) -> Any:
+        os.truncate(copy.path / "valid.i16", 4096)
+        return scored(*arguments, **options)
+
+    monkeypatch.setattr(TorchModel, "score", cut)
+    with pytest.raises(WavewrightError, match=r"valid\.i16: cannot be read: cut short since it was opened"):
+        evaluate(run, copy, "valid", continuations=0)
+
+
 def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
     assert command.wait() == 0, command.output

@@ -245,6 +245,6 @@ def test_without_its_packages_the_core_still_works(
 
 
 def test_a_split_of_a_moment_is_refused(run: TorchModel, corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "LEAST_SECONDS", 1.001)
+    monkeypatch.setattr(perceptual, "LEAST_SECONDS", 1.001)
     with pytest.raises(ConfigError, match="--split test: 4000 samples, too few to compare with; give --generate 0"):
         evaluate(run, corpus, "test", generate=1)

@@ -66,7 +66,7 @@ def _recordings(path: Path, split: SplitName) -> Iterator[tuple[str, NDArray[np.
         if corpus.rate != PAPER.rate:
             raise ConfigError(f"{path}: {corpus.rate} Hz, but --paper-compatible needs {PAPER.rate} Hz")
         for track in corpus.tracks_of(split):
-            yield track.name, corpus.samples(split)[track.start : track.start + track.frames]
+            yield track.name, corpus.reader(split)[track.start : track.start + track.frames]
         return
     levelling = {**PAPER.model_dump(mode="json", include=LEVELLING), "common_gain": None}
     for file in find([path])[0]:

@@ -9,6 +9,7 @@ from wavewright import metrics
 from wavewright.corpus.batches import ControlSource
 from wavewright.corpus.conditions import Conditions
 from wavewright.playing.playable import TrainedModel
+from wavewright.quantize import Samples16
 
 CANDIDATES = 16  # sections whose condition is looked at, in search of another one
 
@@ -29,7 +30,7 @@ class Conditioned:
 
 def compare_conditions(
     run: TrainedModel,
-    samples: NDArray[np.int16],
+    samples: Samples16,
     sections: NDArray[np.int64],
     leads: NDArray[np.int64],
     conditions: Conditions,

@@ -21,7 +21,7 @@ from wavewright.measuring.labels import Between, Recognised
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.stream import perform, stream
 from wavewright.progress import Progress, silent
-from wavewright.quantize import to_amplitude
+from wavewright.quantize import Samples16, to_amplitude
 
 LAG_SECONDS = 0.05  # greatest lag of a cross-correlation
 SEED = 0  # of the sound generated from silence
@@ -157,7 +157,7 @@ def evaluate(
     if not len(sections):
         raise ConfigError(f"--split {split}: empty in {corpus.path}; choose another, or prepare with another --split")
     tracks = {track.name: (track.start, track.start + track.frames) for track in corpus.tracks_of(split)}
-    samples, condition = corpus.samples(split), run.config.condition
+    samples, condition = corpus.reader(split), run.config.condition
     leads = corpus.leads(split, sections, LEAD_SECONDS if condition else 0.0)
     conditions = Conditions(corpus, split, condition) if condition and corpus.controls else None
     scored = score(run, samples, sections, tracks, split, leads=leads, conditions=conditions)
@@ -192,7 +192,7 @@ def _check_transcribe(run: TrainedModel, corpus: Corpus, split: SplitName, secon
 
 def score(
     run: TrainedModel,
-    samples: NDArray[np.int16],
+    samples: Samples16,
     sections: NDArray[np.int64],
     tracks: Tracks,
     split: str,
@@ -231,7 +231,7 @@ def _continue(
     if not count or not length or not len(whole):
         return None
     chosen = metrics.evenly(whole, count)[:, 0]
-    samples = corpus.samples(split)
+    samples = corpus.reader(split)
     primes = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
     truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
     player = run.player(len(chosen))
@@ -259,7 +259,7 @@ def _continue(
 
 def _generate(run: TrainedModel, corpus: Corpus, split: SplitName, length: int, progress: Progress) -> Generated:
     """Generate `length` samples from silence and measure them."""
-    samples = corpus.samples(split)
+    samples = corpus.reader(split)
     if len(samples) < perceptual.LEAST_SECONDS * run.rate:
         raise ConfigError(f"--split {split}: {len(samples)} samples, too few to compare with; give --generate 0")
     blocks = []
@@ -297,8 +297,8 @@ def _nearest(run: TrainedModel, corpus: Corpus, split: SplitName, made: NDArray[
     """Measure whether the model copies its training split, compared with the chance level of held-out audio."""
     size = round(NEAREST_SECONDS * run.rate)
     others: tuple[SplitName, ...] = (split, "valid", "test")
-    held_out = next((name for name in others if name != "train" and len(corpus.samples(name))), None)
-    held_out_samples = corpus.samples(held_out) if held_out else np.empty(0, np.int16)
+    held_out = next((name for name in others if name != "train" and corpus.tracks_of(name)), None)
+    held_out_samples = corpus.reader(held_out) if held_out else np.empty(0, np.int16)
     sounding = [
         stretches[stretches.std(1) > similarity.SILENT]
         for stretches in (
@@ -306,7 +306,7 @@ def _nearest(run: TrainedModel, corpus: Corpus, split: SplitName, made: NDArray[
             _requantised(run, similarity.spread(held_out_samples, size, NEAREST_STRETCHES)),
         )
     ]
-    likeness = similarity.nearest(np.concatenate(sounding), corpus.samples("train"))
+    likeness = similarity.nearest(np.concatenate(sounding), corpus.reader("train"))
     own, chance = np.split(likeness, [len(sounding[0])])
     return Nearest(*_mean_and_greatest(own), *_mean_and_greatest(chance))
 

@@ -169,7 +169,7 @@ def transcribed(
     parts = [conditions.excerpt(start, length) for start in starts]
     codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length)), 1)
     scores = [Struck.of(part.events(0, length), notes, run.rate).since(CARRIED) for part in parts]
-    samples = corpus.samples(split)
+    samples = corpus.reader(split)
     made: list[Struck] = []
     real: list[Struck] = []
     with progress("transcribing", 2 * len(parts)) as advance:

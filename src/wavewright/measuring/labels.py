@@ -204,7 +204,7 @@ def _places(corpus: Corpus, split: SplitName, sections: NDArray[np.int64]) -> ND
 
 def _real(run: TrainedModel, corpus: Corpus, split: SplitName, sections: NDArray[np.int64]) -> Sounds:
     """Return sections of a corpus as the model's levels have them."""
-    samples, longest = corpus.samples(split), round(LONGEST * run.rate)
+    samples, longest = corpus.reader(split), round(LONGEST * run.rate)
     cut = (samples[start : min(stop, start + longest)] for start, stop in sections)
     return [run.quantizer.decode(run.quantizer.encode(to_amplitude(part))) for part in cut]
 

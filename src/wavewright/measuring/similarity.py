@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.quantize import FULL_SCALE
+from wavewright.quantize import FULL_SCALE, Samples16
 
 SILENT = 1e-4  # RMS, -80 dBFS: what is below is like any silence, so nothing is said of it
 NEAREST_BLOCK = 1 << 16  # samples transformed at once: about the fastest of the powers of two
@@ -35,14 +35,14 @@ def pieces(values: NDArray[np.floating], size: int) -> list[NDArray[np.floating]
     return np.split(values, range(size, len(values), size))
 
 
-def spread(sound: NDArray[Any], length: int, most: int) -> NDArray[Any]:
+def spread(sound: Samples16 | NDArray[Any], length: int, most: int) -> NDArray[Any]:
     """Return up to `most` stretches (K, length) of a sound (N,), evenly spread, none overlapping another."""
     count = min(most, len(sound) // length)
     starts = np.linspace(0, len(sound) - length, count).astype(int)
-    return np.asarray(sound[starts[:, None] + np.arange(length)])
+    return np.array([sound[start : start + length] for start in starts]).reshape(count, length)
 
 
-def nearest(stretches: NDArray[np.floating], sound: NDArray[np.int16]) -> NDArray[np.float64]:
+def nearest(stretches: NDArray[np.floating], sound: Samples16) -> NDArray[np.float64]:
     """Return the greatest normalised cross-correlation (K,) of each stretch (K, n) with any part of `sound` (N,).
 
     It is in [-1, 1].

@@ -15,6 +15,7 @@ from wavewright.models.output import IGNORED
 from wavewright.playing.engine import Engine, Voice
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.sound import fade, fade_samples
+from wavewright.quantize import Samples16
 from wavewright.sampling import Controls
 
 SCORE_LANES = 16
@@ -59,7 +60,7 @@ class NativeModel(TrainedModel):
 
     def score(
         self,
-        samples: NDArray[np.int16],
+        samples: Samples16,
         sections: NDArray[np.int64],
         *,
         leads: NDArray[np.int64] | None = None,

@@ -12,6 +12,7 @@ from wavewright.conditioning.events import Events
 from wavewright.corpus.batches import ControlSource
 from wavewright.errors import ConfigError
 from wavewright.formats.model_file import ModelFacts
+from wavewright.quantize import Samples16
 from wavewright.sampling import Controls
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class TrainedModel(Playable):
     @abstractmethod
     def score(
         self,
-        samples: NDArray[np.int16],
+        samples: Samples16,
         sections: NDArray[np.int64],
         *,
         leads: NDArray[np.int64] | None = None,

@@ -20,6 +20,7 @@ from wavewright.models.config import ModelConfig
 from wavewright.playing import scoring
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.torch_player import TorchPlayer
+from wavewright.quantize import Samples16
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class TorchModel(TrainedModel):
 
     def score(
         self,
-        samples: NDArray[np.int16],
+        samples: Samples16,
         sections: NDArray[np.int64],
         *,
         leads: NDArray[np.int64] | None = None,
