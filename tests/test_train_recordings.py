@@ -11,10 +11,12 @@ import soundfile
 import torch
 
 from conftest import fingerprint, melody
+from support.scores import write_score
 from support.tiny import Command, as_arguments, checkpoints, records, start, tiny, wait_for_lines
 from wavewright import files
+from wavewright.conditioning.events import Kind
 from wavewright.corpus.corpus import Corpus
-from wavewright.corpus.prepare import prepare
+from wavewright.corpus.prepare import changes, prepare
 from wavewright.corpus.settings import PrepareSettings
 
 pytestmark = pytest.mark.slow
@@ -102,6 +104,23 @@ def test_resuming_with_other_recordings_says_what_differs(tmp_path: Path) -> Non
     command = train(tmp_path, run / "corpus", "--steps", 3, "--resume")  # the remedy
     assert command.wait() == 0, command.output
     assert checkpoints(run)[-1] == "step-00000003"
+
+
+def test_another_score_beside_a_recording_is_a_change(tmp_path: Path) -> None:
+    """Used or not, a score that is changed, added or removed makes another corpus."""
+    folder = songs(tmp_path / "a", 200, 300, 400)
+    rows = [(0.5, Kind.strike, 60, 80), (1.0, Kind.release, 60, 0)]
+    write_score(folder / "200.mid", rows)
+    write_score(folder / "300.mid", rows)
+    corpus = prepare([folder], tmp_path / "corpus", PrepareSettings())
+    assert changes(corpus, [folder]) == ([], [])
+    write_score(folder / "200.mid", [(0.5, Kind.strike, 61, 80), *rows[1:]])
+    (folder / "300.mid").unlink()
+    write_score(folder / "400.mid", rows)
+    assert changes(corpus, [folder]) == ([f"the score of {name}.wav" for name in (200, 300, 400)], [])
+    ignoring = prepare([folder], tmp_path / "ignoring", PrepareSettings(scores="ignore"))
+    (folder / "200.mid").unlink()
+    assert changes(ignoring, [folder]) == ([], [])
 
 
 def test_resuming_goes_on_where_recordings_are_gone(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ class Contents:
     sha256: dict[SplitName, str] = field(default_factory=dict)  # of each split's file
     controls: tuple[Control, ...] = ()  # what a model can be trained to follow
     control_sha256: dict[str, str] = field(default_factory=dict)  # of each file of events or of a curve, by its name
+    score_sha256: dict[str, str] | None = None  # of the score beside each recording, used or not; None: ignored
 
     def as_json(self) -> dict[str, Any]:
         """Return plain dictionaries and lists."""

@@ -83,6 +83,7 @@ def prepare(
     candidates = [file for file in found if not scores.is_score(file.path)]
     chosen, left_out = splits.choose(candidates, settings.splits)
     beside = {} if settings.scores == "ignore" else scores.beside(chosen)
+    score_sha256 = None if settings.scores == "ignore" else _score_digests(beside)
     named = functools.partial(_labels, source=labels, others=candidates, settings=settings, beside=beside)
     named([file.name for file in chosen if file.certain])  # said now, not after the work
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
@@ -103,6 +104,7 @@ def prepare(
         settings = _fitted(settings, decoded)
         contents = replace(
             _write(folder, decoded, settings, progress),
+            score_sha256=score_sha256,
             refused=refused,
             left_out=left_out,
             copies=copies,
@@ -352,11 +354,16 @@ def _factors(
     return tuple(gain.tolist()), tuple(offset.tolist())
 
 
+def _score_digests(beside: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """Return the SHA-256 of each recording's score, the first where there are several."""
+    return {name: files.sha256(paths[0]) for name, paths in beside.items()}
+
+
 def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) -> tuple[list[str], list[str]]:
     """Compare the recordings at `paths` with those that `corpus` was made of.
 
     Returns:
-        The names of recordings that are new or have other contents, and of those that are gone.
+        The names of recordings that are new or have other contents or another score, and of those that are gone.
 
     Raises:
         WavewrightError: a path that does not exist, or a recording that cannot be read.
@@ -366,6 +373,7 @@ def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) 
     before |= {copy.name: copy.sha256 for copy in contents.copies}
     unused = {*contents.left_out, *(one.name for one in contents.refused)}
     now, _ = find(paths, exclude=corpus.path)
+    played = None if contents.score_sha256 is None else _score_digests(scores.beside(now))
     other = []
     with progress("comparing", len(now)) as advance:
         for file in now:
@@ -374,6 +382,8 @@ def changes(corpus: Corpus, paths: Sequence[Path], progress: Progress = silent) 
             elif file.name in before:
                 if not file.path.is_file() or files.sha256(file.path) != before[file.name]:
                     other.append(file.name)
+                elif played is not None and played.get(file.name) != (contents.score_sha256 or {}).get(file.name):
+                    other.append(f"the score of {file.name}")
             elif file.certain and file.name not in unused:
                 other.append(file.name)
             advance()
