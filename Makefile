@@ -108,7 +108,7 @@ overfit: setup
 
 # transkun asks for packages that it does not need to hear notes, and for torchaudio, which is not there for every torch.
 transcriber: setup
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps transkun==2.0.1 mir_eval==0.8.2 moduleconf==0.1.4 \
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps transkun==2.0.1 moduleconf==0.1.4 \
 		ncls==0.0.71 pretty_midi==0.2.11.post0 pydub==0.25.1 six==1.17.0 torch-optimizer==0.3.0 importlib_resources==7.1.0
 
 # What docs/training.md tells of. GPU_PYTHON is any Python with torch and the packages of `make gpu-pack`. GPU_MODEL is

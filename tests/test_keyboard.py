@@ -22,6 +22,7 @@ from wavewright.quantize import Quantizer
 NOTES = Notes(low=21, high=108)
 QUANTIZER = Quantizer(256, "mu-law")
 pytest.importorskip("librosa", reason="librosa is an extra")
+pytest.importorskip("mir_eval", reason="mir_eval is an extra")
 
 
 @dataclass
@@ -113,7 +114,6 @@ class Ear:
 
 
 def test_what_is_heard_is_matched_with_its_own_score(scored: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mir_eval", reason="mir_eval comes with the transcriber")
     monkeypatch.setattr(keyboard, "Transcriber", Ear)
     found = transcribed(organ(scored.rate), scored, "valid", 60)
     assert (found.seconds, found.notes) == (1.5, 24)
@@ -125,7 +125,6 @@ def struck(*notes: tuple[float, int, int]) -> Struck:
     return Struck(seconds, keys.astype(np.int64), velocities.astype(np.int64))
 
 
-@pytest.mark.skipif(bool(missing()), reason="mir_eval comes with the transcriber")
 def test_notes_are_matched_once_within_fifty_milliseconds() -> None:
     score = struck((1.0, 60, 50), (2.0, 64, 80), (3.0, 67, 100))
     heard = struck((1.04, 60, 40), (1.045, 60, 99), (2.06, 64, 70), (3.0, 68, 1), (2.96, 67, 90))
