@@ -3,6 +3,7 @@
 docs/evaluation.md says what each figure means, and when to trust it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ BEFORE, HELD = 0.25, 0.8  # seconds of silence before a single note, and of the 
 LOUD = 0.3  # seconds from the strike on in which the loudness is measured
 PITCHED = slice(0.03, 0.63)  # seconds from the strike on in which the pitch is measured
 NEAR = 50  # cents
+WINDOW = 512  # samples in which a pitch is sought, at least
 RISEN = 0.1  # share of the peak, -20 dB, at which a note has begun
 STRETCH = 10.0  # seconds of a score that are played in one stream
 CARRIED = 0.1  # seconds at a stretch's start that do not count, since keys that were held before are struck there
@@ -92,7 +94,6 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
         corpus: corpus at the model's sample rate, with scores.
         split: split of the corpus, whose notes say which keys are struck.
     """
-    from librosa import midi_to_hz, pyin
     from scipy.stats import spearmanr
 
     condition = run.config.condition
@@ -112,17 +113,7 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
     codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length)), 1)
     sounds = run.quantizer.decode(codes).reshape(len(keys), len(VELOCITIES), length)
     after = sounds[..., strike:]
-
-    def in_tune(sound: NDArray[np.floating], key: int) -> bool:
-        first, last = round(PITCHED.start * run.rate), round(PITCHED.stop * run.rate)
-        low = float(midi_to_hz(min(key, 45) - 12))
-        window = 1 << int(np.ceil(np.log2(4 * run.rate / midi_to_hz(min(key, 45)))))
-        pitches, voiced, _ = pyin(sound[first:last], fmin=low, fmax=0.45 * run.rate, sr=run.rate, frame_length=window)
-        if not voiced.any():
-            return False
-        return abs(1200 * np.log2(np.median(pitches[voiced]) / midi_to_hz(key))) < NEAR
-
-    tuned = np.array([[in_tune(sound, key) for sound in row] for key, row in zip(keys, after, strict=True)])
+    tuned = np.array([[_in_tune(sound, key, run.rate) for sound in row] for key, row in zip(keys, after, strict=True)])
     levels = np.array([[metrics.loudness(sound[: round(LOUD * run.rate)])[0] for sound in row] for row in after])
     peaks = np.abs(after[..., : round(LOUD * run.rate)])
     risen = (peaks >= RISEN * peaks.max(-1, keepdims=True)).argmax(-1)
@@ -135,6 +126,16 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
         attack_ms=float(1000 * np.median(risen) / run.rate),
         silence_dbfs=float(np.median([metrics.loudness(sound)[0] for row in sounds for sound in row[:, :strike]])),
     )
+
+
+def _in_tune(sound: NDArray[np.floating], key: int, rate: int) -> bool:
+    """Tell whether the median pitch of a note is near its key's. It is sought two octaves up and down."""
+    from librosa import midi_to_hz, pyin
+
+    hertz, pitched = float(midi_to_hz(key)), sound[round(PITCHED.start * rate) : round(PITCHED.stop * rate)]
+    window = max(WINDOW, 1 << math.ceil(math.log2(2 * rate / (hertz / 4))))  # two periods of the lowest pitch
+    pitches, voiced, _ = pyin(pitched, fmin=hertz / 4, fmax=min(4 * hertz, 0.45 * rate), sr=rate, frame_length=window)
+    return bool(voiced.any()) and abs(1200 * math.log2(float(np.median(pitches[voiced])) / hertz)) < NEAR
 
 
 def _used_keys(corpus: Corpus, split: SplitName, notes: Notes) -> list[int]:
