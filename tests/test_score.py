@@ -57,7 +57,7 @@ HOSTILE: dict[str, Any] = {
     "nfr__MIDIBadHeaderFormat": "format 3; give one of format 0 or 1",
     "nfr__MIDIBadHeaderSMTPE": "has no length",
     "ours__division_zero": "has no length",
-    "ours__drums_channel10": "without notes but for drums",
+    "ours__drums_channel10": 4,
     "ours__huge_delta": "hours",
     "ours__junk_before_header": "not a readable MIDI file",
     "ours__note_off_only": "without notes",
@@ -98,6 +98,16 @@ def write(path: Path, *tracks: list[mido.Message]) -> Path:
     midi.tracks += [mido.MidiTrack(track) for track in tracks]
     midi.save(path)
     return path
+
+
+def test_drums_are_played_where_there_is_nothing_else(tmp_path: Path) -> None:
+    drum, note = (mido.Message("note_on", channel=c, note=n, velocity=9, time=5) for c, n in ((9, 36), (0, 60)))
+    alone = read_score(write(tmp_path / "alone.mid", [drum, drum]))
+    assert alone.events["key"].tolist() == [36, 36]
+    assert alone.remarks == ()
+    mixed = read_score(write(tmp_path / "mixed.mid", [drum, note]))
+    assert mixed.events["key"].tolist() == [60]
+    assert mixed.remarks == ("its drums (channel 10) are left out",)
 
 
 def test_two_hands_on_one_key(tmp_path: Path) -> None:

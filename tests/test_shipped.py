@@ -1,4 +1,4 @@
-"""The model that comes with the package: small, playable at once, and named by one word."""
+"""The models that come with the package: small, playable at once, and named by one word."""
 
 import subprocess
 from collections.abc import Callable
@@ -12,29 +12,64 @@ import soundfile
 import wavewright
 from wavewright.errors import WavewrightError
 from wavewright.formats import model_file
+from wavewright.measuring.transcription import Struck
 from wavewright.metrics import loudness
+from wavewright.models.condition import Notes
 from wavewright.playing import opening
 from wavewright.playing.export import parity_error
 from wavewright.playing.guard import measure
+from wavewright.playing.performance import read_performance
+from wavewright.playing.stream import stream
+from wavewright.sampling import Controls
 
-PIANO = Path(str(opening.shipped(Path("piano"))))
+PIANO, DRUMS = (Path(str(opening.shipped(Path(name)))) for name in ("piano", "drums"))
+BEAT = DRUMS.parent / "scores" / "beat.mid"
 
 
-def test_it_is_small_and_the_model_it_says() -> None:
-    assert PIANO.stat().st_size <= 2_000_000
-    file = model_file.load(PIANO)
+@pytest.mark.parametrize("path", [PIANO, DRUMS])
+def test_it_is_small_and_the_model_it_says(path: Path) -> None:
+    assert path.stat().st_size <= 2_000_000
+    file = model_file.load(path)
     assert parity_error(file) < 1e-4
     assert file.training.best_bits is not None
 
 
+@pytest.mark.parametrize("name", ["piano", "drums"])
 def test_it_plays_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wavewright: Callable[..., subprocess.CompletedProcess[str]]
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wavewright: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    made = wavewright("generate", "piano", "--out", "x.wav", "--seconds", 2)
+    made = wavewright("generate", name, "--out", "x.wav", "--seconds", 2)
     assert made.returncode == 0, made.stderr
     sound, rate = soundfile.read("x.wav")
     assert len(sound) == 2 * rate
+
+
+def test_the_drums_play_a_beat() -> None:
+    """Every strike is heard at once, and louder than what was before the first one."""
+    model = wavewright.load("drums")
+    part = read_performance(model, BEAT)
+    assert part is not None
+    codes = np.concatenate(list(stream(model.player(seed=1), 5 * model.rate, Controls(part=part))), 1)[0]
+    sound, window = model.quantizer.decode(codes), round(0.05 * model.rate)
+    struck = Struck.of(part.events(0, 4 * model.rate), Notes(low=0, high=127), model.rate)
+    kicks = (struck.seconds[struck.keys == 36] * model.rate).astype(int)
+    assert len(kicks) == 5
+    assert loudness(sound[: kicks[0] - 1])[0] < -50
+    for kick in kicks:
+        assert loudness(sound[kick : kick + window])[0] > -30
+    snares = (struck.seconds[struck.keys == 38] * model.rate).astype(int)
+    bright = [np.abs(np.fft.rfft(sound[at : at + window]))[window // 8 :].sum() for at in (*kicks, *snares)]
+    assert min(bright[len(kicks) :]) > np.median(bright[: len(kicks)])  # a snare is brighter than a kick
+
+
+def test_the_drums_are_silent_under_an_empty_score() -> None:
+    model = wavewright.load("drums")
+    instrument = model.instrument(seed=2)
+    assert loudness(instrument.generate(4 * model.rate)[2 * model.rate :])[0] < -50
 
 
 @pytest.mark.slow
@@ -50,8 +85,9 @@ def test_it_sounds_for_a_while() -> None:
         assert measure(codes, model.quantizer).flatness < -10
 
 
-def test_the_engine_and_torch_agree_on_it() -> None:
-    players = (opening.load("piano").player(), opening.open_run(Path("piano")).player())
+@pytest.mark.parametrize("name", ["piano", "drums"])
+def test_the_engine_and_torch_agree_on_it(name: str) -> None:
+    players = (opening.load(name).player(), opening.open_run(Path(name)).player())
     engine, torch = (player.generate(500)[0] for player in players)
     assert np.array_equal(engine, torch)
 

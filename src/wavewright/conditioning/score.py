@@ -52,8 +52,8 @@ class Score:
 def read(path: Path) -> Generator[None, None, Score]:
     """Read the score at `path`, as a task for a process of its own (`corpus.isolate`).
 
-    All channels play one keyboard, but for drums, which are left out. A key that two channels hold is released by the
-    last one. The pedal is as far down as any channel has it.
+    All channels play one keyboard, but for drums, which are left out where there are other notes. A key that two
+    channels hold is released by the last one. The pedal is as far down as any channel has it.
 
     Raises:
         AudioError: no MIDI file, a damaged one, one without notes, or one with times that make no sense.
@@ -76,13 +76,12 @@ def read(path: Path) -> Generator[None, None, Score]:
     if midi.type not in (0, 1):
         raise AudioError(path, f"a MIDI file of format {midi.type}; give one of format 0 or 1")
     messages = sorted(_messages(midi), key=lambda timed: timed[0])  # stable: the order of the file for one tick
-    if not any(message.type == "note_on" and message.velocity for _, _, message in messages):
+    if not _strikes(messages):
         raise AudioError(path, "a MIDI file without notes")
-    drums = any(channel == DRUMS for _, (_, channel), _ in messages)
-    remarks = ("its drums (channel 10) are left out",) if drums else ()
-    rows = list(_events([timed for timed in messages if timed[1][1] != DRUMS], _Clock(path, midi.ticks_per_beat)))
-    if not any(kind == Kind.strike for _, kind, _, _ in rows):
-        raise AudioError(path, "a MIDI file without notes but for drums (channel 10)")
+    others = [timed for timed in messages if timed[1][1] != DRUMS]
+    played = others if _strikes(others) else messages
+    remarks = ("its drums (channel 10) are left out",) if len(played) < len(messages) else ()
+    rows = list(_events(played, _Clock(path, midi.ticks_per_beat)))
     if rows[-1][0] > MOST_SECONDS:
         raise AudioError(path, f"a score of {rows[-1][0] / 3600:.0f} hours; a score has up to {MOST_SECONDS // 3600}")
     seconds, *columns = (np.array(column) for column in zip(*rows, strict=True))
@@ -90,6 +89,11 @@ def read(path: Path) -> Generator[None, None, Score]:
     for name, column in zip(("kind", "key", "value"), columns, strict=True):
         events[name] = column
     return Score(seconds, events, remarks)
+
+
+def _strikes(messages: list[Timed]) -> bool:
+    """Tell whether any of the messages strikes a key."""
+    return any(message.type == "note_on" and message.velocity for _, _, message in messages)
 
 
 def _messages(midi: Any) -> Iterator[Timed]:

@@ -63,13 +63,37 @@ def hits(seed: int) -> list[tuple[float, int, int]]:
     return [hit for hit in found if hit[0] < SECONDS - 1.5]
 
 
+def beat() -> list[tuple[float, int, int]]:
+    """Return four bars at 100 beats a minute, which are in no training data (scores/beat.mid)."""
+    eighth, found = 0.3, []
+    for bar in range(4):
+        start = 0.3 + 8 * eighth * bar
+        found += [(start + eighth * i, 42, 95 if i % 2 == 0 else 60) for i in range(8)]
+        found += [(start + eighth * i, 36, 115) for i in ((0, 4, 5) if bar % 2 == 0 else (0, 3, 4))]
+        found += [(start + eighth * i, 38, 110) for i in (2, 6)]
+    found += [(start + eighth * (4 + i / 2), key, 100) for i, key in enumerate((48, 48, 45, 45, 43, 43, 43, 43))]
+    return [*found, (start + 8 * eighth, 49, 110), (start + 8 * eighth, 36, 120)]
+
+
+def score(played: list[tuple[float, int, int]], path: Path) -> None:
+    """Write the score of (seconds, key, velocity)."""
+    messages = []
+    for seconds, key, velocity in played:
+        ticks = round(TICKS * seconds)
+        messages.append((ticks, mido.Message("note_on", note=key, velocity=velocity)))
+        messages.append((ticks + HELD, mido.Message("note_off", note=key)))
+    track, past = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)]), 0
+    for ticks, message in sorted(messages, key=lambda one: one[0]):
+        track.append(message.copy(time=ticks - past))
+        past = ticks
+    mido.MidiFile(type=0, ticks_per_beat=TICKS // 2, tracks=[track]).save(path)
+
+
 def write(stem: Path, seed: int, sounds: dict[int, np.ndarray]) -> None:
     """Write a recording and its score."""
     made, last = np.zeros(round(SECONDS * RATE)), {}
-    messages = []
     for seconds, key, velocity in hits(seed):
-        ticks = round(TICKS * seconds)
-        start, sound = round(ticks / TICKS * RATE), sounds[key] * (velocity / 127) ** 1.5
+        start, sound = round(round(TICKS * seconds) / TICKS * RATE), sounds[key] * (velocity / 127) ** 1.5
         if key in last:  # the key's own sound ends where it is struck again
             before, until = last[key]
             fade = min(round(CHOKE * RATE), until - start)
@@ -80,13 +104,7 @@ def write(stem: Path, seed: int, sounds: dict[int, np.ndarray]) -> None:
         until = min(start + len(sound), len(made))
         made[start:until] += sound[: until - start]
         last[key] = sound[: until - start], until
-        messages.append((ticks, mido.Message("note_on", note=key, velocity=velocity)))
-        messages.append((ticks + HELD, mido.Message("note_off", note=key)))
-    track, past = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=500_000)]), 0
-    for ticks, message in sorted(messages, key=lambda one: one[0]):
-        track.append(message.copy(time=ticks - past))
-        past = ticks
-    mido.MidiFile(type=0, ticks_per_beat=TICKS // 2, tracks=[track]).save(stem.with_suffix(".mid"))
+    score(hits(seed), stem.with_suffix(".mid"))
     soundfile.write(stem.with_suffix(".flac"), made.clip(-1, 1), RATE, "PCM_16")
 
 
