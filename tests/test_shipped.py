@@ -57,7 +57,7 @@ def test_the_drums_play_a_beat() -> None:
     sound, window = model.quantizer.decode(codes), round(0.05 * model.rate)
     struck = Struck.of(part.events(0, 4 * model.rate), Notes(low=0, high=127), model.rate)
     kicks = (struck.seconds[struck.keys == 36] * model.rate).astype(int)
-    assert len(kicks) == 5
+    assert len(kicks) == 6
     assert loudness(sound[: kicks[0] - 1])[0] < -50
     for kick in kicks:
         assert loudness(sound[kick : kick + window])[0] > -30
