@@ -251,12 +251,12 @@ def test_a_batch_has_the_frames_of_each_lane_from_its_lead_on(sounds: Corpus) ->
 
 
 def test_behind_a_sections_end_every_control_is_absent(sounds: Corpus) -> None:
-    found = batches(sounds, length=10_000)
-    frames = next(found).condition
+    found, sizes = batches(sounds, length=10_000), np.zeros(0)
+    while len(set(sizes.tolist())) < 2:  # until one lane has a lead, and another has none
+        sizes = np.ptp(found._lanes(found._group(found.position)), axis=1)
+        frames = next(found).condition
     assert frames is not None
     absent = Condition((VOICE, NOTES), HOP).absent(1)[0]
-    sizes = np.ptp(found._lanes(found._group(batches(sounds).position)), axis=1)
-    assert len(set(sizes.tolist())) > 1
     for lane, size in enumerate(sizes.tolist()):
         assert (frames[lane, -(-size // HOP) :] == absent).all()
         assert not (frames[lane, : -(-size // HOP)] == absent).all(1).any()
