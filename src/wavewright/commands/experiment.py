@@ -1,7 +1,7 @@
 """The command `wavewright experiment`, with a sub-command for each experiment of the thesis's chapter 4."""
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -62,6 +62,25 @@ class Training:
     storage: str | None = None
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Sized:
+    """The options that experiments with presets share.
+
+    Attributes
+    ----------
+    preset
+        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
+        and `tiny` below.
+    minutes
+        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1
+        at quick.
+    """
+
+    preset: Literal["thesis", "small", "tiny"] | None = None
+    minutes: float | None = None
+
+
 def _run(name: str, common: Common | None, training: Training | None, **options: object) -> None:
     need_torch()
     need("experiments", "optuna")
@@ -119,9 +138,7 @@ def search(
 def piano(
     common: Common | None = None,
     training: Training | None = None,
-    *,
-    preset: Literal["thesis", "small", "tiny"] | None = None,
-    minutes: float | None = None,
+    sized: Sized | None = None,
 ) -> None:
     """Train each model for the same time on the same recordings and compare their sounds.
 
@@ -131,14 +148,10 @@ def piano(
         The options that all experiments share.
     training
         The options that all experiments with training share.
-    preset
-        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
-        and `tiny` below.
-    minutes
-        Minutes of training for each model. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1
-        at quick.
+    sized
+        The options that experiments with presets share.
     """
-    _run("piano", common, training, preset=preset, minutes=minutes)
+    _run("piano", common, training, **asdict(sized or Sized()))
 
 
 @app.command
@@ -146,9 +159,7 @@ def piano(
 def piano_roll(
     common: Common | None = None,
     training: Training | None = None,
-    *,
-    preset: Literal["thesis", "small", "tiny"] | None = None,
-    minutes: float | None = None,
+    sized: Sized | None = None,
 ) -> None:
     """Train each model for the same time with and without scores, and compare how they play scores held out.
 
@@ -160,13 +171,10 @@ def piano_roll(
         The options that all experiments share.
     training
         The options that all experiments with training share.
-    preset
-        Preset that sets each model's size. `small` suits hours on two cores. The default is `thesis` at full scale
-        and `tiny` below.
-    minutes
-        Minutes of training for each trial. The default is 2880 (48 hours) at full scale, 4 at medium and 0.1 at quick.
+    sized
+        The options that experiments with presets share.
     """
-    _run("piano-roll", common, training, preset=preset, minutes=minutes)
+    _run("piano-roll", common, training, **asdict(sized or Sized()))
 
 
 @app.command

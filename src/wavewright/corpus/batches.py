@@ -132,17 +132,17 @@ class Batches:
         targets = np.full((self.lanes, width), IGNORED)
         for lane in range(*self.own_lanes.indices(len(group))):
             self._read(lanes[lane], position.offset, inputs[lane], targets[lane])
-            inputs[lane] += self._heard(position, int(group[lane]), width)
+            self._add_noise(position, int(group[lane]), inputs[lane])
             targets[lane, : max(0, int(leads[lane]) - position.offset)] = IGNORED
         left = np.stack((leads, sizes)) - position.offset
         count = int(np.diff(np.clip(left, 0, width), axis=0).sum())
         self.position = self._after(position, position.offset + width >= longest)
         return Batch(
-            np.clip(inputs[self.own_lanes], 0, self.quantizer.levels - 1),
+            inputs[self.own_lanes],
             targets[self.own_lanes],
             position.offset == 0,
             count,
-            self._condition(position, group, width),
+            self._condition(position, group, lanes, width),
         )
 
     def rest_of_epoch(self) -> Iterator[tuple[int, Batch]]:
@@ -172,13 +172,14 @@ class Batches:
         if offset and len(own):
             inputs[0] = codes[0]
 
-    def _heard(self, position: Position, section: int, width: int) -> NDArray[np.int64]:
-        """Return by how many codes (width,) the next inputs of a section are off, this time."""
+    def _add_noise(self, position: Position, section: int, inputs: NDArray[np.int64]) -> None:
+        """Let the next inputs (T,) of a section be off by as many codes as they are this time."""
         if not self.noise or self.seed is None:
-            return np.zeros(width, np.int64)
-        most = int(self._random(position, section, 1).integers(-self.noise, self.noise, endpoint=True))
+            return
+        most = max(0, int(self._random(position, section, 1).integers(-self.noise, self.noise, endpoint=True)))
         random = self._random(position, section, 2 + position.offset)
-        return random.integers(-max(most, 0), max(most, 0), width, endpoint=True)
+        inputs += random.integers(-most, most, len(inputs), endpoint=True)
+        np.clip(inputs, 0, self.quantizer.levels - 1, out=inputs)
 
     def _random(self, position: Position, *spawn_key: int) -> np.random.Generator:
         """Return draws that a section and a purpose have for themselves in every epoch.
@@ -188,7 +189,9 @@ class Batches:
         entropy = np.random.SeedSequence([self.seed or 0, position.epoch, position.order], spawn_key=spawn_key)
         return np.random.Generator(np.random.Philox(entropy))
 
-    def _condition(self, position: Position, group: NDArray[np.int64], width: int) -> NDArray[np.float32] | None:
+    def _condition(
+        self, position: Position, group: NDArray[np.int64], lanes: NDArray[np.int64], width: int
+    ) -> NDArray[np.float32] | None:
         """Return the control frames of this process's lanes."""
         if self.conditions is None:
             return None
@@ -196,7 +199,7 @@ class Batches:
         absent = condition.absent(condition.frames(width, offset % condition.hop))
         frames = np.tile(absent, (self.lanes, 1, 1))
         for lane in range(*self.own_lanes.indices(len(group))):
-            start, stop = self._lanes(group[lane : lane + 1])[0].tolist()
+            start, stop = lanes[lane].tolist()
             if (left := stop - start - offset) > 0:
                 own = self.conditions.frames(start, offset, min(width, left))
                 frames[lane, : len(own)] = own

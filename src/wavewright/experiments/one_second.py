@@ -46,19 +46,20 @@ def one_second(experiment: Experiment) -> Corpus:
     source, corpus, original = (experiment.out / name for name in ("source.wav", "corpus", "original.wav"))
     if not source.is_file():
         rate = prepare_settings().rate
-        _write(source, _beginning(experiment.data, seconds, rate), rate)
+        write_sound(source, _beginning(experiment.data, seconds, rate), rate)
     if not (corpus / INDEX).is_file():
         prepare([source], corpus, prepare_settings("thesis", section_seconds=seconds, split=(1, 0, 0)))
     opened = Corpus.open(corpus)
     if not original.is_file():
-        _write(original, opened.samples("train"), opened.rate)
+        write_sound(original, opened.samples("train"), opened.rate)
     experiment.describe(
         opened, CLIP_FACTS if not experiment.data else f"the first {seconds:g} s of {_piece(experiment.data).name}"
     )
     return opened
 
 
-def _write(path: Path, sound: NDArray[Any], rate: int) -> None:
+def write_sound(path: Path, sound: NDArray[Any], rate: int) -> None:
+    """Write a sound of an experiment as WAV, of 16 bits."""
     with atomic_file(path) as temporary:
         soundfile.write(temporary, sound, rate, "PCM_16", format="WAV")
 

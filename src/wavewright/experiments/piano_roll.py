@@ -7,7 +7,6 @@ from dataclasses import replace
 from importlib import resources
 
 import numpy as np
-import soundfile
 
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus, Track
@@ -15,7 +14,7 @@ from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP
 from wavewright.experiments.experiment import Experiment, Result, Trial
-from wavewright.experiments.one_second import play
+from wavewright.experiments.one_second import play, write_sound
 from wavewright.experiments.piano import NOTHING, OWN, SILENT, corpus_of
 from wavewright.files import atomic_file
 from wavewright.measuring import transcription
@@ -71,8 +70,7 @@ def _keep_recording(experiment: Experiment, corpus: Corpus) -> None:
     """Write OUT/original.wav, the recording whose score the models play."""
     track, split = _held_out(corpus)
     sound = corpus.samples(split)[track.start : track.start + _length(experiment, track, corpus.rate)]
-    with atomic_file(experiment.out / "original.wav") as temporary:
-        soundfile.write(temporary, sound, corpus.rate, "PCM_16", format="WAV")
+    write_sound(experiment.out / "original.wav", sound, corpus.rate)
 
 
 def _play(experiment: Experiment, result: Result, opened: TrainedModel, corpus: Corpus) -> None:
