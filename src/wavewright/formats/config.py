@@ -99,6 +99,11 @@ class RunConfig:
             raise ConfigError(
                 f"training: batch_size times length times model.q_levels is more than {MOST_LOGITS:,}; make one smaller"
             )
+        prediction = self.model.prediction
+        if prediction is not None and prediction.encoding != self.encoding:
+            raise ConfigError(
+                f"model.prediction.encoding: {prediction.encoding}, but encoding is {self.encoding}; leave the first out"
+            )
 
     @property
     def quantizer(self) -> Quantizer:
@@ -171,6 +176,8 @@ def resolve(
     _merge(values, {"training": {key: value for key, value in flags.items() if value is not None}}, "flags")
     if values["model"]["name"] != model:
         raise ConfigError(f"model.name: {values['model']['name']!r} contradicts --model {model}")
+    if isinstance(prediction := values["model"].get("prediction"), dict):
+        prediction.setdefault("encoding", values.get("encoding", "mu-law"))
     condition = values["model"].pop("condition", {})
     if not isinstance(condition, dict) or "controls" in condition:
         values["model"]["condition"] = condition
