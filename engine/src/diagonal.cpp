@@ -14,7 +14,7 @@ Diagonal::Diagonal(const BuildContext& context, const std::string& name, int cha
     : runtime_(&context.runtime),
       channels_(channels),
       modes_(modes),
-      constants_(4 * modes, channels),
+      constants_(DiagonalView::kRows * modes, channels),
       direct_(1, channels),
       states_(context.runtime.streams * 2 * modes, channels),
       repeats_(std::size_t(modes) * channels) {
@@ -30,11 +30,10 @@ Diagonal::Diagonal(const BuildContext& context, const std::string& name, int cha
             const double gamma = std::pow(-std::expm1(-2 * decay), 0.75);
             const std::complex<double> lambda = std::polar(std::exp(-decay), turn);
             const std::complex<double> weight = gamma * std::complex(real(channel, mode), imaginary(channel, mode));
-            float* const at = constants_[4 * mode] + channel;
-            at[0] = static_cast<float>(lambda.real());
-            at[constants_.stride] = static_cast<float>(lambda.imag());
-            at[2 * constants_.stride] = static_cast<float>(weight.real());
-            at[3 * constants_.stride] = static_cast<float>(weight.imag());
+            const std::complex<double> rest = lambda - std::complex<double>(std::complex<float>(lambda));
+            const double rows[] = {lambda.real(), lambda.imag(), rest.real(), rest.imag(), weight.real(), weight.imag()};
+            for (int row = 0; row < DiagonalView::kRows; row++)
+                constants_[DiagonalView::kRows * mode + row][channel] = static_cast<float>(rows[row]);
             repeats_[std::size_t(mode) * channels + channel] =
                 1.0 / (1.0 - std::polar(std::exp(-decay * period), turn * period));
         }

@@ -34,9 +34,11 @@ struct Operand {
     std::ptrdiff_t stride;
 };
 
-// Complex diagonal recurrences of so many modes for each channel. Each mode has four rows of constants, `stride` apart:
-// the real and imaginary parts of lambda, and those of its weight. A state has two rows for each mode.
+// Complex diagonal recurrences of so many modes for each channel. Each mode has six rows of constants, `stride` apart:
+// the real and the imaginary part of lambda, what those lack of float64, and the parts of the mode's weight. A state has
+// two rows for each mode.
 struct DiagonalView {
+    static constexpr int kRows = 6;
     int modes = 0;
     std::ptrdiff_t stride = 0;
     const float* constants = nullptr;

@@ -241,15 +241,18 @@ void diagonal(const DiagonalView& view, int first, int last, const float* u, flo
         Floats sum = times(load(view.direct + channel), input);
         const float* constants = view.constants + channel;
         float* h = state + channel;
-        for (int mode = 0; mode < view.modes; mode++, constants += 4 * stride, h += 2 * stride) {
+        for (int mode = 0; mode < view.modes; mode++, constants += DiagonalView::kRows * stride, h += 2 * stride) {
             const Floats real = load(h), imaginary = load(h + stride);
             const Floats a = load(constants), b = load(constants + stride);
-            const Floats next_real = fma(a, real, minus_fma(b, imaginary, input));
-            const Floats next_imaginary = fma(a, imaginary, times(b, real));
+            const Floats a_rest = load(constants + 2 * stride), b_rest = load(constants + 3 * stride);
+            const Floats small_real = fma(a_rest, real, minus_fma(b_rest, imaginary, input));
+            const Floats small_imaginary = fma(a_rest, imaginary, times(b_rest, real));
+            const Floats next_real = fma(a, real, minus_fma(b, imaginary, small_real));
+            const Floats next_imaginary = fma(a, imaginary, fma(b, real, small_imaginary));
             store(h, next_real);
             store(h + stride, next_imaginary);
-            sum = fma(load(constants + 2 * stride), next_real, sum);
-            sum = minus_fma(load(constants + 3 * stride), next_imaginary, sum);
+            sum = fma(load(constants + 4 * stride), next_real, sum);
+            sum = minus_fma(load(constants + 5 * stride), next_imaginary, sum);
         }
         store(y + channel, sum);
     }
