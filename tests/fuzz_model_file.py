@@ -34,6 +34,7 @@ LEVELLING = {
     "common_gain": 1.5,
 }
 MODELS = [
+    ("linear-rnn", {"frame_sizes": (2, 1), "widths": (16, 1), "blocks": (1, 1), "q_levels": 2}),
     ("naive-rnn", {"layers": 1, "units": 16, "q_levels": 2}),
     ("sample-rnn", {"frame_sizes": (4, 2), "units": 16, "embedding": 2, "q_levels": 2, "learned_state": True}),
     ("wavenet", {"blocks": 1, "layers": 2, "channels": 16, "q_levels": 2}),
@@ -50,13 +51,13 @@ def sound(name: str, fields: dict[str, object], stored_as: Precision) -> bytes:
     return FILE.read_bytes()
 
 
-SOUND = [sound(*MODELS[i], stored_as) for i, stored_as in enumerate(("int8", "bfloat16", "float32"))]
+SOUND = [sound(*MODELS[i], stored_as) for i, stored_as in enumerate(("float32", "int8", "bfloat16", "float32"))]
 
 
 def content(data: bytes) -> bytes:
     """The file that an input stands for."""
     kind, rest = data[:1] or b"\0", data[1:]
-    whole = SOUND[kind[0] // 3 % 3]
+    whole = SOUND[kind[0] // 3 % len(SOUND)]
     length = int.from_bytes(whole[:8], "little")
     body = whole[8 + length :]
     if kind[0] % 3 == 0:

@@ -17,6 +17,7 @@ from wavewright.playing.opening import to_native
 from wavewright.playing.torch_player import TorchPlayer
 
 HUGE = {
+    "linear-rnn": {"widths": (1, 1), "blocks": (1, 1000), "modes": 1000},
     "wavenet": {"blocks": 1, "layers": 20, "channels": 1},
     "sample-rnn": {"frame_sizes": (65536,), "units": 257, "n_rnn": 1},
     "naive-rnn": {"layers": 1000, "units": 65536},

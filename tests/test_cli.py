@@ -224,7 +224,7 @@ def test_a_leading_tilde_is_the_home_folder(
     [
         (["generat", "piano"], 'Did you mean "generate"?'),
         (["experiment", "overfi"], 'Did you mean "overfit"? Available commands: overfit, variations'),
-        (["train", "x", "--model", "wavnet", "--out", "r"], 'Choose from: "naive-rnn", "sample-rnn", "wavenet"'),
+        (["train", "x", "--model", "wavnet", "--out", "r"], 'Choose from: "linear-rnn", "naive-rnn", "sample-rnn"'),
         (["train", "x", "--model", "wavenet", "--preset", "smal", "--out", "r"], 'Did you mean "small"?'),
         (["export", "x", "--out", "r", "--precision", "int7"], 'Choose from: "float32", "bfloat16", "int8"'),
         (

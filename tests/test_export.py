@@ -43,7 +43,7 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
     """With the weights as the file gives them, by the float64 oracle."""
     file = make(tmp_path / "m.safetensors", kind, precise)
     weights: dict[str, Any] = {name: weight.astype(np.float64) for name, weight in file.weights.items()}
-    for i in range(len(getattr(file.config, "frame_sizes", ()))):
+    for i in range(len(file.config.frame_sizes) if file.config.name == "sample-rnn" else 0):
         for j in range(file.config.n_rnn):
             states = 2 if file.config.cell == "lstm" else 1
             weights.setdefault(f"tiers.{i}.layers.{j}.start", np.zeros((states, file.config.units)))

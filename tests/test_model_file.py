@@ -124,20 +124,20 @@ def test_int8_by_hand() -> None:
     weight = np.zeros((3, 16), np.float32)
     weight[0, :6] = [254, -254, 1, 3, 5, -3]
     weight[1, :2] = [1e-37, -1e-40]
-    packed = pack("w", weight, "int8")
-    assert packed["w"][0, :6].tolist() == [127, -127, 0, 2, 2, -2]
-    assert packed["w.scale"].tolist() == [2, 0, 0]
-    assert not packed["w"][1:].any()
-    assert unpack("w", packed, "int8")[0, :6].tolist() == [254, -254, 0, 4, 4, -4]
+    packed = pack("weight", weight, "int8")
+    assert packed["weight"][0, :6].tolist() == [127, -127, 0, 2, 2, -2]
+    assert packed["weight.scale"].tolist() == [2, 0, 0]
+    assert not packed["weight"][1:].any()
+    assert unpack("weight", packed, "int8")[0, :6].tolist() == [254, -254, 0, 4, 4, -4]
 
 
 def test_bfloat16_by_hand() -> None:
     """8 bits of precision: 1 + 2^-8 is a tie and goes to 1, 1 + 3 * 2^-8 to 1 + 2^-6."""
     weight = np.full((1, 16), 1 + 2**-8, np.float32)
     weight[0, 1:3] = 1 + 3 * 2**-8, -1 - 2**-8 - 2**-20
-    packed = pack("w", weight, "bfloat16")
-    assert packed["w"].dtype == np.uint16
-    assert unpack("w", packed, "bfloat16")[0, :4].tolist() == [1, 1 + 2**-6, -1 - 2**-7, 1]
+    packed = pack("weight", weight, "bfloat16")
+    assert packed["weight"].dtype == np.uint16
+    assert unpack("weight", packed, "bfloat16")[0, :4].tolist() == [1, 1 + 2**-6, -1 - 2**-7, 1]
 
 
 def test_a_scale_survives_being_multiplied_out() -> None:

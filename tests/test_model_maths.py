@@ -209,7 +209,9 @@ def test_folding_the_input_matrix_changes_no_gradient(cell: Any) -> None:
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["naive scalar", "thesis tiers", "tiers 8 4 2", "tiers 6 3", "plain", "gated"])
+@pytest.mark.parametrize(
+    "kind", ["naive scalar", "thesis tiers", "tiers 8 4 2", "tiers 6 3", "plain", "gated", "linear 6 3 1"]
+)
 def test_gradients_are_those_of_finite_differences(kind: str) -> None:
     model, codes = build(kind), codes_of(1, 20)
     weight = torch.randn(1, 20, LEVELS, generator=torch.Generator().manual_seed(3)).double()

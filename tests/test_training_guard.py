@@ -45,7 +45,7 @@ def test_a_good_step_changes_the_weights(corpus: Corpus) -> None:
     assert not same(before, everything(trainer))
 
 
-@pytest.mark.parametrize("model", ["naive-rnn", "sample-rnn", "wavenet"])
+@pytest.mark.parametrize("model", ["linear-rnn", "naive-rnn", "sample-rnn", "wavenet"])
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(model: str, corpus: Corpus) -> None:
     trainer = learned(corpus, model, ema=0.9)
     for value in (math.inf, -math.inf, math.nan):

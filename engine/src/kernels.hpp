@@ -34,6 +34,17 @@ struct Operand {
     std::ptrdiff_t stride;
 };
 
+// Complex diagonal recurrences of so many modes for each channel. Each mode has six rows of constants, `stride` apart:
+// the real and the imaginary part of lambda, what those lack of float64, and the parts of the mode's weight. A state has
+// two rows for each mode.
+struct DiagonalView {
+    static constexpr int kRows = 6;
+    int modes = 0;
+    std::ptrdiff_t stride = 0;
+    const float* constants = nullptr;
+    const float* direct = nullptr;  // the input's own weight in the output
+};
+
 struct Kernels {
     const char* name;
     // out[s][0..63] += block of the matrix * x[s]
@@ -47,6 +58,14 @@ struct Kernels {
     void (*gru)(const float* gates, const float* before, float* hidden);
     // z = tanh(pre[0..31]) * sigmoid(pre[32..63])
     void (*gate)(const float* pre, float* z);
+    // x += pre[0..31] * sigmoid(pre[32..63])
+    void (*glu)(const float* pre, float* x);
+    // x = x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2
+    void (*gelu)(float* x, int count);
+    // y = x / sqrt(mean of squares of the first `size` elements + 1e-5). Zeros follow those, up to a multiple of 16.
+    void (*normalise)(const float* x, int size, int count, float* y);
+    // state = lambda * state + u and y = Re(weights * state) + direct * u, for channels in [first, last), multiples of 16
+    void (*diagonal)(const DiagonalView& view, int first, int last, const float* u, float* state, float* y);
     void (*add)(float* to, const float* from, int count);
     void (*add_scaled)(float* to, const float* from, float factor, int count);
     void (*relu)(float* to, const float* from, int count);

@@ -212,6 +212,52 @@ void gate(const float* pre, float* z) {
     for (int i = 0; i < kBlock / 2; i++) z[i] = tangent(pre[i]) * sigmoid(pre[kBlock / 2 + i]);
 }
 
+void glu(const float* pre, float* x) {
+    for (int i = 0; i < kBlock / 2; i++) x[i] = __builtin_fmaf(pre[i], sigmoid(pre[kBlock / 2 + i]), x[i]);
+}
+
+void gelu(float* x, int count) {  // (1 + tanh(z)) / 2 = sigmoid(2 z)
+    for (int i = 0; i < count; i++)
+        x[i] *= sigmoid(x[i] * __builtin_fmaf(x[i] * x[i], 0.0713548163f, 1.5957691216f));
+}
+
+void normalise(const float* x, int size, int count, float* y) {
+    Floats squares = splat(0);
+    for (int i = 0; i < count; i += 16) {
+        const Floats part = load(x + i);
+        squares = fma(part, part, squares);
+    }
+    float lanes[16], total = 0;
+    store(lanes, squares);
+    for (float lane : lanes) total += lane;
+    const Floats factor = splat(1.0f / __builtin_sqrtf(total / static_cast<float>(size) + 1e-5f));
+    for (int i = 0; i < count; i += 16) store(y + i, times(load(x + i), factor));
+}
+
+void diagonal(const DiagonalView& view, int first, int last, const float* u, float* state, float* y) {
+    const std::ptrdiff_t stride = view.stride;
+    for (int channel = first; channel < last; channel += 16) {
+        const Floats input = load(u + channel);
+        Floats sum = times(load(view.direct + channel), input);
+        const float* constants = view.constants + channel;
+        float* h = state + channel;
+        for (int mode = 0; mode < view.modes; mode++, constants += DiagonalView::kRows * stride, h += 2 * stride) {
+            const Floats real = load(h), imaginary = load(h + stride);
+            const Floats a = load(constants), b = load(constants + stride);
+            const Floats a_rest = load(constants + 2 * stride), b_rest = load(constants + 3 * stride);
+            const Floats small_real = fma(a_rest, real, minus_fma(b_rest, imaginary, input));
+            const Floats small_imaginary = fma(a_rest, imaginary, times(b_rest, real));
+            const Floats next_real = fma(a, real, minus_fma(b, imaginary, small_real));
+            const Floats next_imaginary = fma(a, imaginary, fma(b, real, small_imaginary));
+            store(h, next_real);
+            store(h + stride, next_imaginary);
+            sum = fma(load(constants + 4 * stride), next_real, sum);
+            sum = minus_fma(load(constants + 5 * stride), next_imaginary, sum);
+        }
+        store(y + channel, sum);
+    }
+}
+
 void add(float* to, const float* from, int count) {
     for (int i = 0; i < count; i++) to[i] += from[i];
 }
@@ -266,7 +312,8 @@ float multiply_add(std::size_t count) {
 }
 
 constexpr Kernels table(const char* name) {
-    return {name, product, quantise, lstm, gru, gate, add, add_scaled, relu, weigh, exponential, read, multiply_add};
+    return {name,      product, quantise,   lstm, gru,   gate,        glu,  gelu,
+            normalise, diagonal, add, add_scaled, relu, weigh, exponential, read, multiply_add};
 }
 
 }  // namespace

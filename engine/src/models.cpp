@@ -7,7 +7,7 @@ namespace wavewright {
 
 using Factory = std::unique_ptr<Network>(const BuildContext&, const Config&);
 
-Factory make_naive_rnn, make_sample_rnn, make_wavenet;  // each at the end of the model's own .cpp
+Factory make_linear_rnn, make_naive_rnn, make_sample_rnn, make_wavenet;  // each at the end of the model's own .cpp
 
 namespace {
 
@@ -17,6 +17,7 @@ struct Model {
 };
 
 constexpr Model kModels[] = {
+    {"linear-rnn", make_linear_rnn},
     {"naive-rnn", make_naive_rnn},
     {"sample-rnn", make_sample_rnn},
     {"wavenet", make_wavenet},

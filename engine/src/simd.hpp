@@ -23,6 +23,7 @@ inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
 inline Floats splat(float x) { return {_mm512_set1_ps(x)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Floats minus_fma(Floats a, Floats b, Floats c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
 inline Floats times(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Ints plus(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 // Pairs of bfloat16, and the even and odd elements of them.
@@ -63,6 +64,9 @@ inline void store(float* p, Floats x) {
 inline Floats splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 inline Floats fma(Floats a, Floats b, Floats c) {
     return {_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)};
+}
+inline Floats minus_fma(Floats a, Floats b, Floats c) {
+    return {_mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b)};
 }
 inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
 inline Ints plus(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
@@ -108,6 +112,10 @@ inline Floats splat(float x) {
 }
 inline Floats fma(Floats a, Floats b, Floats c) {
     for (int i = 0; i < 4; i++) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+    return c;
+}
+inline Floats minus_fma(Floats a, Floats b, Floats c) {
+    for (int i = 0; i < 4; i++) c.v[i] = vfmsq_f32(c.v[i], a.v[i], b.v[i]);
     return c;
 }
 inline Floats times(Floats a, Floats b) {
@@ -180,6 +188,10 @@ inline Floats splat(float x) {
 }
 inline Floats fma(Floats a, Floats b, Floats c) {
     for (int i = 0; i < 16; i++) c.v[i] = __builtin_fmaf(a.v[i], b.v[i], c.v[i]);
+    return c;
+}
+inline Floats minus_fma(Floats a, Floats b, Floats c) {
+    for (int i = 0; i < 16; i++) c.v[i] = __builtin_fmaf(-a.v[i], b.v[i], c.v[i]);
     return c;
 }
 inline Floats times(Floats a, Floats b) {

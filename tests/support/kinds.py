@@ -40,6 +40,12 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "gated": ("wavenet", {"blocks": 2, "layers": 3, "skip_channels": 7}),
     "gated scalar": ("wavenet", {"blocks": 3, "layers": 1, "input": "scalar"}),
     "gated of 3 taps": ("wavenet", {"blocks": 2, "layers": 2, "filter_width": 3}),
+    "linear 8 1": ("linear-rnn", {"frame_sizes": (8, 1), "widths": (20, 17), "blocks": (2, 2), "modes": 3}),
+    "linear 6 3 1": (
+        "linear-rnn",
+        {"frame_sizes": (6, 3, 1), "widths": (17, 18, 16), "blocks": (1, 2, 1), "modes": 2, "window": 2},
+    ),
+    "linear alone": ("linear-rnn", {"frame_sizes": (1,), "widths": (18,), "blocks": (2,), "modes": 4, "window": 7}),
 }
 # The hop is no multiple of a frame, and shorter than the order.
 PREDICTION: dict[str, Any] = {"order": 6, "window": 20.0, "hop": 5}
@@ -68,6 +74,8 @@ CONDITIONED: dict[str, tuple[str, dict[str, Any]]] = {
         "thesis tiers",
         "plain",
         "gated of 3 taps",
+        "linear 6 3 1",
+        "linear alone",
     )
 }
 CONDITIONED["tiers 8 2, predicted and conditioned"] = (
@@ -78,18 +86,21 @@ NARROW: dict[str, dict[str, Any]] = {
     "naive-rnn": {},
     "sample-rnn": {"units": 16, "embedding": 3},
     "wavenet": {"channels": 12},
+    "linear-rnn": {"embedding": 3},
 }
 # Wide enough for most matrices to be reduced.
 WIDE: dict[str, dict[str, Any]] = {
     "naive-rnn": {"units": 18},
     "sample-rnn": {"units": 18, "embedding": 3},
     "wavenet": {"channels": 17},
+    "linear-rnn": {"embedding": 17},
 }
 # Trained in a second or two.
 TINY: dict[str, dict[str, Any]] = {
     "naive-rnn": {"layers": 1, "units": 12},
     "sample-rnn": {"frame_sizes": [8, 2], "units": 12, "embedding": 8},
     "wavenet": {"blocks": 1, "layers": 5, "channels": 8},
+    "linear-rnn": {"frame_sizes": [4, 1], "widths": [12, 8], "blocks": [1, 2], "modes": 2, "embedding": 8},
 }
 
 
@@ -420,4 +431,70 @@ def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = No
     return np.array(logits)
 
 
-ORACLES = {"naive-rnn": naive_rnn, "sample-rnn": sample_rnn, "wavenet": wavenet}
+def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None = None) -> Array:
+    """Logits (T, Q) of a LinearRNN: h = lambda h + gamma u and y = Re sum kappa h + delta u, gates between them."""
+    frames, widths = config.frame_sizes, config.widths
+    last = len(frames) - 1
+    reaches = (*frames[:-1], config.window)
+
+    def unit(x: Array) -> Array:
+        return x / np.sqrt(np.mean(x**2) + 1e-5)
+
+    def recurrence(name: str) -> tuple[Array, Array, Array]:
+        nu, theta, kappa = (w[f"{name}.diagonal.{part}"] for part in ("nu", "theta", "kappa"))
+        factor = np.exp(-np.exp(nu)) * (np.cos(theta) + 1j * np.sin(theta))
+        return factor, (1 - np.abs(factor) ** 2) ** 0.75, kappa[..., 0] + 1j * kappa[..., 1]
+
+    def block(i: int, j: int, x: Array, h: Array, vector: Array | None) -> tuple[Array, Array]:
+        name = f"tiers.{i}.blocks.{j}"
+        factor, gain, kappa = recurrence(name)
+        u = unit(x)
+        h = factor * h + gain * u[:, None]
+        y = np.sum((kappa * h).real, 1) + w[f"{name}.diagonal.delta"] * u
+        a, b = np.split(affine(w, f"{name}.gate", y) + entered(w, f"{name}.condition", vector), 2)
+        x = x + a * sigmoid(b)
+        if i < last:
+            z = affine(w, f"{name}.hidden", unit(x))
+            z = 0.5 * z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)))
+            x = x + affine(w, f"{name}.output", z)
+        return x, h
+
+    def first(i: int, heard: list[int], above: Array | float) -> Array:
+        return affine(w, f"tiers.{i}.input", np.concatenate([w["embedding.weight"][code] for code in heard])) + above
+
+    def up(i: int, x: Array) -> Array:
+        return affine(w, f"tiers.{i}.upsample", unit(x)).reshape(-1, widths[i + 1])
+
+    states = {}
+    slots: list[Array] = [np.empty(0)] * last  # (R, D) of each slow tier, while its frame lasts
+    above: list[Any] = [0.0]
+    for i in range(last + 1):  # endless silence: every frame of the slowest tier is as the one before
+        xs = [first(i, [config.q_levels // 2] * reaches[i], more) for more in above]
+        for j in range(config.blocks[i]):
+            factor, gain, _ = recurrence(f"tiers.{i}.blocks.{j}")
+            ago = [factor**k * gain * unit(x)[:, None] for k, x in enumerate(reversed(xs))]
+            h = states[i, j] = np.sum(ago, 0) / (1 - factor ** len(xs))
+            for k, x in enumerate(xs):
+                xs[k], h = block(i, j, x, h, None)
+        above = [slot for x in xs for slot in up(i, x)] if i < last else []
+
+    logits = []
+    past = [config.q_levels // 2] * max(reaches) + codes
+    for t in range(len(codes)):
+        more: Array | float = 0.0
+        vector = encoded(config, w, control, t)
+        for i, frame in enumerate(frames):
+            if t % frame == 0:
+                end = max(reaches) + t + 1
+                x = first(i, past[end - reaches[i] : end], more)
+                for j in range(config.blocks[i]):
+                    x, states[i, j] = block(i, j, x, states[i, j], vector)
+                if i < last:
+                    slots[i] = up(i, x)
+            if i < last:
+                more = slots[i][t % frame // frames[i + 1]]
+        logits.append(affine(w, "output", unit(x)))
+    return np.array(logits)
+
+
+ORACLES = {"linear-rnn": linear_rnn, "naive-rnn": naive_rnn, "sample-rnn": sample_rnn, "wavenet": wavenet}

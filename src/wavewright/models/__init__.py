@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models.config import MOST_STATE, ModelConfig
+from wavewright.models.linear_rnn.config import LinearRNNConfig
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.models.wavenet.config import WaveNetConfig
@@ -20,6 +21,7 @@ MOST_WEIGHTS = 300_000_000  # 1.2 GB in float32, 16 times the largest preset
 CONFIGS: dict[str, type[ModelConfig]] = {
     config.name: config
     for config in (
+        LinearRNNConfig,
         NaiveRNNConfig,
         SampleRNNConfig,
         WaveNetConfig,

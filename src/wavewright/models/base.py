@@ -215,6 +215,10 @@ class Model(nn.Module, Generic[S]):
             after = dataclasses.replace(after, phase=torch.tensor(phase), control=control.vectors[:, -1])
         return logits, after
 
+    def learning_rate_factor(self, name: str) -> float:
+        """Return by what the learning rate of the parameter `name` is multiplied."""
+        return 1.0
+
     def scalars(self, codes: Tensor) -> Tensor:
         """Return codes of any shape as numbers in (-1, 1), the centres of Q equal bins."""
         levels: int = self.config.q_levels

@@ -92,7 +92,12 @@ class Trainer:
         torch.manual_seed(training.seed)
         self.model = config.model.build().to(device)
         self.parameters = list(self.model.parameters())
-        self.optimizer = Adam(self.parameters, betas=(training.beta1, training.beta2), epsilon=training.epsilon)
+        self.optimizer = Adam(
+            self.parameters,
+            betas=(training.beta1, training.beta2),
+            epsilon=training.epsilon,
+            factors=[self.model.learning_rate_factor(name) for name, _ in self.model.named_parameters()],
+        )
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         condition = config.model.condition
         self.conditions = {split: Conditions(corpus, split, condition) for split in TRAINED_ON} if condition else {}

@@ -1,0 +1,1 @@
+"""LinearRNN, complex diagonal linear recurrences at several rates."""

@@ -1,0 +1,229 @@
+"""LinearRNN, tiers of gated linear recurrences on one clock, each conditioning the next (SaShiMi, arXiv:2202.09729).
+
+The clock is SampleRNN's. A tier of frame size f steps at the positions that f divides, on the frame that is complete
+there, and its output conditions the f samples that follow. The last tier steps at every sample and reads the last
+`window` samples. Nothing but the recurrences (`diagonal.py`) reaches further back, and these do not depend on the
+signal. The gates between them do.
+
+Inside, tensors have the channels first: (D, B, T).
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavewright.models.base import Model, State
+from wavewright.models.layers import ControlFrames, entry, linear
+from wavewright.models.linear_rnn.config import LinearRNNConfig
+from wavewright.models.linear_rnn.diagonal import Diagonal
+from wavewright.quantize import silence
+
+EPSILON = 1e-5  # added to mean squares
+
+
+@dataclass(frozen=True)
+class LinearRNNState(State):
+    """The state of the tiers. All streams have the same clock.
+
+    Attributes:
+        history: (B, longest reach of a tier), the last codes read.
+        modes: for each block, from the slowest tier on, (B, width, modes, 2), real and imaginary parts.
+        held: for each tier but the last (B, ratio, width of the next tier), its output during the current frame.
+        clock: () int64, samples read, modulo the slowest frame.
+    """
+
+    history: Tensor
+    modes: tuple[Tensor, ...]
+    held: tuple[Tensor, ...]
+    clock: Tensor
+
+
+def normalised(x: Tensor) -> Tensor:
+    """Divide vectors (D, ...) by their root mean square."""
+    return x * torch.rsqrt(x.square().mean(0, keepdim=True) + EPSILON)
+
+
+def across(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer to the channels of x (I, B, T) -> (O, B, T)."""
+    y = torch.addmm(layer.bias[:, None], layer.weight, x.flatten(1))
+    return y.view(-1, *x.shape[1:])
+
+
+def first_embedding(levels: int, width: int) -> Tensor:
+    """Return a table (Q, width) of the mu-law scalar s, the amplitude, and sines and cosines of s.
+
+    A learned table that starts so learns faster than a random one (HarmonicRNN, arXiv:2510.02401).
+    """
+    s = (2 * torch.arange(levels) + 1) / levels - 1
+    amplitude = s.sign() * torch.expm1(s.abs() * math.log(256)) / 255
+    columns = [1.7 * s, 5 * amplitude]  # of a mean square near 1 each, in music
+    for k in range(1, width):
+        columns += [torch.sin(k * math.pi / 2 * s), torch.cos(k * math.pi / 2 * s)]
+    return torch.stack(columns[:width], 1)
+
+
+class Block(nn.Module):
+    """A recurrence and a gate, and in slow tiers a feed-forward network. Each is added to the block's input."""
+
+    def __init__(self, config: LinearRNNConfig, width: int, frame: int, *, slow: bool) -> None:
+        super().__init__()
+        self.diagonal = Diagonal(width, config.modes, frame)
+        self.gate = linear(width, 2 * width)
+        self.condition = entry(config.condition, 2 * width)
+        self.hidden = linear(width, 2 * width) if slow else None
+        self.output = linear(2 * width, width, gain=0.5) if slow else None
+
+    def forward(self, x: Tensor, state: Tensor, entering: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Turn x (D, B, T) and the state (B, D, N, 2) into (D, B, T) and the next state.
+
+        What enters by a condition (2D, B, T) is added before the gate.
+        """
+        y, state = self.diagonal(normalised(x), state)
+        pre = across(self.gate, y)
+        x = x + functional.glu(pre if entering is None else pre + entering, 0)
+        if self.hidden is not None and self.output is not None:
+            x = x + across(self.output, functional.gelu(across(self.hidden, normalised(x)), approximate="tanh"))
+        return x, state
+
+    def before_endless(self, x: Tensor) -> Tensor:
+        """Return the state in which inputs (D, B, T) that repeat for ever leave the block."""
+        return self.diagonal.before_endless(normalised(x))
+
+
+class Tier(nn.Module):
+    """The blocks of one rate, and the matrices that lead to them and from them to the next tier."""
+
+    def __init__(self, config: LinearRNNConfig, i: int) -> None:
+        super().__init__()
+        width, slow = config.widths[i], i + 1 < len(config.widths)
+        self.input = linear(config.reaches[i] * config.embedding, width)
+        self.blocks = nn.ModuleList(
+            Block(config, width, config.frame_sizes[i], slow=slow) for _ in range(config.blocks[i])
+        )
+        self.next_width = config.widths[i + 1] if slow else width
+        self.upsample = linear(width, config.ratios[i] * self.next_width, gain=0.5) if slow else None
+
+    def forward(
+        self, embedded: Tensor, above: Tensor | None, states: tuple[Tensor, ...], entering: list[Tensor | None]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Compute K steps.
+
+        Args:
+            embedded: (B, K, reach * E), the codes that each step reads.
+            above: (D, B, K), the conditioning by the slower tier.
+            states: for each block (B, D, N, 2).
+            entering: for each block (2D, B, K), what enters by a condition.
+
+        Returns:
+            The conditioning of the next tier (its width, B, K * ratio), or of the last tier the normalised output
+            (D, B, K), and the next states.
+        """
+        x, after = self._start(embedded, above), []
+        for block, before, more in zip(self.blocks, states, entering, strict=True):
+            x, state = block(x, before, more)
+            after.append(state)
+        return self._end(x), after
+
+    def settle(self, embedded: Tensor, above: Tensor | None) -> tuple[Tensor, list[Tensor]]:
+        """Do what `forward` does in the states before it in which K steps that repeat for ever leave the blocks.
+
+        Returns:
+            What `forward` returns, but the states before, which are those after as well.
+        """
+        x, states = self._start(embedded, above), []
+        for block in self.blocks:
+            states.append(block.before_endless(x))  # type: ignore[operator]
+            x, _ = block(x, states[-1])
+        return self._end(x), states
+
+    def entering(self, control: ControlFrames | None, length: int, steps: slice) -> list[Tensor | None]:
+        """Return what enters each block (2D, B, K) at those `steps` of a window of `length` samples."""
+        if control is None:
+            return [None] * len(self.blocks)
+        spread = [control.spread(block.condition, length) for block in self.blocks]  # type: ignore[arg-type]
+        return [each[:, steps].permute(2, 0, 1) for each in spread]
+
+    def _start(self, embedded: Tensor, above: Tensor | None) -> Tensor:
+        x = torch.addmm(self.input.bias[:, None], self.input.weight, embedded.flatten(0, 1).t())
+        x = x.view(-1, *embedded.shape[:2])
+        return x if above is None else x + above
+
+    def _end(self, x: Tensor) -> Tensor:
+        if self.upsample is None:
+            return normalised(x)
+        slots = across(self.upsample, normalised(x)).view(-1, self.next_width, *x.shape[1:])
+        return slots.permute(1, 2, 3, 0).flatten(2)
+
+
+class LinearRNN(Model[LinearRNNState]):
+    """A model of tiers of linear recurrences, from frames of codes to a distribution for each sample."""
+
+    def __init__(self, config: LinearRNNConfig) -> None:
+        super().__init__(config)
+        self.embedding = nn.Embedding(config.q_levels, config.embedding)
+        with torch.no_grad():
+            self.embedding.weight.copy_(first_embedding(config.q_levels, config.embedding))
+        self.tiers = nn.ModuleList(Tier(config, i) for i in range(len(config.widths)))
+        self.output = linear(config.widths[-1], config.output.size, gain=0.5)
+
+    def learning_rate_factor(self, name: str) -> float:
+        """See Model. Time constants and frequencies move at half the rate."""
+        return 0.5 if name.endswith((".nu", ".theta")) else 1.0
+
+    @torch.no_grad()
+    def start(self, batch: int) -> LinearRNNState:
+        """Return the response to endless silence, in which each frame of the slowest tier is like the one before.
+
+        No gradient flows through it. That of a slow mode's frequency is as great as the square of its time constant.
+        """
+        config, above = self.config, None
+        quiet = torch.full((1, max(config.reaches)), silence(config.q_levels), device=self.device)
+        modes: list[Tensor] = []
+        held: list[Tensor] = []
+        for i, tier in enumerate(self.tiers):
+            read = quiet[:, None, : config.reaches[i]].expand(-1, config.frame_sizes[0] // config.frame_sizes[i], -1)
+            above, own = tier.settle(self.embedding(read).flatten(2), above)  # type: ignore[operator]
+            modes += own
+            if i < len(config.ratios):
+                held.append(above[:, :, -config.ratios[i] :].permute(1, 2, 0))
+        return LinearRNNState(
+            history=quiet.expand(batch, -1),
+            modes=tuple(mode.expand(batch, -1, -1, -1) for mode in modes),
+            held=tuple(slots.expand(batch, -1, -1) for slots in held),
+            clock=torch.tensor(0),
+        )
+
+    def predict(
+        self, codes: Tensor, state: LinearRNNState, control: ControlFrames | None
+    ) -> tuple[Tensor, LinearRNNState]:
+        """See Model.forward."""
+        config, length, clock = self.config, codes.shape[1], int(state.clock)
+        past, first = state.history.shape[1], 0
+        joined = torch.cat((state.history, codes), 1)  # position t is column past + t
+        above: Tensor | None = None
+        modes: list[Tensor] = []
+        held: list[Tensor] = []
+        for i, (tier, frame, reach) in enumerate(zip(self.tiers, config.frame_sizes, config.reaches, strict=True)):
+            start = -clock % frame  # the first position at which this tier steps
+            steps = len(range(start, length, frame))
+            if above is not None:  # which begins with the slots of the frame in progress
+                slot = (clock + start) % config.frame_sizes[i - 1] // frame or config.ratios[i - 1]
+                above = above[:, :, slot : slot + steps]
+            own, first = state.modes[first : first + config.blocks[i]], first + config.blocks[i]
+            new = None
+            if steps:
+                read = joined[:, past + start + 1 - reach :].unfold(1, reach, frame)[:, :steps]
+                entering = tier.entering(control, length, slice(start, None, frame))  # type: ignore[operator]
+                new, own = tier(self.embedding(read).flatten(2), above, own, entering)
+            modes += own
+            if i < len(state.held):
+                above = state.held[i].permute(2, 0, 1)
+                above = above if new is None else torch.cat((above, new), 2)
+                held.append(above[:, :, -config.ratios[i] :].permute(1, 2, 0))
+        assert new is not None  # the last tier steps at every sample
+        logits = self.output(new.flatten(1).t()).unflatten(0, (-1, length))
+        clock = (clock + length) % config.frame_sizes[0]
+        return logits, LinearRNNState(joined[:, -past:], tuple(modes), tuple(held), torch.tensor(clock))
