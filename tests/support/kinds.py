@@ -51,7 +51,16 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 PREDICTION: dict[str, Any] = {"order": 6, "window": 20.0, "hop": 5}
 PREDICTED: dict[str, tuple[str, dict[str, Any]]] = {
     f"{kind}, predicted": (KINDS[kind][0], {**KINDS[kind][1], "prediction": PREDICTION})
-    for kind in ("naive scalar", "naive embedded", "tiers 8 4 2", "tiers 6 3", "plain", "gated")
+    for kind in (
+        "naive scalar",
+        "naive embedded",
+        "tiers 8 4 2",
+        "tiers 6 3",
+        "plain",
+        "gated",
+        "linear 8 1",
+        "linear alone",
+    )
 }
 # Three controls, the last a keyboard of two keys. Its hop divides no frame, and is divided by none.
 CONDITION: dict[str, Any] = {
@@ -478,7 +487,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
                 xs[k], h = block(i, j, x, h, None)
         above = [slot for x in xs for slot in up(i, x)] if i < last else []
 
-    logits = []
+    logits, ahead = [], forecasts(config, codes)
     past = [config.q_levels // 2] * max(reaches) + codes
     for t in range(len(codes)):
         more: Array | float = 0.0
@@ -486,6 +495,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
         for i, frame in enumerate(frames):
             if t % frame == 0:
                 end = max(reaches) + t + 1
+                more = more + foreseen(w, "forecast", ahead[t]) if i == last else more
                 x = first(i, past[end - reaches[i] : end], more)
                 for j in range(config.blocks[i]):
                     x, states[i, j] = block(i, j, x, states[i, j], vector)
@@ -493,7 +503,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
                     slots[i] = up(i, x)
             if i < last:
                 more = slots[i][t % frame // frames[i + 1]]
-        logits.append(affine(w, "output", unit(x)))
+        logits.append(started(config, ahead[t], affine(w, "output", unit(x))))
     return np.array(logits)
 
 

@@ -102,7 +102,7 @@ class RunConfig:
         prediction = self.model.prediction
         if prediction is not None and prediction.encoding != self.encoding:
             raise ConfigError(
-                f"model.prediction.encoding: {prediction.encoding}, but encoding is {self.encoding}; leave the first out"
+                f"model.prediction.encoding: {prediction.encoding}, but encoding is {self.encoding}; leave it out"
             )
 
     @property
