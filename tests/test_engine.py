@@ -204,7 +204,15 @@ def test_beyond_what_can_wait_the_oldest_strikes_are_dropped(kind: str) -> None:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "int8"])
 @pytest.mark.parametrize(
-    "kind", ["thesis tiers", "tier 16", "short window", "tiers 8 4 2, conditioned", "gated of 3 taps, conditioned"]
+    "kind",
+    [
+        "thesis tiers",
+        "tier 16",
+        "short window",
+        "tiers 8 4 2, conditioned",
+        "gated of 3 taps, conditioned",
+        "linear 6 3 1, conditioned",
+    ],
 )
 def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
     model = build(kind, **({"condition": {**CONDITION, "width": 24}} if kind in CONDITIONED else {}))

@@ -31,7 +31,8 @@ Diagonal::Diagonal(const BuildContext& context, const std::string& name, int cha
             const std::complex<double> lambda = std::polar(std::exp(-decay), turn);
             const std::complex<double> weight = gamma * std::complex(real(channel, mode), imaginary(channel, mode));
             const std::complex<double> rest = lambda - std::complex<double>(std::complex<float>(lambda));
-            const double rows[] = {lambda.real(), lambda.imag(), rest.real(), rest.imag(), weight.real(), weight.imag()};
+            const double rows[] = {lambda.real(), lambda.imag(), rest.real(),
+                                   rest.imag(),   weight.real(), weight.imag()};
             for (int row = 0; row < DiagonalView::kRows; row++)
                 constants_[DiagonalView::kRows * mode + row][channel] = static_cast<float>(rows[row]);
             repeats_[std::size_t(mode) * channels + channel] =
@@ -54,13 +55,12 @@ void Diagonal::settle() const {
     for (int mode = 0; mode < modes_; mode++)
         for (int channel = 0; channel < channels_; channel++) {
             float* const h = states_[2 * mode] + channel;
-            const std::complex<double> settled = std::complex<double>(h[0], h[states_.stride]) *
-                                                 repeats_[std::size_t(mode) * channels_ + channel];
+            const std::complex<double> settled =
+                std::complex<double>(h[0], h[states_.stride]) * repeats_[std::size_t(mode) * channels_ + channel];
             h[0] = static_cast<float>(settled.real());
             h[states_.stride] = static_cast<float>(settled.imag());
         }
-    for (int s = 1; s < runtime_->streams; s++)
-        std::copy_n(states_.data, 2 * modes_ * states_.stride, states(s).data);
+    for (int s = 1; s < runtime_->streams; s++) std::copy_n(states_.data, 2 * modes_ * states_.stride, states(s).data);
 }
 
 }  // namespace wavewright

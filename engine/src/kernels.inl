@@ -217,8 +217,7 @@ void glu(const float* pre, float* x) {
 }
 
 void gelu(float* x, int count) {  // (1 + tanh(z)) / 2 = sigmoid(2 z)
-    for (int i = 0; i < count; i++)
-        x[i] *= sigmoid(x[i] * __builtin_fmaf(x[i] * x[i], 0.0713548163f, 1.5957691216f));
+    for (int i = 0; i < count; i++) x[i] *= sigmoid(x[i] * __builtin_fmaf(x[i] * x[i], 0.0713548163f, 1.5957691216f));
 }
 
 void normalise(const float* x, int size, int count, float* y) {
@@ -312,8 +311,8 @@ float multiply_add(std::size_t count) {
 }
 
 constexpr Kernels table(const char* name) {
-    return {name,      product, quantise,   lstm, gru,   gate,        glu,  gelu,
-            normalise, diagonal, add, add_scaled, relu, weigh, exponential, read, multiply_add};
+    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,        normalise,
+            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add};
 }
 
 }  // namespace

@@ -96,8 +96,8 @@ private:
             tier.blocks.push_back(block_of(context, name + ".blocks." + std::to_string(j), fields, i));
             const Block& block = tier.blocks[j];
             add_state({block.diagonal.state()});
-            for (std::size_t bytes : {block.diagonal.bytes(), block.gate.bytes(), block.hidden.bytes(),
-                                      block.output.bytes()})
+            for (std::size_t bytes :
+                 {block.diagonal.bytes(), block.gate.bytes(), block.hidden.bytes(), block.output.bytes()})
                 add_read_bytes(bytes, 1.0 / frame);
         }
         if (fields.slow(i)) add_upsample(context, fields, i, tier);

@@ -190,6 +190,39 @@ Model wavenet(bool gated, bool embedded, int width) {
     return model;
 }
 
+Model linear(std::vector<int> frames, std::vector<int> widths, std::vector<int> blocks, int window) {
+    const std::size_t embedding = 5, modes = 3, tiers = frames.size();
+    Model model{"linear",
+                {"linear-rnn",
+                 {{"q_levels", kLevels},
+                  {"frame_sizes", frames},
+                  {"widths", widths},
+                  {"blocks", blocks},
+                  {"modes", int(modes)},
+                  {"window", window},
+                  {"embedding", int(embedding)}}}};
+    model.add("embedding.weight", {kLevels, embedding});
+    for (std::size_t i = 0; i < tiers; i++) {
+        const std::string tier = "tiers." + std::to_string(i);
+        const bool slow = i + 1 < tiers;
+        const std::size_t width = widths[i];
+        model.name.append(" ").append(std::to_string(frames[i]));
+        model.add_linear(tier + ".input", (slow ? frames[i] : window) * embedding, width);
+        for (int j = 0; j < blocks[i]; j++) {
+            const std::string block = tier + ".blocks." + std::to_string(j);
+            for (const char* part : {".diagonal.nu", ".diagonal.theta"}) model.add(block + part, {width, modes});
+            model.add(block + ".diagonal.kappa", {width, modes, 2});
+            model.add(block + ".diagonal.delta", {width});
+            model.add_linear(block + ".gate", width, 2 * width);
+            if (slow) model.add_linear(block + ".hidden", width, 2 * width);
+            if (slow) model.add_linear(block + ".output", 2 * width, width);
+        }
+        if (slow) model.add_linear(tier + ".upsample", width, frames[i] / frames[i + 1] * widths[i + 1]);
+    }
+    model.add_linear("output", widths.back(), kLevels);
+    return model;
+}
+
 // The model with two controls, a number and a keyboard of three keys. They enter by matrices of these names and rows.
 Model conditioned(Model model, const std::vector<std::pair<std::string, std::size_t>>& entries) {
     constexpr std::size_t dense = 3, keys = 3, width = 24;  // dense: the number, and two flags
@@ -218,6 +251,10 @@ const Model every_kind[] = {
     conditioned(naive(true), {{"condition", 40}}),
     conditioned(tiers({6, 3}, 5, 2, true, true),
                 {{"tiers.0.layers.0.condition", 3 * 72}, {"tiers.1.condition", 72}, {"condition", 72}}),
+    linear({1}, {40}, {2}, 3),
+    linear({6, 3, 1}, {72, 100, 70}, {1, 2, 1}, 2),
+    conditioned(linear({4, 1}, {40, 72}, {1, 1}, 5),
+                {{"tiers.0.blocks.0.condition", 80}, {"tiers.1.blocks.0.condition", 144}}),
     conditioned(wavenet(true, true, 2), {{"condition", 6 * 140}}),
 };
 

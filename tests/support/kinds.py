@@ -114,14 +114,14 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
-    """A model of that kind; every parameter is moved, so that none of them is zero or one."""
+    """A model of that kind. No parameter is zero or one, and all are numbers of float32, as the engine takes them."""
     name, fields = (KINDS | PREDICTED | CONDITIONED)[kind]
     torch.manual_seed(seed)
     model = models.build(name, **{**NARROW[name], **fields, "q_levels": LEVELS, **more}).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.3)
-    return model
+    return model.float().double()
 
 
 def codes_of(streams: int, length: int, seed: int = 0) -> torch.Tensor:
