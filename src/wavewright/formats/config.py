@@ -171,7 +171,10 @@ def resolve(
     _merge(values, {"training": {key: value for key, value in flags.items() if value is not None}}, "flags")
     if values["model"]["name"] != model:
         raise ConfigError(f"model.name: {values['model']['name']!r} contradicts --model {model}")
-    if isinstance(prediction := values["model"].get("prediction"), dict):
+    prediction = values["model"].get("prediction")
+    if isinstance(prediction, bool):  # YAML's on and off
+        values["model"]["prediction"] = prediction = {} if prediction else None
+    if isinstance(prediction, dict):
         prediction.setdefault("encoding", values.get("encoding", "mu-law"))
     condition = values["model"].pop("condition", {})
     if not isinstance(condition, dict) or "controls" in condition:
