@@ -25,7 +25,7 @@ from wavewright.models.config import (
 if TYPE_CHECKING:
     from wavewright.models.linear_rnn.network import LinearRNN
 
-MOST_TABLES = 1 << 28  # numbers in the engine's tables of codes, 1 GB
+MOST_TABLES = 1 << 26  # numbers in the engine's tables of codes, 268 MB
 
 Reach = Annotated[int, Field(ge=1, le=1024)]  # the engine has a table for each place
 
