@@ -44,7 +44,7 @@ MODELS = [
 def sound(name: str, fields: dict[str, object], stored_as: Precision) -> bytes:
     """A model file that is as it should be."""
     training = model_file.Training(run="mine", step=3, samples=100, best_bits=2.5, wavewright="0.1.0", torch="2.13.0")
-    facts = model_file.ModelFacts(name, configure(name, **fields), "mu-law", 4000, LEVELLING, training)
+    facts = model_file.ModelFacts(configure(name, **fields), "mu-law", 4000, LEVELLING, training)
     weights = {weight: np.ones(shape, np.float32) for weight, shape in facts.config.shapes()}
     parity = model_file.Parity(np.zeros(64, np.int32), np.zeros((64, 2), np.float32))
     model_file.save(FILE, facts, stored_as, weights, parity)

@@ -9,6 +9,7 @@ from support.tiny import tiny
 from wavewright import models
 from wavewright.corpus.corpus import Corpus
 from wavewright.models.linear_rnn.diagonal import CHUNK, Diagonal
+from wavewright.playing.engine import Engine
 from wavewright.quantize import silence
 from wavewright.training.trainer import Trainer
 
@@ -104,6 +105,20 @@ def test_the_modes_start_as_endless_silence_leaves_them(kind: str) -> None:
         torch.testing.assert_close(value, after.flat()[name], rtol=0, atol=1e-10)
     zeros = start.map(torch.zeros_like)
     assert (model(codes)[0] - model(codes, zeros)[0]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def test_slow_modes_keep_their_time_constants_in_the_engine() -> None:
+    """Where 1 - |lambda| is 1e-4, float32 would round it by 3e-4 of itself."""
+    model = build("linear alone", blocks=(1,))
+    diagonal = model.tiers[0].blocks[0].diagonal
+    diagonal.nu.fill_(-9.25)
+    diagonal.theta.fill_(0.5)
+    codes = (LEVELS / 2 + 5 * np.sin(0.5 * np.arange(4000)))[None].astype(np.int64)
+    heard = np.concatenate([[[silence(LEVELS)]], codes[:, :-1]], 1)
+    weights = {name: value.float().numpy() for name, value in model.state_dict().items()}
+    expected = model(torch.from_numpy(heard))[0].numpy()
+    np.testing.assert_allclose(Engine(model.config, weights).logits(codes), expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("frame", [1, 8, 5000])

@@ -64,8 +64,8 @@ struct Kernels {
     void (*gelu)(float* x, int count);
     // y = x / sqrt(mean of squares of the first `size` elements + 1e-5). Zeros follow those, up to a multiple of 16.
     void (*normalise)(const float* x, int size, int count, float* y);
-    // state = lambda * state + u and y = Re(weights * state) + direct * u, for channels in [first, last), multiples of
-    // 16
+    // state = lambda * state + u and y = Re(weights * state) + direct * u, for the channels [first, last), which are
+    // multiples of 16.
     void (*diagonal)(const DiagonalView& view, int first, int last, const float* u, float* state, float* y);
     void (*add)(float* to, const float* from, int count);
     void (*add_scaled)(float* to, const float* from, float factor, int count);

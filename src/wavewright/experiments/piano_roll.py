@@ -31,14 +31,20 @@ SCORE = "bwv846_prelude.mid"  # of the clip
 
 
 def run(experiment: Experiment, preset: str | None = None, minutes: float | None = None) -> None:
-    """Do the experiment with the models of `preset`, for `minutes` a trial. The scale decides what is not given."""
+    """Do the experiment with the models that have `preset`, for `minutes` a trial.
+
+    The scale decides what is not given.
+    """
     corpus = corpus_of(_with_recordings(experiment))
     notes = next((control for control in corpus.controls if isinstance(control, Notes)), None)
     if notes is None:
         raise ConfigError(f"{corpus.path}: has no scores; name recordings with a MIDI file beside each")
     budget = Budget(minutes=experiment.size.piano_minutes if minutes is None else minutes)
+    preset = preset or experiment.size.preset
     plain = {
-        name: Trial(name, budget, preset or experiment.size.preset, SILENT, remark="without scores") for name in CONFIGS
+        name: Trial(name, budget, preset, SILENT, remark="without scores")
+        for name, config in CONFIGS.items()
+        if preset in config.presets
     }
     scored = {f"{name}-scores": replace(one, controls=(notes,), remark="with scores") for name, one in plain.items()}
     _keep_recording(experiment, corpus)
