@@ -6,6 +6,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "wavewright/engine.hpp"
+#include "wavewright/predictor.hpp"
 
 namespace nb = nanobind;
 using namespace wavewright;
@@ -20,6 +21,9 @@ using NewCodes = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device
 using NewLogits = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Dense = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Events = nb::ndarray<const std::int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
+using States = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using NewDoubles = nb::ndarray<double, nb::shape<-1, -1, 2>, nb::c_contig, nb::device::cpu>;
+using NewInts = nb::ndarray<std::int32_t, nb::shape<-1, -1, 3>, nb::c_contig, nb::device::cpu>;
 using Keys = nb::ndarray<const std::uint64_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 template <class Array>
@@ -34,7 +38,9 @@ Field field_of(const std::string& name, nb::handle value) {
     if (nb::isinstance<nb::str>(value)) return nb::cast<std::string>(value);
     std::vector<int> numbers;
     if (nb::try_cast(value, numbers)) return numbers;
-    throw Error(name + ": give a boolean, a number, a text or whole numbers");
+    std::vector<double> reals;
+    if (nb::try_cast(value, reals)) return reals;
+    throw Error(name + ": give a boolean, a number, a text or numbers");
 }
 
 Config config_of(const std::string& model, const nb::dict& fields) {
@@ -83,6 +89,24 @@ std::vector<Event> events_of(const Events& rows) {
         events.push_back({rows(i, 0), static_cast<EventKind>(rows(i, 1)), static_cast<std::uint16_t>(rows(i, 2)),
                           static_cast<std::uint16_t>(rows(i, 3))});
     return events;
+}
+
+// Lets streams hear codes (B, T), and writes what is predicted after each of them.
+void hear(const Predictor& predictor, const Codes& codes, const States& states, const NewDoubles& amplitudes,
+          const NewInts& ints) {
+    const std::size_t length = codes.shape(1);
+    for (std::size_t stream = 0; stream < codes.shape(0); stream++)
+        for (std::size_t i = 0; i < length; i++) {
+            const std::span state(states.data() + stream * predictor.size(), predictor.size());
+            const Forecast forecast = predictor.hear(state, codes(stream, i));
+            double* const given = amplitudes.data() + 2 * (stream * length + i);
+            std::int32_t* const numbers = ints.data() + 3 * (stream * length + i);
+            given[0] = forecast.centre;
+            given[1] = forecast.spread;
+            numbers[0] = forecast.code;
+            numbers[1] = forecast.error;
+            numbers[2] = forecast.level;
+        }
 }
 
 }  // namespace
@@ -154,6 +178,20 @@ NB_MODULE(_engine, module) {
                 engine.restore({static_cast<const std::byte*>(state.data()), state.size()});
             },
             nb::arg("state"));
+    nb::class_<Predictor>(module, "Predictor")
+        .def(nb::init<int, double, int, std::vector<double>>(), nb::arg("order"), nb::arg("window"), nb::arg("hop"),
+             nb::arg("amplitudes"))
+        .def_prop_ro("size", &Predictor::size)
+        .def_prop_ro("log_widths", &Predictor::log_widths)
+        .def(
+            "reset",
+            [](const Predictor& predictor, const States& states) {
+                for (std::size_t stream = 0; stream < states.shape(0); stream++)
+                    predictor.reset({states.data() + stream * predictor.size(), predictor.size()});
+            },
+            nb::arg("states"))
+        .def("hear", &hear, nb::arg("codes"), nb::arg("states"), nb::arg("amplitudes"), nb::arg("numbers"),
+             nb::call_guard<nb::gil_scoped_release>());
     module.def("instruction_sets", &instruction_sets);
     module.def(
         "draw",

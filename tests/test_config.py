@@ -69,7 +69,6 @@ def test_overrides_are_yaml() -> None:
         (["training.learning_rate=-1"], r"training.learning_rate: .*greater than 0"),
         (["training.learning_rate=.inf"], r"training.learning_rate: .*finite"),
         (["training.clip=hard"], r"training.clip: .*'none', 'value' or 'norm'"),
-        (["training.schedule=cosine"], r"schedule_steps: cosine needs to know where it ends"),
         (["training.length=0"], r"training.length: .*greater than or equal to 1"),
         (["training.ema=1"], r"training.ema: .*less than 1"),
         (["encoding=alaw"], r"encoding: .*'linear' or 'mu-law'"),
@@ -164,6 +163,17 @@ def test_warm_up_then_cosine() -> None:
     for step in (110, 111, 10_000):
         assert schedule.rate(step) == pytest.approx(0.2)
     assert all(schedule.rate(step + 1) <= schedule.rate(step) for step in range(10, 200))
+
+
+def test_a_cosine_without_an_end_of_its_own_ends_with_the_budget() -> None:
+    own, following = (
+        Schedule(TrainingConfig(schedule="cosine", warmup_steps=10, schedule_steps=steps)) for steps in (110, None)
+    )
+    assert following.rate(60) == following.rate(10) == 1e-3  # while the end is unknown
+    following.end = 110.0
+    assert [following.rate(step) for step in range(200)] == [own.rate(step) for step in range(200)]
+    own.end = 20.0
+    assert own.rate(60) == following.rate(60)
 
 
 def test_a_plateau_lowers_the_rate_to_its_minimum() -> None:

@@ -93,7 +93,7 @@ DAMAGES: dict[str, tuple[Change, str]] = {
     "-128": (number("output.weight", "i1", -128), "tensor output.weight: holds -128"),
     "code below": (number("parity.codes", "<i4", -1), "tensor parity.codes: a code beyond 0 to 11"),
     "code above": (number("parity.codes", "<i4", 12), "tensor parity.codes: a code beyond 0 to 11"),
-    "newer": (fact("format", 3), "format 3: made by a later wavewright; update wavewright"),
+    "newer": (fact("format", 4), "format 4: made by a later wavewright; update wavewright"),
     "newer than it need be": (fact("format", 2), "format: 2, but this model is written in format 1"),
     "older": (fact("format", 0), "metadata.format: .*1"),
     "format of words": (fact("format", "1"), "metadata.format"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from conftest import melody
-from support.kinds import CONDITIONED, KINDS, ORACLES
+from support.kinds import CONDITIONED, KINDS, ORACLES, PREDICTED
 from support.model_files import make, run_of
 from support.tiny import start, tiny
 from wavewright.corpus.corpus import Corpus
@@ -37,7 +37,7 @@ def normed(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 @pytest.mark.parametrize("precise", PRECISIONS)
 def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_path: Path) -> None:
     """With the weights as the file gives them, by the float64 oracle."""

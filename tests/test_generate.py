@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from support.kinds import CONDITIONED, KINDS, LEVELS, RATE, build, score_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, build, score_of
 from wavewright.models.output import Softmax
 from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_player import PRIME_BLOCK, TorchPlayer
@@ -47,7 +47,7 @@ def slow(
     return codes
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 @pytest.mark.parametrize("prime", [0, 1, 13, 32])
 def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> None:
     model, controls = build(kind), Controls(0.9, top_k=7, top_p=0.95)

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from conftest import ROOT
-from support.kinds import CONDITIONED, KINDS, LEVELS, build
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build
 from support.model_files import LEVELLING, TRAINING, make, parts, run_of
 from wavewright.formats.model_file import load
 from wavewright.formats.precision import pack, unpack
 
-every_kind = pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 
 
@@ -63,7 +63,7 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     file, there, before = load(path), load_file(path), weights_of(kind)
     config = run_of(kind).config.multiplied_out()
     assert (file.path, file.config, file.encoding, file.rate) == (path, config, "mu-law", 4000)
-    assert parts(path)[0]["format"] == (2 if kind in CONDITIONED else 1)
+    assert parts(path)[0]["format"] == (3 if "predicted" in kind else 2 if kind in CONDITIONED else 1)
     assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
     assert file.config == made.config
     assert not getattr(file.config, "weight_norm", False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import CONDITIONED, KINDS, LEVELS, ORACLES, build, codes_of, condition_of, weights_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, ORACLES, PREDICTED, build, codes_of, condition_of, weights_of
 from wavewright import models
 from wavewright.formats import config
 from wavewright.models.base import Model
@@ -15,7 +15,7 @@ from wavewright.models.layers import Recurrent, linear
 from wavewright.quantize import silence
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 @torch.no_grad()
 def test_logits_are_those_of_the_equations(kind: str) -> None:
     model, codes = build(kind), codes_of(2, 37)

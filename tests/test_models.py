@@ -7,12 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import CONDITION, CONDITIONED, KINDS, build, codes_of, condition_of, in_parts
+from support.kinds import CONDITION, CONDITIONED, KINDS, PREDICTED, build, codes_of, condition_of, in_parts
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.models.base import Model, State
 
-every_kind = pytest.mark.parametrize("kind", [*KINDS, *CONDITIONED])  # without control frames, they are absent
+every_kind = pytest.mark.parametrize(
+    "kind", [*KINDS, *PREDICTED, *CONDITIONED]
+)  # without control frames, they are absent
 conditioned = pytest.mark.parametrize("kind", CONDITIONED)
 
 

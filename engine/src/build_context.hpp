@@ -11,13 +11,15 @@
 namespace wavewright {
 
 class Condition;
+class Prediction;
 
 struct BuildContext {
     Runtime& runtime;
     const Weights& weights;
     Precision precision;
     int q_levels;
-    Condition* condition = nullptr;  // null for a model without one
+    Condition* condition = nullptr;    // null for a model without one
+    Prediction* prediction = nullptr;  // likewise
 
     // A weight of the given shape, where a vector becomes one column. Throws Error if it is missing or of another
     // shape.

@@ -45,25 +45,38 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const Co
     }
 }
 
+CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const std::vector<Matrix>& embeddings,
+                     int groups)
+    : runtime_(&context.runtime), reach_(static_cast<int>(embeddings.size())), bias_(pack(Matrix(weight.rows, 1), groups)) {
+    blocks_ = static_cast<int>(bias_.size()) / kBlock;
+    for (const Matrix& embedding : embeddings) tables_.push_back(table_of(embedding, weight, groups));
+}
+
 void CodeImage::apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const {
     const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
+    for (int s = first_stream; s < last_stream; s++) std::copy_n(bias_.data(), bias_.size(), y[s]);
+    add_alone(thread, codes, y);
+}
+
+void CodeImage::add_alone(int thread, const CodeHistory& codes, const VectorsView& y) const {
+    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
     for (int s = first_stream; s < last_stream; s++)
-        for (int block = 0; block < blocks_; block++) {
-            float* const out = y[s] + block * kBlock;
-            std::copy_n(bias_.data() + block * kBlock, kBlock, out);
-            add_block(codes, s, block, out);
-        }
+        for (int block = 0; block < blocks_; block++) add_block(codes, s, block, y[s] + block * kBlock);
 }
 
 void CodeImage::apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const {
     const auto [first, last] = runtime_->team.rows(thread, blocks_);
     const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
     for (int s = first_stream; s < last_stream; s++)
-        for (int block = first; block < last; block++) {
-            float* const out = y[s] + block * kBlock;
-            std::copy_n(x[s] + block * kBlock, kBlock, out);
-            add_block(codes, s, block, out);
-        }
+        std::copy_n(x[s] + first * kBlock, (last - first) * kBlock, y[s] + first * kBlock);
+    add(thread, codes, y);
+}
+
+void CodeImage::add(int thread, const CodeHistory& codes, const VectorsView& y) const {
+    const auto [first, last] = runtime_->team.rows(thread, blocks_);
+    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
+    for (int s = first_stream; s < last_stream; s++)
+        for (int block = first; block < last; block++) add_block(codes, s, block, y[s] + block * kBlock);
 }
 
 void CodeImage::add_block(const CodeHistory& codes, int stream, int block, float* out) const {

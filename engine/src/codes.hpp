@@ -36,11 +36,17 @@ public:
     CodeImage() = default;
     // The weight is (rows, codes that it reaches back), or (rows, that many times the embedding's width).
     CodeImage(const BuildContext& context, const Matrix& weight, const CodeImageOptions& options);
+    // Each place has an embedding of its own, (its codes, width), and the weight is (rows, width).
+    CodeImage(const BuildContext& context, const Matrix& weight, const std::vector<Matrix>& embeddings, int groups = 1);
 
     // y = bias + image, for all rows of the thread's own streams.
     void apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const;
     // y = x + image, for the thread's own rows and streams.
     void apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const;
+    // y += image, for all rows of the thread's own streams.
+    void add_alone(int thread, const CodeHistory& codes, const VectorsView& y) const;
+    // y += image, for the thread's own rows and streams.
+    void add(int thread, const CodeHistory& codes, const VectorsView& y) const;
     // Adds 64 rows of a stream's image to out.
     void add_block(const CodeHistory& codes, int stream, int block, float* out) const;
 

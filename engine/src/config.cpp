@@ -57,6 +57,10 @@ double Config::number(std::string_view name) const {
     return get<double>(*this, name, "a number");
 }
 
+const std::vector<double>& Config::numbers(std::string_view name) const {
+    return get<std::vector<double>>(*this, name, "numbers");
+}
+
 bool Config::flag(std::string_view name) const { return get<bool>(*this, name, "true or false"); }
 
 const std::string& Config::text(std::string_view name) const { return get<std::string>(*this, name, "a text"); }

@@ -41,7 +41,8 @@ void check(std::span<const T> curve, std::size_t count, const char* field, Good 
 
 // A model that plays, and what it is given.
 struct Voice {
-    std::unique_ptr<Condition> condition;  // null for a model without one
+    std::unique_ptr<Condition> condition;    // null for a model without one
+    std::unique_ptr<Prediction> prediction;  // likewise
     std::unique_ptr<Network> network;
 
     Voice(Runtime& runtime, const Source& source, int q_levels) {
@@ -49,6 +50,9 @@ struct Voice {
         if (source.config.fields.contains("condition_hop"))
             condition = std::make_unique<Condition>(context, source.config);
         context.condition = condition.get();
+        if (source.config.fields.contains("prediction_order"))
+            prediction = std::make_unique<Prediction>(source.config, runtime.streams);
+        context.prediction = prediction.get();
         network = make_network(context, source.config);
     }
 
@@ -56,7 +60,19 @@ struct Voice {
         std::vector<std::span<std::byte>> parts(network->state().begin(), network->state().end());
         if (condition)
             for (const std::span<std::byte> part : condition->state()) parts.push_back(part);
+        if (prediction) parts.push_back(prediction->state());
         return parts;
+    }
+
+    // Throws Error where a saved state is damaged.
+    void check(std::span<const std::byte> state) const {
+        network->check_codes(state);
+        if (prediction) {
+            const std::size_t size = prediction->state().size();
+            prediction->check(state.last(size));
+            state = state.first(state.size() - size);
+        }
+        if (condition) condition->check(state.last(condition->state_size()));
     }
 
     void check_dense(std::span<const float> dense, std::uint64_t clock, std::size_t count) const {
@@ -210,6 +226,7 @@ void Engine::reset(std::span<const std::uint64_t> keys) {
         for (int s = 0; s < impl.streams; s++)
             for (int i = 0; i < voice.network->past(); i++) voice.network->push_code(s, impl.q_levels / 2);
         if (voice.condition) voice.condition->reset();
+        if (voice.prediction) voice.prediction->reset();
         impl.team.run_alone([&] { voice.network->reset(); });
     }
 }
@@ -281,14 +298,15 @@ void Engine::restore(std::span<const std::byte> state) {
     std::size_t place = impl_->uniforms.bytes().size() + impl_->clock.bytes().size();
     for (const Voice& voice : impl_->voices) {
         const std::span<const std::byte> own = state.subspan(place, size_of(voice.state()));
-        voice.network->check_codes(own);
-        if (voice.condition) voice.condition->check(own.last(voice.condition->state_size()));
+        voice.check(own);
         place += own.size();
     }
     for (const auto& part : impl_->state) {
         std::copy_n(state.begin(), part.size(), part.begin());
         state = state.subspan(part.size());
     }
+    for (const Voice& voice : impl_->voices)
+        if (voice.prediction) voice.prediction->restored();
 }
 
 int draw(std::span<const float> logits, double uniform, double temperature, int top_k, double top_p) {

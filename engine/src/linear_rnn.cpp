@@ -61,8 +61,9 @@ public:
         const Matrix bias = context.weight("tiers.0.input.bias", fields.widths[0]);
         for (int s = 0; s < streams_; s++)
             for (int row = 0; row < bias.rows; row++) bias_[s][row] = static_cast<float>(bias(row, 0));
-        head_ = Dense(context, context.weight("output.weight", q_levels_, fields.widths.back()),
-                      context.weight("output.bias", q_levels_));
+        if (prediction_) forecast_ = prediction_->image(context, "forecast.weight", identity(fields.widths.back()));
+        head_ = Dense(context, context.weight("output.weight", output_count_, fields.widths.back()),
+                      context.weight("output.bias", output_count_));
         add_read_bytes(head_.bytes());
     }
 
@@ -78,7 +79,7 @@ protected:
             if (clock % tiers_[i].frame == 0) step_tier(thread, clock, i);
         if (!wanted) return;
         const Tier& fastest = tiers_.back();
-        head_.apply(thread, unit_of(thread, fastest, fastest.x), logits_);
+        head_.apply(thread, unit_of(thread, fastest, fastest.x), outputs_);
         team_.arrive_and_wait(thread);
     }
 
@@ -151,6 +152,7 @@ private:
             above = slower.upsampled.slice(slot * streams_, streams_);
         }
         tier.codes.apply(thread, past_codes_, above, tier.x);
+        if (prediction_ && i + 1 == tiers_.size()) forecast_.add(thread, prediction_->numbers(), tier.x);
         team_.arrive_and_wait(thread);
         for (const Block& block : tier.blocks) step_block(thread, tier, block, tier.x, condition_ != nullptr);
         spread(thread, tier, tier.x, tier.upsampled);  // The next tier goes on with this thread's own rows.
@@ -214,6 +216,7 @@ private:
 
     std::vector<Tier> tiers_;
     Vectors bias_;  // of the slowest tier's input, for each stream
+    CodeImage forecast_;  // what the forecast adds to the last tier's input
     Dense head_;
 };
 

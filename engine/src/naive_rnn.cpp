@@ -1,7 +1,7 @@
 // NaiveRNN (thesis 3.1): LSTM layers with residual connections over one sample at a time.
 //
-// The first layer's input is a linear image of one code, so its input matrix is folded into that image. A condition is
-// added to the input, and likewise folded.
+// The first layer's input is a linear image of one code, so its input matrix is folded into that image. A condition and a
+// forecast are added to the input, and likewise folded.
 #include "dense.hpp"
 #include "network.hpp"
 #include "recurrent.hpp"
@@ -28,15 +28,20 @@ public:
                     entering_ = add_entry(context, entry);
                     entering_gates_ = add_entry(context, cell.input * entry, Cell::kGates);
                 }
+                if (prediction_) {
+                    forecast_ = prediction_->image(context, "forecast.weight", identity(units));
+                    forecast_gates_ = prediction_->image(context, "forecast.weight", cell.input, Cell::kGates);
+                }
                 cell.input = Matrix();
             }
             layers_.emplace_back(context, cell);
-            outputs_.emplace_back(streams_, units);
+            layer_outputs_.emplace_back(streams_, units);
             add_state(layers_[i].state());
             add_read_bytes(layers_[i].bytes());
         }
         head_ =
-            Dense(context, context.weight("output.weight", q_levels_, units), context.weight("output.bias", q_levels_));
+            Dense(context, context.weight("output.weight", output_count_, units),
+                  context.weight("output.bias", output_count_));
         add_read_bytes(head_.bytes());
         for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
     }
@@ -53,33 +58,36 @@ protected:
             const VectorsView own = runtime_.own(thread, x);
             runtime_.kernels.add(own.data, runtime_.own(thread, entering_).data, static_cast<int>(own.count * own.stride));
         }
+        if (prediction_) forecast_.add_alone(thread, prediction_->numbers(), x);
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Recurrent& layer = layers_[i];
             layer.start(thread, clock);
             if (i == 0) {
                 layer.add_codes(thread, input_gates_, past_codes_);
                 if (condition_) layer.add_gates(thread, entering_gates_);
+                if (prediction_) layer.add_codes(thread, forecast_gates_, prediction_->numbers());
             } else {
                 team_.wait(thread);
                 layer.add_input(thread, x);
             }
             layer.finish(thread, clock);
-            layer.add_residual(thread, clock, x, outputs_[i]);
+            layer.add_residual(thread, clock, x, layer_outputs_[i]);
             team_.arrive(thread);
-            x = outputs_[i];
+            x = layer_outputs_[i];
         }
         team_.wait(thread);
         if (!wanted) return;
-        head_.apply(thread, x, logits_);
+        head_.apply(thread, x, outputs_);
         team_.arrive_and_wait(thread);
     }
 
 private:
     CodeImage input_, input_gates_;          // input_gates_: the input's part of the first layer's gates
     VectorsView entering_, entering_gates_;  // what the condition adds to the input, and to those gates
+    CodeImage forecast_, forecast_gates_;    // what the forecast adds likewise
     std::vector<Recurrent> layers_;
     std::vector<Vectors> inputs_;   // of each thread
-    std::vector<Vectors> outputs_;  // of each layer
+    std::vector<Vectors> layer_outputs_;
     Dense head_;
 };
 

@@ -10,8 +10,10 @@ Network::Network(const BuildContext& context, int past)
       streams_(context.runtime.streams),
       q_levels_(context.q_levels),
       condition_(context.condition),
+      prediction_(context.prediction),
       past_codes_(streams_, past),
-      logits_(streams_, q_levels_) {
+      output_count_(q_levels_ + (prediction_ ? 1 : 0)),
+      outputs_(streams_, output_count_) {
     add_state({past_codes_.bytes()});
 }
 

@@ -8,6 +8,7 @@
 #include "codes.hpp"
 #include "condition.hpp"
 #include "dense.hpp"
+#include "prediction.hpp"
 
 namespace wavewright {
 
@@ -29,9 +30,14 @@ public:
     }
 
     // One thread pushes a stream's next code, between two steps.
-    void push_code(int stream, int code) { past_codes_.push(stream, code); }
+    void push_code(int stream, int code) {
+        past_codes_.push(stream, code);
+        if (prediction_) prediction_->hear(stream, code);
+    }
     int past() const { return past_codes_.length(); }
-    const float* logits(int stream) const { return logits_[stream]; }
+    const float* logits(int stream) const {
+        return prediction_ ? prediction_->logits(stream, outputs_[stream]) : outputs_[stream];
+    }
     std::span<const std::span<std::byte>> state() const { return state_; }
     // Throws Error where a saved state, which begins with the past codes, holds one that is no code. Codes are indices.
     void check_codes(std::span<const std::byte> state) const;
@@ -52,9 +58,11 @@ protected:
     const Runtime& runtime_;
     Team& team_;
     const int streams_, q_levels_;
-    Condition* const condition_;  // null for a model without one
+    Condition* const condition_;    // null for a model without one
+    Prediction* const prediction_;  // likewise
     CodeHistory past_codes_;
-    Vectors logits_;
+    const int output_count_;  // logits of all codes, or what Prediction::logits takes
+    Vectors outputs_;
 
 private:
     struct Entry {

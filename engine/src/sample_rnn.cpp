@@ -3,7 +3,7 @@
 // Linear maps that follow one another are folded where that saves reads. A tier's frame matrix is folded into its input
 // matrix. The last tier's upsampling and the image of the samples are folded into the first hidden matrix. A step of a
 // tier conditions several steps of the next, so the next tier's input matrix is read once for all of them. Where a
-// condition enters a tier or the sample tier, its matrix is folded into the matrix that follows.
+// condition or a forecast enters a tier or the sample tier, its matrix is folded into the matrix that follows.
 #include <algorithm>
 
 #include "dense.hpp"
@@ -59,11 +59,13 @@ public:
         samples_ = CodeImage(context, first * samples, {.embedding = table});
         if (condition_)
             entering_ = add_entry(context, first * context.weight("condition.weight", units, condition_->width()));
+        if (prediction_) forecast_ = prediction_->image(context, "forecast.weight", first);
         for (std::size_t i = 0; i < fields.frame_sizes.size(); i++) add_tier(context, fields, i, first, bias);
         second_ = Dense(context, context.weight("hidden.1.weight", units, units),
                         context.weight("hidden.1.bias", units), {.relu = true});
         head_ =
-            Dense(context, context.weight("output.weight", q_levels_, units), context.weight("output.bias", q_levels_));
+            Dense(context, context.weight("output.weight", output_count_, units),
+                  context.weight("output.bias", output_count_));
         add_read_bytes(second_.bytes());
         add_read_bytes(head_.bytes());
     }
@@ -174,11 +176,12 @@ private:
         const Tier& fastest = tiers_.back();
         samples_.apply(thread, past_codes_, of_step(fastest.upsampled, clock % fastest.frame), hidden_);
         if (condition_) add(runtime_, thread, entering_, hidden_);
+        if (prediction_) forecast_.add(thread, prediction_->numbers(), hidden_);
         relu(runtime_, thread, hidden_, hidden_);
         team_.arrive_and_wait(thread);
         second_.apply(thread, hidden_, second_hidden_);
         team_.arrive_and_wait(thread);
-        head_.apply(thread, second_hidden_, logits_);
+        head_.apply(thread, second_hidden_, outputs_);
         team_.arrive_and_wait(thread);
     }
 
@@ -189,6 +192,7 @@ private:
     std::vector<Tier> tiers_;
     CodeImage samples_;
     VectorsView entering_;  // what the condition adds to the first hidden layer
+    CodeImage forecast_;    // what the forecast adds likewise
     Dense second_, head_;
     Vectors hidden_, second_hidden_;
 };

@@ -49,14 +49,16 @@ public:
             add_layer(context, fields, i, dilation, i + 1 == layers);
         }
         if (condition_) add_entries(context, (gated_ ? 2 : 1) * channels);
+        if (prediction_)
+            forecast_ = prediction_->image(context, "forecast.weight", identity((gated_ ? 2 : 1) * channels), gated_ ? 2 : 1);
         if (gated_) {
             middle_ = Dense(context, context.weight("output.1.weight", skip, skip),
                             context.weight("output.1.bias", skip), {.relu = true});
             add_read_bytes(middle_.bytes());
         }
         const std::string head = gated_ ? "output.3" : "output";
-        head_ = Dense(context, context.weight(head + ".weight", q_levels_, gated_ ? skip : channels),
-                      context.weight(head + ".bias", q_levels_));
+        head_ = Dense(context, context.weight(head + ".weight", output_count_, gated_ ? skip : channels),
+                      context.weight(head + ".bias", output_count_));
         add_read_bytes(head_.bytes());
     }
 
@@ -72,7 +74,7 @@ protected:
 private:
     CodeImage input_of(const BuildContext& context, const Fields& fields) const {
         const int channels = fields.channels;
-        if (!gated_) return CodeImage(context, identity(1), {});
+        if (!gated_) return CodeImage(context, identity(1), CodeImageOptions{});
         if (fields.embedded)
             return CodeImage(context, identity(channels),
                              {.embedding = context.weight("input.weight", q_levels_, channels)});
@@ -118,6 +120,7 @@ private:
             const VectorsView y = last ? top_ : layers_[i + 1].convolution.inputs(clock);
             layer.convolution.start(thread, clock, sums_);
             if (condition_ && !silent) add(runtime_, thread, layer.entering, sums_);
+            if (prediction_ && !silent && i == 0) forecast_.add(thread, prediction_->numbers(), sums_);
             if (gated_ && i > 0) add_skip(thread, i - 1);
             team_.wait(thread);
             layer.convolution.finish(thread, x, sums_);
@@ -153,12 +156,13 @@ private:
             middle_.apply(thread, skips_, middle_output_);
             team_.arrive_and_wait(thread);
         }
-        head_.apply(thread, gated_ ? middle_output_ : top_, logits_);
+        head_.apply(thread, gated_ ? middle_output_ : top_, outputs_);
         team_.arrive_and_wait(thread);
     }
 
     bool gated_;
     CodeImage input_;
+    CodeImage forecast_;  // what the forecast adds to the first layer's convolution
     std::vector<Layer> layers_;
     Dense middle_, head_;
     Vectors sums_;      // a layer's convolution

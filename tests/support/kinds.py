@@ -7,11 +7,13 @@ position t is sample t - 1, from which (and all before it) sample t is predicted
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import solve_toeplitz
 
 from wavewright import models
 from wavewright.conditioning.events import Events, Kind, events
@@ -45,6 +47,21 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "linear alone": ("linear-rnn", {"frame_sizes": (1,), "widths": (18,), "blocks": (2,), "modes": 4, "window": 7}),
 }
+# The hop is no multiple of a frame, and shorter than the order.
+PREDICTION: dict[str, Any] = {"order": 6, "window": 20.0, "hop": 5}
+PREDICTED: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{kind}, predicted": (KINDS[kind][0], {**KINDS[kind][1], "prediction": PREDICTION})
+    for kind in (
+        "naive scalar",
+        "naive embedded",
+        "tiers 8 4 2",
+        "tiers 6 3",
+        "plain",
+        "gated",
+        "linear 8 1",
+        "linear alone",
+    )
+}
 # Three controls, the last a keyboard of two keys. Its hop divides no frame, and is divided by none.
 CONDITION: dict[str, Any] = {
     "controls": (
@@ -70,6 +87,10 @@ CONDITIONED: dict[str, tuple[str, dict[str, Any]]] = {
         "linear alone",
     )
 }
+CONDITIONED["tiers 8 2, predicted and conditioned"] = (
+    "sample-rnn",
+    {"frame_sizes": (8, 2), "prediction": PREDICTION, "condition": CONDITION},
+)
 NARROW: dict[str, dict[str, Any]] = {
     "naive-rnn": {},
     "sample-rnn": {"units": 16, "embedding": 3},
@@ -94,7 +115,7 @@ TINY: dict[str, dict[str, Any]] = {
 
 def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
     """A model of that kind. No parameter is zero or one, and all are numbers of float32, as the engine takes them."""
-    name, fields = (KINDS | CONDITIONED)[kind]
+    name, fields = (KINDS | PREDICTED | CONDITIONED)[kind]
     torch.manual_seed(seed)
     model = models.build(name, **{**NARROW[name], **fields, "q_levels": LEVELS, **more}).double().eval()
     with torch.no_grad():
@@ -255,20 +276,80 @@ def entered(w: Weights, name: str, vector: Array | None) -> Array | float:
     return 0.0 if vector is None else w[f"{name}.weight"] @ vector
 
 
+@dataclass
+class Forecast:
+    """What linear prediction says of a sample: its amplitude, the scale of the error, and three rows of a table."""
+
+    centre: float
+    spread: float
+    rows: list[int]
+
+
+def forecasts(config: Any, codes: list[int]) -> list[Forecast] | list[None]:
+    """The forecast after each of codes: the normal equations of the weighted past, solved as a whole."""
+    if (p := config.prediction) is None:
+        return [None] * len(codes)
+    q, mu = config.q_levels, config.q_levels - 1
+    table = [float(np.float32(np.sign(x) * ((1 + mu) ** abs(x) - 1) / mu)) for x in (amplitude(c, q) for c in range(q))]
+    edges = [(a + b) / 2 for a, b in pairwise(table)]
+    silence = table[q // 2]
+    past, found, error, off, centre = [silence] * 3000, [], 1e-3, 0.0, 0.0
+    for t, code in enumerate([-1, *codes]):
+        if code >= 0:
+            error += (abs(table[code] - centre) - error) / 30
+            off = code - sum(centre > edge for edge in edges)
+            past.append(table[code])
+        if t % p.hop == 0:
+            age = np.arange(len(past))[::-1] + 1
+            weighted = np.array(past) * np.exp(-(age - 1) / (2 * p.window))
+            r = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in range(p.order + 1)])
+            r[0] += 1e-7 * p.window
+            weights = solve_toeplitz(r[:-1], r[1:])
+        centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))
+        nearest = sum(centre > edge for edge in edges)
+        below = edges[nearest - 1] if nearest else 2 * table[0] - edges[0]
+        above = edges[nearest] if nearest < q - 1 else 2 * table[-1] - edges[-1]
+        spread = float(np.sqrt((1.1 * error) ** 2 + (above - below) ** 2 / 12))
+        level = int(np.clip(round(64 + 4 * np.log2(spread)), 0, 63))
+        rows = [nearest, q + int(np.clip(off + q // 2, 0, q - 1)), 2 * q + level]
+        found.append(Forecast(centre, spread, rows))
+    return found[1:]
+
+
+def foreseen(w: Weights, name: str, forecast: Forecast | None) -> Array | float:
+    """The sum of the table's rows."""
+    return 0.0 if forecast is None else w[f"{name}.weight"][forecast.rows].sum(0)
+
+
+def started(config: Any, forecast: Forecast | None, logits: Array) -> Array:
+    """Logits of codes: Student's t of 10 degrees around the forecast, times the bin's width, plus those of errors."""
+    if forecast is None:
+        return logits
+    q, mu = config.q_levels, config.q_levels - 1
+    table = np.array([np.sign(x) * ((1 + mu) ** abs(x) - 1) / mu for x in (amplitude(c, q) for c in range(q))])
+    table = table.astype(np.float32).astype(np.float64)
+    edges = (table[1:] + table[:-1]) / 2
+    edges = np.concatenate([[2 * table[0] - edges[0]], edges, [2 * table[-1] - edges[-1]]])
+    spread = forecast.spread * np.exp(8 * np.tanh(logits[q] / 8))
+    density = (1 + ((table - forecast.centre) / spread) ** 2 / 10) ** -5.5 * np.diff(edges)
+    places = np.clip(np.arange(q) - forecast.rows[0] + q // 2, 0, q - 1)
+    return np.log(density) + logits[places]
+
+
 def naive_rnn(config: Any, w: Weights, codes: list[int], frames: Array | None = None) -> Array:
     """Logits (T, Q) of a NaiveRNN (thesis 3.1)."""
     states = [np.zeros((2, config.units)) for _ in range(config.layers)]
-    logits = []
+    logits, ahead = [], forecasts(config, codes)
     for t, code in enumerate(codes):
         if config.input == "embedded":
             x = w["input.weight"][code]
         else:
             x = w["input.weight"][:, 0] * amplitude(code, config.q_levels) + w["input.bias"]
-        x = x + entered(w, "condition", encoded(config, w, frames, t))
+        x = x + entered(w, "condition", encoded(config, w, frames, t)) + foreseen(w, "forecast", ahead[t])
         for i in range(config.layers):
             states[i] = lstm(w, f"layers.{i}", x, states[i])
             x = x + states[i][0]
-        logits.append(affine(w, "output", x))
+        logits.append(started(config, ahead[t], affine(w, "output", x)))
     return np.array(logits)
 
 
@@ -284,7 +365,7 @@ def sample_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
     def heard(t: int) -> int:
         return codes[t] if t >= 0 else q // 2
 
-    logits = []
+    logits, ahead = [], forecasts(config, codes)
     for t in range(len(codes)):
         condition = np.zeros(config.units)
         vector = encoded(config, w, control, t)
@@ -304,10 +385,15 @@ def sample_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
             x = np.concatenate([w["embedding.weight"][code] for code in recent])
         else:
             x = np.array([amplitude(code, q) for code in recent])
-        x = affine(w, "sample_input", x) + condition + entered(w, "condition", vector)
+        x = (
+            affine(w, "sample_input", x)
+            + condition
+            + entered(w, "condition", vector)
+            + foreseen(w, "forecast", ahead[t])
+        )
         for i in range(2):
             x = relu(affine(w, f"hidden.{i}", x))
-        logits.append(affine(w, "output", x))
+        logits.append(started(config, ahead[t], affine(w, "output", x)))
     return np.array(logits)
 
 
@@ -315,11 +401,13 @@ def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = No
     """Logits (T, Q) of a WaveNet (arXiv:1609.03499, or the thesis's plain stack): sums over dilated taps."""
     q, taps = config.q_levels, config.filter_width
     dilations = [taps**i for _ in range(config.blocks) for i in range(config.layers)]
+    ahead = forecasts(config, codes)
 
     def convolve(i: int, t: int) -> Array:
         weight = w[f"layers.{i}.weight"]
         all_layers = entered(w, "condition", encoded(config, w, frames, t) if t >= 0 else None)  # before 0: without
         own = 0.0 if np.ndim(all_layers) == 0 else all_layers.reshape(len(dilations), -1)[i]
+        own = own + (foreseen(w, "forecast", ahead[t]) if i == 0 and t >= 0 else 0.0)
         return own + sum(
             weight[:, :, k] @ layer(i - 1, max(-1, t - (taps - 1 - k) * dilations[i]))[0] for k in range(taps)
         )
@@ -344,10 +432,11 @@ def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = No
     logits = []
     for t in range(len(codes)):
         if config.form == "plain":
-            logits.append(affine(w, "output", layer(len(dilations) - 1, t)[0]))
+            last = affine(w, "output", layer(len(dilations) - 1, t)[0])
         else:
             skips = sum(layer(i, t)[1] for i in range(len(dilations)))
-            logits.append(affine(w, "output.3", relu(affine(w, "output.1", relu(skips)))))
+            last = affine(w, "output.3", relu(affine(w, "output.1", relu(skips))))
+        logits.append(started(config, ahead[t], last))
     return np.array(logits)
 
 
@@ -398,7 +487,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
                 xs[k], h = block(i, j, x, h, None)
         above = [slot for x in xs for slot in up(i, x)] if i < last else []
 
-    logits = []
+    logits, ahead = [], forecasts(config, codes)
     past = [config.q_levels // 2] * max(reaches) + codes
     for t in range(len(codes)):
         more: Array | float = 0.0
@@ -406,6 +495,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
         for i, frame in enumerate(frames):
             if t % frame == 0:
                 end = max(reaches) + t + 1
+                more = more + foreseen(w, "forecast", ahead[t]) if i == last else more
                 x = first(i, past[end - reaches[i] : end], more)
                 for j in range(config.blocks[i]):
                     x, states[i, j] = block(i, j, x, states[i, j], vector)
@@ -413,7 +503,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
                     slots[i] = up(i, x)
             if i < last:
                 more = slots[i][t % frame // frames[i + 1]]
-        logits.append(affine(w, "output", unit(x)))
+        logits.append(started(config, ahead[t], affine(w, "output", unit(x))))
     return np.array(logits)
 
 

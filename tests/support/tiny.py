@@ -173,7 +173,7 @@ def hashes(run: Path, step: int) -> dict[str, str]:
     """SHA-256 of a checkpoint's tensors, and its facts but for times."""
     folder = run / "checkpoints" / f"step-{step:08d}"
     facts = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    kept = {key: value for key, value in facts.items() if key not in ("seconds", "metrics_bytes", "digest")}
+    kept = {key: value for key, value in facts.items() if key not in ("seconds", "pace", "metrics_bytes", "digest")}
     files: Iterable[Path] = folder.glob("*.safetensors")
     return {
         **{file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},

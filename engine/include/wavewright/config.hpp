@@ -16,7 +16,7 @@ struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-using Field = std::variant<bool, std::int64_t, double, std::string, std::vector<int>>;
+using Field = std::variant<bool, std::int64_t, double, std::string, std::vector<int>, std::vector<double>>;
 
 // Which model an engine plays. The fields have the names of the model's Python configuration, and may hold more than
 // the model reads. A field that the configuration leaves open (None in Python) is left out.
@@ -30,6 +30,7 @@ struct Config {
     int index(std::string_view name) const;                      // at least 0
     const std::vector<int>& sizes(std::string_view name) const;  // at least one size, and each at least 1
     double number(std::string_view name) const;                  // a whole number will do
+    const std::vector<double>& numbers(std::string_view name) const;
     bool flag(std::string_view name) const;
     const std::string& text(std::string_view name) const;
 };

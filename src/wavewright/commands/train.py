@@ -75,7 +75,7 @@ def train(
         Stop after this many passes over the corpus.
     minutes
         Stop after this many minutes, counted over all sessions of the run. The default is 30 without --steps and
-        --epochs.
+        --epochs. With `training.schedule=cosine`, the learning rate comes down until the first of the three ends.
     batch_size
         Number of sections trained side by side (training.batch_size). The default is the preset's.
     seed

@@ -145,6 +145,13 @@ class Batches:
             self._condition(position, group, lanes, width),
         )
 
+    @property
+    def epochs(self) -> float:
+        """Passes over the sections so far, with the part of the one in progress."""
+        longest = int(np.ptp(self._lanes(self._group(self.position)), axis=1).max())
+        groups = -(-len(self.sections) // self.lanes)
+        return self.position.epoch + (self.position.group + self.position.offset / longest) / groups
+
     def rest_of_epoch(self) -> Iterator[tuple[int, Batch]]:
         """Yield the batches to the end of the epoch, each with the place of its first lane's section in the order."""
         epoch = self.position.epoch

@@ -53,6 +53,23 @@ class GuardState:
 
 
 @validated(frozen=True, config=STRICT)
+class Pace:
+    """How fast a run uses up its budget, measured once.
+
+    Attributes:
+        step: updates made by then.
+        made: the same with the updates that roll-backs have undone.
+        epochs: passes over the corpus by then.
+        seconds: time spent on the run by then.
+    """
+
+    step: Annotated[int, Field(ge=1, le=2**53)]
+    made: Annotated[int, Field(ge=1, le=2**53)]
+    epochs: Annotated[float, Field(gt=0)]
+    seconds: Annotated[float, Field(gt=0)]
+
+
+@validated(frozen=True, config=STRICT)
 class Facts:
     """The numbers of a checkpoint, by their names in training.json.
 
@@ -70,6 +87,9 @@ class Facts:
         regular: whether the checkpoint was scheduled, so that it would be there had the run never been stopped.
         seconds: time spent on the run in all its sessions.
         metrics_bytes: length of metrics.jsonl when the checkpoint was made.
+        pace: how fast the run used up its budget. A learning rate that ends with the budget follows it until the next
+            scheduled checkpoint. None before the pace was measured, and in checkpoints of earlier versions.
+        undone: updates that roll-backs have undone. None in checkpoints of earlier versions.
     """
 
     step: Count
@@ -85,6 +105,8 @@ class Facts:
     regular: bool = True
     seconds: Number = 0.0
     metrics_bytes: Count = 0
+    pace: Pace | None = None
+    undone: Count | None = None
 
     def __post_init__(self) -> None:
         if min(vars(self.position).values()) < 0:

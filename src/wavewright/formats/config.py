@@ -35,11 +35,10 @@ class TrainingConfig:
         length: samples of a lane in one step, through which gradients flow (truncated BPTT).
         learning_rate: Adam's learning rate, 1e-3 in the thesis.
         beta1, beta2, epsilon: Adam's constants. The thesis has TensorFlow's defaults.
-        schedule: `constant`, `cosine` (down to minimum_rate over schedule_steps), or `plateau` (times plateau_factor
+        schedule: `constant`, `cosine` (down to minimum_rate, along half a cosine), or `plateau` (times plateau_factor
             after plateau_patience validations without a better one).
         warmup_steps: steps over which the rate first rises from 0, for any schedule.
-        schedule_steps: steps until the cosine ends. Required for `cosine`, so that a run's length cannot change its
-            course.
+        schedule_steps: steps until the cosine ends. None means that it ends with the run's budget.
         minimum_rate: least rate of any schedule, as a share of learning_rate.
         clip: limit gradients by `value` (each element, as the thesis's SampleRNN), by `norm` (all together) or `none`.
         clip_limit: limit for `clip`.
@@ -81,10 +80,6 @@ class TrainingConfig:
     lead_seconds: float = Field(default=LEAD_SECONDS, ge=0, le=60)
     noise: int = Field(default=0, ge=0, le=256)
 
-    def __post_init__(self) -> None:
-        if self.schedule == "cosine" and self.schedule_steps is None:
-            raise ValueError("schedule_steps: cosine needs to know where it ends; set training.schedule_steps")
-
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -98,6 +93,11 @@ class RunConfig:
         if self.training.batch_size * self.training.length * self.model.q_levels > MOST_LOGITS:
             raise ConfigError(
                 f"training: batch_size times length times model.q_levels is more than {MOST_LOGITS:,}; make one smaller"
+            )
+        prediction = self.model.prediction
+        if prediction is not None and prediction.encoding != self.encoding:
+            raise ConfigError(
+                f"model.prediction.encoding: {prediction.encoding}, but encoding is {self.encoding}; leave it out"
             )
 
     @property
@@ -171,6 +171,11 @@ def resolve(
     _merge(values, {"training": {key: value for key, value in flags.items() if value is not None}}, "flags")
     if values["model"]["name"] != model:
         raise ConfigError(f"model.name: {values['model']['name']!r} contradicts --model {model}")
+    prediction = values["model"].get("prediction")
+    if isinstance(prediction, bool):  # YAML's on and off
+        values["model"]["prediction"] = prediction = {} if prediction else None
+    if isinstance(prediction, dict):
+        prediction.setdefault("encoding", values.get("encoding", "mu-law"))
     condition = values["model"].pop("condition", {})
     if not isinstance(condition, dict) or "controls" in condition:
         values["model"]["condition"] = condition

@@ -25,7 +25,7 @@ from wavewright.models import configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 
-FORMAT = 2  # the latest, raised when an older reader would misread the file
+FORMAT = 3  # the latest, raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
 PARITY = 64  # codes of the parity pair
 REMEDY = "get another copy of the file, or export it again"
@@ -122,7 +122,7 @@ class ModelFile(ModelFacts):
 class _Metadata:
     """The JSON in the file."""
 
-    format: Literal[1, 2]
+    format: Literal[1, 2, 3]
     model: dict[str, Any]
     encoding: Encoding
     rate: int
@@ -201,6 +201,8 @@ def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, 
 
 def _format_of(config: ModelConfig) -> int:
     """Return the earliest format that can hold a model."""
+    if config.prediction is not None:
+        return 3
     return 1 if config.condition is None else 2
 
 
@@ -229,6 +231,10 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
     facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training)
     if known.format != (due := _format_of(config)):
         raise WavewrightError(f"format: {known.format}, but this model is written in format {due}")
+    if config.prediction is not None and config.prediction.encoding != known.encoding:
+        raise WavewrightError(
+            f"encoding: {known.encoding}, but model.prediction.encoding is {config.prediction.encoding}"
+        )
     settings, _ = parse_levelling(known.levelling)
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")

@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from wavewright.errors import ConfigError
+from wavewright.models.forecast import Forecast, Predictor
 from wavewright.models.layers import ControlFrames, Encoder
 
 
@@ -35,10 +36,12 @@ class State:
     Attributes:
         phase: () int64, samples of the control frame in progress that have gone by. None without a condition.
         control: (B, width), the encoded control frame in progress. None without a condition.
+        forecast: (B, S) float64 on the CPU, what the linear predictor remembers. None without prediction.
     """
 
     phase: Tensor | None = dataclasses.field(default=None, kw_only=True)
     control: Tensor | None = dataclasses.field(default=None, kw_only=True)
+    forecast: Tensor | None = dataclasses.field(default=None, kw_only=True)
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Apply `function` to every tensor that has a batch. Clocks stay as they are."""
@@ -95,6 +98,7 @@ class Model(nn.Module, Generic[S]):
         super().__init__()
         self.config = config
         self.encoder = None if config.condition is None else Encoder(config.condition)
+        self.predictor = None if config.prediction is None else Predictor(config.prediction, config.q_levels)
 
     @property
     def name(self) -> str:
@@ -110,19 +114,25 @@ class Model(nn.Module, Generic[S]):
 
     @abstractmethod
     def start(self, batch: int) -> S:
-        """Return what `initial_state` does, without what belongs to a condition."""
+        """Return what `initial_state` does, without what belongs to a condition or a prediction."""
 
     @abstractmethod
-    def predict(self, codes: Tensor, state: S, control: ControlFrames | None) -> tuple[Tensor, S]:
+    def predict(
+        self, codes: Tensor, state: S, control: ControlFrames | None, forecast: Forecast | None
+    ) -> tuple[Tensor, S]:
         """Do what `forward` does, for arguments that have been checked: codes (B, T) -> (B, T, Q) and the next state.
 
-        `control` is None exactly where the model has no condition. The state's own control frame is not looked at.
+        `control` is None exactly where the model has no condition, and `forecast` where it has no prediction. With a
+        prediction, the result is what `Predictor.logits` takes (B, T, Q + 1). The state's own fields for both are not
+        looked at.
         """
 
     @final
     def initial_state(self, batch: int) -> S:
         """Return the state of `batch` streams after endless silence, at the start of a control frame."""
         state = self.start(batch)
+        if self.predictor is not None:
+            state = dataclasses.replace(state, forecast=self.predictor.initial_state(batch))
         if self.encoder is None:
             return state
         control = torch.zeros(batch, self.config.condition.width, dtype=self.dtype, device=self.device)
@@ -147,8 +157,7 @@ class Model(nn.Module, Generic[S]):
             raise ConfigError(f"codes: shape {tuple(codes.shape)}; give (streams, samples), one sample at least")
         state = self.initial_state(codes.shape[0]) if state is None else state
         control = self._control(state, codes.shape[0], codes.shape[1], condition)
-        logits, after = self.predict(codes, state, control)
-        return logits, self._go_on(after, control, codes.shape[1])
+        return self._go_on(self.predict, codes, state, control)
 
     @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
@@ -158,13 +167,14 @@ class Model(nn.Module, Generic[S]):
         To fork a stream, `clone()` it first.
         """
         control = self._control(state, codes.shape[0], 1, None if condition is None else condition[:, None])
-        logits, after = self.predict_one(codes, state, control)
-        return logits, self._go_on(after, control, 1)
+        logits, after = self._go_on(self.predict_one, codes[:, None], state, control)
+        return logits[:, 0], after
 
-    def predict_one(self, codes: Tensor, state: S, control: ControlFrames | None) -> tuple[Tensor, S]:
-        """Do what `step` does, for arguments that have been checked. Models override this to be faster."""
-        logits, state = self.predict(codes[:, None], state, control)
-        return logits[:, 0], state
+    def predict_one(
+        self, codes: Tensor, state: S, control: ControlFrames | None, forecast: Forecast | None
+    ) -> tuple[Tensor, S]:
+        """Do what `predict` does for one sample, with a state that may be consumed. Models may override this."""
+        return self.predict(codes, state, control, forecast)
 
     def _control(self, state: S, streams: int, samples: int, condition: Tensor | None) -> ControlFrames | None:
         """Check the condition of a window and encode it."""
@@ -189,12 +199,21 @@ class Model(nn.Module, Generic[S]):
             vectors = self.encoder(condition)
         return ControlFrames(vectors, given.hop, phase)
 
-    def _go_on(self, state: S, control: ControlFrames | None, samples: int) -> S:
-        """Return the state with its control frame moved on by `samples`."""
-        if control is None:
-            return state
-        phase = (control.phase + samples) % control.hop
-        return dataclasses.replace(state, phase=torch.tensor(phase), control=control.vectors[:, -1])
+    def _go_on(
+        self, predict: Callable[..., tuple[Tensor, S]], codes: Tensor, state: S, control: ControlFrames | None
+    ) -> tuple[Tensor, S]:
+        """Return logits for the sample after each of `codes` (B, T), and the next state."""
+        if self.predictor is None:
+            logits, after = predict(codes, state, control, None)
+        else:
+            forecast, remembered = self.predictor(codes, state.forecast)
+            outputs, after = predict(codes, state, control, forecast)
+            logits = self.predictor.logits(forecast, outputs)
+            after = dataclasses.replace(after, forecast=remembered)
+        if control is not None:
+            phase = (control.phase + codes.shape[1]) % control.hop
+            after = dataclasses.replace(after, phase=torch.tensor(phase), control=control.vectors[:, -1])
+        return logits, after
 
     def learning_rate_factor(self, name: str) -> float:
         """Return by what the learning rate of the parameter `name` is multiplied."""

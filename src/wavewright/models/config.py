@@ -18,6 +18,7 @@ from wavewright.models.output import Softmax
 if TYPE_CHECKING:
     from wavewright.models.base import Model
     from wavewright.models.condition import Condition
+    from wavewright.models.prediction import Prediction
 
 Cell = Literal["lstm", "gru"]
 Size = Annotated[int, Field(ge=1, le=65536)]
@@ -44,12 +45,14 @@ class ModelConfig(ABC):
         presets: fields of a run configuration (`model`, `encoding`, `training`) by the preset's name.
         q_levels: Q, the number of codes.
         condition: the controls that the model takes, or None.
+        prediction: the linear predictor from which the model starts, or None.
     """
 
     name: ClassVar[str]
     presets: ClassVar[dict[str, dict[str, Any]]]
     q_levels: int
     condition: "Condition | None"
+    prediction: "Prediction | None"
 
     @property
     def receptive_field(self) -> float:
@@ -78,8 +81,9 @@ class ModelConfig(ABC):
     def as_dict(self) -> dict[str, Any]:
         """Return the name and the fields as JSON values, which `configure` takes back."""
         fields = {"name": self.name, **dataclasses.asdict(self)}  # type: ignore[call-overload]
-        if self.condition is None:  # as in files of models that were made before there were controls
-            del fields["condition"]
+        for name in ("condition", "prediction"):  # left out as in files of models that were made before there were any
+            if fields[name] is None:
+                del fields[name]
         return fields
 
     def with_condition(self, condition: "Condition | None") -> Self:
@@ -102,6 +106,19 @@ class ModelConfig(ABC):
         A generator needs little memory, even for a hostile configuration with far too many weights. A reader stops at
         the first missing weight.
         """
+
+    @property
+    def outputs(self) -> int:
+        """Number of values that the last layer gives: a logit for each code or, with a prediction, for each error.
+
+        With a prediction, one more changes the spread of the predictor's density (`forecast.Predictor.logits`).
+        """
+        return self.output.size + (self.prediction is not None)
+
+    @property
+    def output_gain(self) -> float:
+        """Scale of fresh weights of the output. With a prediction they add next to nothing to its density at first."""
+        return 1.0 if self.prediction is None else 0.01
 
     @property
     def output(self) -> Softmax:
@@ -156,6 +173,17 @@ def entry(name: str, condition: "Condition | None", outputs: int) -> Shapes:
     """Yield the matrix of `layers.entry`, if there is a condition."""
     if condition is not None:
         yield f"{name}.weight", (outputs, condition.width)
+
+
+def forecast_entry(name: str, prediction: "Prediction | None", q_levels: int, outputs: int) -> Shapes:
+    """Yield the table of `forecast.forecast_entry`, if there is a prediction."""
+    if prediction is not None:
+        yield f"{name}.weight", (prediction.rows(q_levels), outputs)
+
+
+def remembered(prediction: "Prediction | None") -> int:
+    """Return the bytes that a predictor remembers of a stream."""
+    return 0 if prediction is None else prediction.state_bytes
 
 
 def code_input(kind: Literal["scalar", "embedded"], q_levels: int, width: int) -> Shapes:

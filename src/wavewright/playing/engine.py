@@ -229,8 +229,15 @@ class Engine:
 
 
 def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
-    """Return a configuration's fields for the engine, with those of its condition beside the others."""
-    fields = {name: value for name, value in vars(config).items() if name != "condition"}
+    """Return a configuration's fields for the engine, with those of its condition and prediction beside the others."""
+    fields = {name: value for name, value in vars(config).items() if name not in ("condition", "prediction")}
+    if (prediction := config.prediction) is not None:
+        fields |= {
+            "prediction_order": prediction.order,
+            "prediction_window": prediction.window,
+            "prediction_hop": prediction.hop,
+            "prediction_amplitudes": prediction.amplitudes(config.q_levels).tolist(),
+        }
     if (condition := config.condition) is not None:
         fields |= {
             "condition_hop": condition.hop,

@@ -18,7 +18,7 @@ from wavewright import processes
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError
 from wavewright.formats import checkpoint
-from wavewright.formats.checkpoint import Validation
+from wavewright.formats.checkpoint import Pace, Validation
 from wavewright.metrics import bits, loudness, zero_order_entropy
 from wavewright.playing.engine import available
 from wavewright.playing.opening import SLOW, fastest_player
@@ -31,6 +31,7 @@ from wavewright.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 ROLLING = 10  # steps over which a loss is averaged, as in the thesis's figures
+FIRST_PACE = 8  # steps after which the pace is first measured, and at every doubling until the first checkpoint
 SCHEDULED_KEPT = 2  # recent scheduled checkpoints that stay, beside the best and the last
 
 
@@ -38,7 +39,8 @@ SCHEDULED_KEPT = 2  # recent scheduled checkpoints that stay, beside the best an
 class Budget:
     """When a run ends: whichever comes first. Minutes count all its sessions.
 
-    `loss` is learned well enough: the mean training loss of ROLLING steps, in nats a sample, is below it.
+    `loss` is learned well enough: the mean training loss of ROLLING steps, in nats a sample, is below it. `until` is
+    the share of the budget after which the run pauses.
 
     Raises:
         ConfigError: one that is not more than 0.
@@ -48,24 +50,39 @@ class Budget:
     epochs: int | None = None
     minutes: float | None = None
     loss: float | None = None
+    until: float = 1.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if value is not None and not value > 0:
                 raise ConfigError(f"--{name} {value}: give more than 0")
 
-    def part(self, share: float) -> "Budget":
-        """Return the same budget with a share of its minutes."""
-        return replace(self, minutes=None if self.minutes is None else self.minutes * share)
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the budget ends whatever the losses are."""
+        return any(total is not None for total in (self.steps, self.epochs, self.minutes))
 
-    def share(self, step: int, epoch: int, seconds: float) -> float:
-        """Return how much of the budget is used up; 1 or more is the end."""
+    def part(self, share: float) -> "Budget":
+        """Return the same budget for a run that pauses after a share of it."""
+        return replace(self, until=share)
+
+    def share(self, step: int, epochs: float, seconds: float) -> float:
+        """Return how much of the part until the pause is used up; 1 or more is the end."""
         parts = [
             done / total
-            for done, total in ((step, self.steps), (epoch, self.epochs), (seconds / 60, self.minutes))
+            for done, total in ((step, self.steps), (epochs, self.epochs), (seconds / 60, self.minutes))
             if total is not None
         ]
-        return max(parts, default=0.0)
+        return max(parts, default=0.0) / self.until
+
+    def end(self, pace: Pace | None) -> float | None:
+        """Return the step at which the whole budget is used up at this pace. None where nothing tells it."""
+        ends = [] if self.steps is None else [float(self.steps)]
+        if pace and self.epochs is not None:
+            ends.append(self.epochs * pace.step / pace.epochs)
+        if pace and self.minutes is not None:
+            ends.append(pace.step + (60 * self.minutes - pace.seconds) * pace.made / pace.seconds)
+        return min(ends, default=None)
 
 
 @dataclass(frozen=True)
@@ -164,6 +181,7 @@ class Loop:
 
     def _step(self) -> None:
         trainer, start = self.trainer, time.monotonic()
+        trainer.schedule.end = self.budget.end(trainer.pace)
         samples_before = trainer.samples
         record = trainer.train_step()
         speed = round((trainer.samples - samples_before) / (time.monotonic() - start))
@@ -176,6 +194,8 @@ class Loop:
             self._roll_back()
         elif trainer.step % trainer.config.training.checkpoint_every == 0:
             self._validate_and_save()
+        elif FIRST_PACE <= trainer.step < trainer.config.training.checkpoint_every and trainer.step.bit_count() == 1:
+            self._measure_pace()
 
     def _validate_and_save(self) -> None:
         """Validate, make a listening sample and then save, with the time of both, or roll back where need be."""
@@ -193,7 +213,20 @@ class Loop:
                 trainer.best = Validation(trainer.step, value)
         trainer.rollbacks_since_checkpoint = 0
         self._report(value)
+        self._measure_pace()
         self._save(scheduled=True)
+
+    def _measure_pace(self) -> None:
+        """Measure how fast the run uses up its budget. All processes take the mean of their seconds.
+
+        The pace changes here only and is part of every checkpoint. Between a checkpoint and the next scheduled one, the
+        learning rates are therefore the same however often the run is resumed.
+        """
+        seconds = torch.tensor([self.seconds], dtype=torch.float64)
+        processes.sum_([seconds])
+        trainer = self.trainer
+        made = trainer.step + trainer.undone
+        trainer.pace = Pace(trainer.step, made, trainer.batches.epochs, float(seconds) / processes.world())
 
     def _conclude(self) -> None:
         """Validate and report at the run's end, and save. A run that goes on drops these records."""
@@ -275,7 +308,7 @@ class Loop:
         return self.seconds_before + time.monotonic() - self.begun
 
     def _share(self) -> float:
-        return self.budget.share(self.trainer.step, self.trainer.batches.position.epoch, self.seconds)
+        return self.budget.share(self.trainer.step, self.trainer.batches.epochs, self.seconds)
 
     def _ended(self) -> bool:
         """Tell whether the budget is used up or a signal has come, to any process."""

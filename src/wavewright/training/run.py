@@ -72,6 +72,8 @@ def train(
                 f"{run}: holds a run at step {there[-1]}; add --resume to go on, or choose another --out"
             )
         check_precision(early, where)
+        if early.training.schedule == "cosine" and not early.training.schedule_steps and not budget.is_bounded:
+            raise ConfigError("training.schedule: cosine needs an end; set training.schedule_steps, or give a budget")
         first = None if start is None or there else open_run(start)
         if not isinstance(corpus, Corpus):
             corpus = corpus(bool(there))

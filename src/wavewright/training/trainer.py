@@ -20,7 +20,7 @@ from wavewright.corpus.settings import SplitName
 from wavewright.devices import has_bfloat16
 from wavewright.errors import ConfigError, GivenUp, WavewrightError
 from wavewright.formats import checkpoint
-from wavewright.formats.checkpoint import Checkpoint, Facts, Validation
+from wavewright.formats.checkpoint import Checkpoint, Facts, Pace, Validation
 from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
 from wavewright.models.base import Model, State
@@ -77,9 +77,11 @@ class Trainer:
         step: steps made.
         samples: training samples read, over all processes.
         best: the best validation so far.
+        pace: see checkpoint.Facts.
         lane_state: where each lane's streams stand; none at their beginning.
         rollbacks_since_checkpoint: how often the run was rolled back since the last scheduled checkpoint.
         rollbacks: how often it was rolled back in all.
+        undone: steps that roll-backs have undone.
 
     Raises:
         ConfigError: a precision that the device does not have.
@@ -120,8 +122,9 @@ class Trainer:
         self.schedule = Schedule(training)
         self.lane_state: Any = None
         self.step = self.samples = 0
-        self.rollbacks_since_checkpoint = self.rollbacks = 0
+        self.rollbacks_since_checkpoint = self.rollbacks = self.undone = 0
         self.best: Validation | None = None
+        self.pace: Pace | None = None
 
     def begin_from(self, weights: dict[str, Tensor]) -> None:
         """Take the weights of a trained model in place of the fresh ones of these names."""
@@ -263,6 +266,8 @@ class Trainer:
                 best=self.best,
                 lost=self.rollbacks_since_checkpoint,
                 lowered=self.rollbacks,
+                pace=self.pace,
+                undone=self.undone,
                 **facts,
             ),
         )
@@ -287,8 +292,8 @@ class Trainer:
         self.guard.restore(facts.guard)
         self.schedule.scale, self.schedule.stale = facts.rate_scale, facts.stale_validations
         self.step, self.samples = facts.step, facts.samples
-        self.best = facts.best
-        self.rollbacks_since_checkpoint, self.rollbacks = facts.lost, facts.lowered
+        self.best, self.pace = facts.best, facts.pace
+        self.rollbacks_since_checkpoint, self.rollbacks, self.undone = facts.lost, facts.lowered, facts.undone or 0
 
     def _restore_parameter(self, i: int, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
         if self.average:
@@ -321,7 +326,7 @@ class Trainer:
         Raises:
             GivenUp: that has been tried often enough.
         """
-        reason, step = self.guard.reason, self.step
+        reason, step, undone = self.guard.reason, self.step, self.undone
         attempt, rollbacks = self.rollbacks_since_checkpoint + 1, self.rollbacks + 1
         if attempt > ROLLBACKS:
             raise GivenUp(
@@ -331,6 +336,7 @@ class Trainer:
         good = checkpoint.scheduled_steps(run)
         self.restore(checkpoint.load(checkpoint.path(run, good[-min(attempt, len(good))])))
         self.rollbacks_since_checkpoint, self.rollbacks = attempt, rollbacks
+        self.undone = undone + step - self.step
         self.schedule.scale *= ROLLBACK_RATE**attempt
         self.guard = Guard(self.config.model.q_levels)
         for _ in range(rollbacks - self.batches.position.order):

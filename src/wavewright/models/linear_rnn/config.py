@@ -18,9 +18,12 @@ from wavewright.models.config import (
     Size,
     encoder,
     entry,
+    forecast_entry,
     linear,
+    remembered,
     vectors,
 )
+from wavewright.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from wavewright.models.linear_rnn.network import LinearRNN
@@ -60,6 +63,7 @@ class LinearRNNConfig(ModelConfig):
         embedding: length of the learned vector of a code.
         q_levels: Q, the number of codes.
         condition: the controls that the model takes.
+        prediction: the linear predictor from which the model starts.
     """
 
     name: ClassVar[str] = "linear-rnn"
@@ -73,6 +77,7 @@ class LinearRNNConfig(ModelConfig):
     embedding: Size = 32
     q_levels: Levels = 256
     condition: Condition | None = None
+    prediction: Prediction | None = None
 
     @model_validator(mode="after")
     def _tiers_fit(self) -> "LinearRNNConfig":
@@ -113,7 +118,7 @@ class LinearRNNConfig(ModelConfig):
         """See ModelConfig. A block holds its modes, and a tier its output for the faster one."""
         modes = sum(vectors(2 * self.modes * n, width) for n, width in zip(self.blocks, self.widths, strict=True))
         held = sum(vectors(ratio, width) for ratio, width in zip(self.ratios, self.widths[1:], strict=True))
-        return modes + held + 4 * max(self.reaches)
+        return modes + held + 4 * max(self.reaches) + remembered(self.prediction)
 
     def build(self) -> "LinearRNN":
         """See ModelConfig."""
@@ -125,6 +130,7 @@ class LinearRNNConfig(ModelConfig):
         """See ModelConfig."""
         yield from encoder(self.condition)
         yield "embedding.weight", (self.q_levels, self.embedding)
+        yield from forecast_entry("forecast", self.prediction, self.q_levels, self.widths[-1])
         last = len(self.widths) - 1
         for i, (reach, width) in enumerate(zip(self.reaches, self.widths, strict=True)):
             yield from linear(f"tiers.{i}.input", reach * self.embedding, width)
@@ -141,4 +147,4 @@ class LinearRNNConfig(ModelConfig):
                     yield from linear(f"{name}.output", 2 * width, width)
             if i < last:
                 yield from linear(f"tiers.{i}.upsample", width, self.ratios[i] * self.widths[i + 1])
-        yield from linear("output", self.widths[-1], self.output.size)
+        yield from linear("output", self.widths[-1], self.outputs)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
+from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, entry, linear
 from wavewright.models.linear_rnn.config import LinearRNNConfig
 from wavewright.models.linear_rnn.diagonal import Diagonal
@@ -167,7 +168,8 @@ class LinearRNN(Model[LinearRNNState]):
         with torch.no_grad():
             self.embedding.weight.copy_(first_embedding(config.q_levels, config.embedding))
         self.tiers = nn.ModuleList(Tier(config, i) for i in range(len(config.widths)))
-        self.output = linear(config.widths[-1], config.output.size, gain=0.5)
+        self.forecast = forecast_entry(config.prediction, config.q_levels, config.widths[-1])
+        self.output = linear(config.widths[-1], config.outputs, gain=0.5 * config.output_gain)
 
     def learning_rate_factor(self, name: str) -> float:
         """See Model. Time constants and frequencies move at half the rate."""
@@ -197,9 +199,9 @@ class LinearRNN(Model[LinearRNNState]):
         )
 
     def predict(
-        self, codes: Tensor, state: LinearRNNState, control: ControlFrames | None
+        self, codes: Tensor, state: LinearRNNState, control: ControlFrames | None, forecast: Forecast | None
     ) -> tuple[Tensor, LinearRNNState]:
-        """See Model.forward."""
+        """See Model.forward. A forecast enters the last tier."""
         config, length, clock = self.config, codes.shape[1], int(state.clock)
         past, first = state.history.shape[1], 0
         joined = torch.cat((state.history, codes), 1)  # position t is column past + t
@@ -212,6 +214,9 @@ class LinearRNN(Model[LinearRNNState]):
             if above is not None:  # which begins with the slots of the frame in progress
                 slot = (clock + start) % config.frame_sizes[i - 1] // frame or config.ratios[i - 1]
                 above = above[:, :, slot : slot + steps]
+            if i == len(state.held) and self.forecast is not None and forecast is not None:
+                ahead = self.forecast(forecast).permute(2, 0, 1)
+                above = ahead if above is None else above + ahead
             own, first = state.modes[first : first + config.blocks[i]], first + config.blocks[i]
             new = None
             if steps:

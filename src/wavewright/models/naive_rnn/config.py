@@ -17,10 +17,13 @@ from wavewright.models.config import (
     code_input,
     encoder,
     entry,
+    forecast_entry,
     linear,
     recurrent,
+    remembered,
     vectors,
 )
+from wavewright.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from wavewright.models.naive_rnn.network import NaiveRNN
@@ -53,6 +56,7 @@ class NaiveRNNConfig(ModelConfig):
         forget_bias: initial bias of the forget gates, 1 in TensorFlow's LSTM cell.
         q_levels: Q, the number of codes.
         condition: the controls that the model takes.
+        prediction: the linear predictor from which the model starts.
     """
 
     name: ClassVar[str] = "naive-rnn"
@@ -64,6 +68,7 @@ class NaiveRNNConfig(ModelConfig):
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
+    prediction: Prediction | None = None
 
     @property
     def title(self) -> str:
@@ -73,7 +78,7 @@ class NaiveRNNConfig(ModelConfig):
     @property
     def state_bytes(self) -> int:
         """See ModelConfig."""
-        return vectors(2 * self.layers, self.units)
+        return vectors(2 * self.layers, self.units) + remembered(self.prediction)
 
     def build(self) -> "NaiveRNN":
         """See ModelConfig."""
@@ -86,6 +91,7 @@ class NaiveRNNConfig(ModelConfig):
         yield from encoder(self.condition)
         yield from code_input(self.input, self.q_levels, self.units)
         yield from entry("condition", self.condition, self.units)
+        yield from forecast_entry("forecast", self.prediction, self.q_levels, self.units)
         for i in range(self.layers):
             yield from recurrent(f"layers.{i}", "lstm", self.units, self.units)
-        yield from linear("output", self.units, self.output.size)
+        yield from linear("output", self.units, self.outputs)

@@ -21,10 +21,13 @@ from wavewright.models.config import (
     Size,
     encoder,
     entry,
+    forecast_entry,
     linear,
     recurrent,
+    remembered,
     vectors,
 )
+from wavewright.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from wavewright.models.sample_rnn.network import SampleRNN
@@ -84,6 +87,7 @@ class SampleRNNConfig(ModelConfig):
         forget_bias: initial bias of an LSTM's forget gates, 1 in the thesis and 3 in the paper's code.
         q_levels: Q, the number of codes.
         condition: the controls that the model takes.
+        prediction: the linear predictor from which the model starts.
     """
 
     name: ClassVar[str] = "sample-rnn"
@@ -102,6 +106,7 @@ class SampleRNNConfig(ModelConfig):
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
+    prediction: Prediction | None = None
 
     @field_validator("frame_sizes", mode="before")
     @classmethod
@@ -137,7 +142,7 @@ class SampleRNNConfig(ModelConfig):
         """See ModelConfig. A tier holds its layers' state, its output, and its input from the slower tier."""
         layers = (2 if self.cell == "lstm" else 1) * self.n_rnn * len(self.frame_sizes)
         gates = (4 if self.cell == "lstm" else 3) * self.units
-        codes = 4 * max(self.frame_sizes[0], self.reach)
+        codes = 4 * max(self.frame_sizes[0], self.reach) + remembered(self.prediction)
         return vectors(layers + sum(self.ratios), self.units) + vectors(sum(self.ratios[:-1]), gates) + codes
 
     def build(self) -> "SampleRNN":
@@ -170,6 +175,7 @@ class SampleRNNConfig(ModelConfig):
             yield "embedding.weight", (self.q_levels, self.embedding)
         yield from linear("sample_input", self.reach * (self.embedding if embedded else 1), units)
         yield from entry("condition", self.condition, units)
+        yield from forecast_entry("forecast", self.prediction, self.q_levels, units)
         yield from linear("hidden.0", units, units)
         yield from linear("hidden.1", units, units)
-        yield from linear("output", units, self.output.size)
+        yield from linear("output", units, self.outputs)

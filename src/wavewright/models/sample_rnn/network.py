@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
+from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, Recurrent, entry, linear, normalise_weights
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.quantize import silence
@@ -88,8 +89,9 @@ class SampleRNN(Model[SampleRNNState]):
         self.embedding = nn.Embedding(config.q_levels, config.embedding) if config.input == "embedded" else None
         self.sample_input = linear(config.reach * (config.embedding if self.embedding else 1), config.units)
         self.condition = entry(config.condition, config.units)
+        self.forecast = forecast_entry(config.prediction, config.q_levels, config.units)
         self.hidden = nn.ModuleList(linear(config.units, config.units) for _ in range(2))
-        self.output = linear(config.units, config.output.size)
+        self.output = linear(config.units, config.outputs, gain=config.output_gain)
         if config.weight_norm:
             normalise_weights(self)
 
@@ -108,9 +110,9 @@ class SampleRNN(Model[SampleRNNState]):
         )
 
     def predict(
-        self, codes: Tensor, state: SampleRNNState, control: ControlFrames | None
+        self, codes: Tensor, state: SampleRNNState, control: ControlFrames | None, forecast: Forecast | None
     ) -> tuple[Tensor, SampleRNNState]:
-        """See Model.forward."""
+        """See Model.forward. A forecast enters the sample tier."""
         length, clock, past = codes.shape[1], int(state.clock), state.history.shape[1]
         joined = torch.cat((state.history, codes), 1)  # position t is column past + t
         above: Tensor | None = None
@@ -142,6 +144,8 @@ class SampleRNN(Model[SampleRNNState]):
         above = above[:, slot : slot + length]
         if self.condition is not None and control is not None:
             above = above + control.spread(self.condition, length)
+        if self.forecast is not None and forecast is not None:
+            above = above + self.forecast(forecast)
         logits = self._samples(joined[:, past + 1 - self.config.reach :], above)
         clock = (clock + length) % self.config.frame_sizes[0]
         return logits, SampleRNNState(joined[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))

@@ -19,9 +19,12 @@ from wavewright.models.config import (
     code_input,
     encoder,
     entry,
+    forecast_entry,
     linear,
+    remembered,
     vectors,
 )
+from wavewright.models.prediction import Prediction
 
 LONGEST = 1 << 20  # receptive field, in samples
 
@@ -73,6 +76,7 @@ class WaveNetConfig(ModelConfig):
             sqrt(1/2), 40 layers shrink the signal by 2^-20 and do not learn (docs/log/2026-11-22-wavenet-4x10.md).
         q_levels: Q, the number of codes.
         condition: the controls that the model takes.
+        prediction: the linear predictor from which the model starts.
     """
 
     name: ClassVar[str] = "wavenet"
@@ -88,6 +92,7 @@ class WaveNetConfig(ModelConfig):
     gain: Factor = 1.0
     q_levels: Levels = 256
     condition: Condition | None = None
+    prediction: Prediction | None = None
 
     def __post_init__(self) -> None:
         if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
@@ -122,9 +127,9 @@ class WaveNetConfig(ModelConfig):
         count = len(self.dilations)
         kept = self.receptive_field - 1 + count
         if self.form == "gated":
-            return vectors(kept, self.channels)
+            return vectors(kept, self.channels) + remembered(self.prediction)
         first = self.filter_width  # the first layer has one channel
-        return vectors(first, 1) + vectors(kept - first, self.channels)
+        return vectors(first, 1) + vectors(kept - first, self.channels) + remembered(self.prediction)
 
     def build(self) -> "WaveNet":
         """See ModelConfig."""
@@ -137,10 +142,11 @@ class WaveNetConfig(ModelConfig):
         width, skip, taps = self.channels, self.skip_channels or self.channels, self.filter_width
         yield from encoder(self.condition)
         yield from entry("condition", self.condition, len(self.dilations) * self.filters)
+        yield from forecast_entry("forecast", self.prediction, self.q_levels, self.filters)
         if self.form == "plain":
             for i in range(self.blocks * self.layers):
                 yield f"layers.{i}.weight", (width, width if i else 1, taps)
-            yield from linear("output", width, self.output.size)
+            yield from linear("output", width, self.outputs)
             return
         yield from code_input(self.input, self.q_levels, width)
         for i in range(self.blocks * self.layers):
@@ -149,4 +155,4 @@ class WaveNetConfig(ModelConfig):
             yield f"layers.{i}.out_weight", (width + skip, width, 1)
             yield f"layers.{i}.out_bias", (width + skip,)
         yield from linear("output.1", skip, skip)
-        yield from linear("output.3", skip, self.output.size)
+        yield from linear("output.3", skip, self.outputs)

@@ -5,7 +5,7 @@ residual or skip path, and a bias only at the output. `gated` is the paper's for
 skip paths.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wavewright.models.base import Model, State
+from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, entry, linear
 from wavewright.models.wavenet.config import WaveNetConfig
 from wavewright.quantize import silence
@@ -88,15 +89,16 @@ class WaveNet(Model[WaveNetState]):
         width, skip = config.channels, config.skip_channels or config.channels
         count = len(config.dilations)
         self.condition = entry(config.condition, count * config.filters)
+        self.forecast = forecast_entry(config.prediction, config.q_levels, config.filters)
         self.input: nn.Module | None = None
         if config.form == "plain":
             self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
-            self.output: nn.Module = linear(width, config.output.size)
+            self.output: nn.Module = linear(width, config.outputs, gain=config.output_gain)
         else:
             self.input = nn.Embedding(config.q_levels, width) if config.input == "embedded" else linear(1, width)
             self.layers = nn.ModuleList(GatedLayer(config) for _ in range(count))
             hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
-            self.output = nn.Sequential(*hidden, linear(skip, config.output.size))
+            self.output = nn.Sequential(*hidden, linear(skip, config.outputs, gain=config.output_gain))
 
     def start(self, batch: int) -> WaveNetState:
         """Return queues with every layer's response to endless silence."""
@@ -108,11 +110,15 @@ class WaveNet(Model[WaveNetState]):
             x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1, None)
         return WaveNetState(tuple(queues), torch.tensor(0))
 
-    def predict(self, codes: Tensor, state: WaveNetState, control: ControlFrames | None) -> tuple[Tensor, WaveNetState]:
+    def predict(
+        self, codes: Tensor, state: WaveNetState, control: ControlFrames | None, forecast: Forecast | None
+    ) -> tuple[Tensor, WaveNetState]:
         """See Model.forward."""
         clock = int(state.clock)
         x, total, queues = self._input(codes), None, []
-        layers = zip(self.layers, self.config.dilations, state.queues, self._entering(control, codes), strict=True)
+        layers = zip(
+            self.layers, self.config.dilations, state.queues, self._entering(control, forecast, codes), strict=True
+        )
         for layer, dilation, queue, entering in layers:
             size = queue.shape[2]
             taps = torch.cat((queue.roll(-clock % size, 2) if clock else queue, x), 2)
@@ -123,14 +129,14 @@ class WaveNet(Model[WaveNetState]):
 
     @torch.no_grad()
     def predict_one(
-        self, codes: Tensor, state: WaveNetState, control: ControlFrames | None
+        self, codes: Tensor, state: WaveNetState, control: ControlFrames | None, forecast: Forecast | None
     ) -> tuple[Tensor, WaveNetState]:
         """Compute one column (arXiv:1611.09482). The queues are rings written in place, so `state` is consumed."""
         clock = int(state.clock)
         if not clock:  # initial queues are views of one column, and a window's are views of its activations
             state = state.map(lambda queue: queue.clone(memory_format=torch.contiguous_format))
-        x, total = self._input(codes[:, None]), None
-        entries = self._entering(control, codes[:, None])
+        x, total = self._input(codes), None
+        entries = self._entering(control, forecast, codes)
         layers = zip(self.layers, self.config.dilations, state.queues, entries, strict=True)
         for layer, dilation, queue, entering in layers:
             size = queue.shape[2]
@@ -139,7 +145,7 @@ class WaveNet(Model[WaveNetState]):
             queue[:, :, now] = x[:, :, 0]
             x, skip = layer(x, taps, 1, entering)
             total = skip if total is None else total + skip
-        return self._logits(x, total)[:, 0], WaveNetState(state.queues, torch.tensor(clock + 1))
+        return self._logits(x, total), WaveNetState(state.queues, torch.tensor(clock + 1))
 
     def _input(self, codes: Tensor) -> Tensor:
         """Turn codes (B, T) into (B, C, T), or (B, 1, T) in the plain form."""
@@ -148,11 +154,20 @@ class WaveNet(Model[WaveNetState]):
         x = self.scalars(codes)[..., None]
         return (x if self.input is None else self.input(x)).transpose(1, 2)
 
-    def _entering(self, control: ControlFrames | None, codes: Tensor) -> Iterable[Tensor | None]:
-        """Return what the condition of codes (B, T) adds to each layer's convolution, (B, filters, T) a layer."""
-        if self.condition is None or control is None:
-            return [None] * len(self.layers)
-        return control.spread(self.condition, codes.shape[1]).transpose(1, 2).chunk(len(self.layers), 1)
+    def _entering(
+        self, control: ControlFrames | None, forecast: Forecast | None, codes: Tensor
+    ) -> Sequence[Tensor | None]:
+        """Return what is added to each layer's convolution, (B, filters, T) a layer, for codes (B, T).
+
+        A condition enters every layer, and a forecast the first.
+        """
+        entering: list[Tensor | None] = [None] * len(self.layers)
+        if self.condition is not None and control is not None:
+            entering = list(control.spread(self.condition, codes.shape[1]).transpose(1, 2).chunk(len(self.layers), 1))
+        if self.forecast is not None and forecast is not None:
+            first = self.forecast(forecast).transpose(1, 2)
+            entering[0] = first if entering[0] is None else entering[0] + first
+        return entering
 
     def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
         """Turn the last layer's output, or the sum of the skip paths, (B, C, T) into logits (B, T, Q)."""

@@ -1,0 +1,46 @@
+// The linear prediction of a network's streams, from which its logits start.
+#pragma once
+
+#include "build_context.hpp"
+#include "codes.hpp"
+#include "wavewright/predictor.hpp"
+
+namespace wavewright {
+
+class Prediction {
+public:
+    // Reads the fields prediction_order, _window, _hop and _amplitudes from the configuration.
+    Prediction(const Config& config, int streams);
+
+    // Puts all streams into the state after endless silence and one more silent sample.
+    void reset();
+    // Goes on by the next code of a stream.
+    void hear(int stream, int code);
+    // The numbers of each stream's forecast: its code, the last error and the level of its spread.
+    const CodeHistory& numbers() const { return numbers_; }
+    // A forecast enters by a table of the rows of all three numbers. Returns the image of the numbers under that table
+    // and a matrix (rows, outputs) after it.
+    CodeImage image(const BuildContext& context, const std::string& table, const Matrix& weight, int groups = 1) const;
+    // Turns a network's outputs, logits of errors and one more number, into logits of codes (models/forecast.py has the
+    // formula). The result lasts until the stream's next call.
+    const float* logits(int stream, const float* outputs);
+
+    std::span<std::byte> state() const { return states_.bytes(); }
+    // Throws Error where a saved state is not one to go on from.
+    void check(std::span<const std::byte> state) const;
+    // Takes note that the state was restored.
+    void restored();
+
+private:
+    std::span<double> of(int stream) const { return {states_.data() + stream * predictor_.size(), predictor_.size()}; }
+    void set(int stream, const Forecast& forecast);
+
+    Predictor predictor_;
+    int levels_, streams_;
+    Buffer<double> states_;
+    std::vector<Forecast> forecasts_;
+    CodeHistory numbers_;
+    Vectors logits_;
+};
+
+}  // namespace wavewright

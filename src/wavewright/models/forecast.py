@@ -1,0 +1,88 @@
+"""Linear prediction (`models/prediction.py`) in a torch model, with the shapes of `models/base.py`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from wavewright.models.prediction import FREEDOM, WIDEST, Prediction, native
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a predictor says of the sample after each of T samples.
+
+    Attributes:
+        centre: (B, T), the amplitude that it predicts.
+        spread: (B, T), the scale of its error in amplitude.
+        numbers: (B, T, 3), whole numbers for centre, last error and spread, which are rows of an entry's table.
+    """
+
+    centre: Tensor
+    spread: Tensor
+    numbers: Tensor
+
+
+class ForecastEntry(nn.Module):
+    """A table by whose rows a forecast enters a model. It is zero at first, as if there were no forecast."""
+
+    def __init__(self, rows: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(rows, outputs))
+
+    def forward(self, forecast: Forecast) -> Tensor:
+        """Return what enters (B, T, outputs), the sum of three rows."""
+        first, second, third = (functional.embedding(n, self.weight) for n in forecast.numbers.unbind(2))
+        return first + second + third
+
+
+def forecast_entry(prediction: Prediction | None, q_levels: int, outputs: int) -> ForecastEntry | None:
+    """Return an entry for a model with prediction, and None for one without."""
+    return None if prediction is None else ForecastEntry(prediction.rows(q_levels), outputs)
+
+
+class Predictor(nn.Module):
+    """The linear predictor of a model. It has no parameters."""
+
+    def __init__(self, prediction: Prediction, q_levels: int) -> None:
+        super().__init__()
+        self.prediction, self.q_levels = prediction, q_levels
+        self.amplitudes: Tensor
+        self.log_widths: Tensor
+        self.register_buffer("amplitudes", torch.from_numpy(prediction.amplitudes(q_levels)), persistent=False)
+        log_widths = torch.tensor(native(prediction, q_levels).log_widths, dtype=torch.float64)
+        self.register_buffer("log_widths", log_widths, persistent=False)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Return the state (B, S) after endless silence. It is float64 and on the CPU, wherever the model is."""
+        predictor = native(self.prediction, self.q_levels)
+        states = np.empty((batch, predictor.size))
+        predictor.reset(states)
+        return torch.from_numpy(states)
+
+    def forward(self, codes: Tensor, state: Tensor) -> tuple[Forecast, Tensor]:
+        """Hear codes (B, T), and return what comes after each, and the next state."""
+        heard = np.ascontiguousarray(codes.cpu().numpy(), np.int32)
+        states = state.numpy().copy()
+        amplitudes, numbers = np.empty((*heard.shape, 2)), np.empty((*heard.shape, 3), np.int32)
+        native(self.prediction, self.q_levels).hear(heard, states, amplitudes, numbers)
+        numbers += np.array([0, self.q_levels, 2 * self.q_levels], np.int32)
+        centre, spread = torch.from_numpy(amplitudes).to(codes.device, self.amplitudes.dtype).unbind(2)
+        return Forecast(centre, spread, torch.from_numpy(numbers).to(codes.device)), torch.from_numpy(states)
+
+    def logits(self, forecast: Forecast, outputs: Tensor) -> Tensor:
+        """Return logits (B, T, Q) of codes, the predictor's log density plus a logit of the error, for (B, T, Q + 1).
+
+        Entry Q / 2 of the first Q outputs is for the code of the prediction itself. Codes further away than Q / 2 have
+        the entry at the end. The last output is the logarithm of a factor of the density's spread, softly limited, by
+        which a model announces an onset. A model whose outputs are all 0 is the predictor alone.
+        """
+        outputs = outputs.to(forecast.spread.dtype)
+        wider = torch.exp(WIDEST * torch.tanh(outputs[..., -1] / WIDEST))
+        z = (self.amplitudes - forecast.centre[..., None]) / (forecast.spread * wider)[..., None]
+        density = self.log_widths.to(z.dtype) - (FREEDOM + 1) / 2 * torch.log(1 + z * z / FREEDOM)
+        codes = torch.arange(self.q_levels, device=z.device)
+        places = codes + (self.q_levels // 2 - forecast.numbers[..., :1].long())
+        return density + outputs.gather(2, places.clamp_(0, self.q_levels - 1))
