@@ -52,7 +52,7 @@ def train(
         --resume they must be the same as at the start, or gone.
     model
         Model to train. `wavenet` suits timbre and detail, `sample-rnn` long notes and dynamics, `naive-rnn` a steady
-        texture. If in doubt, take `wavenet`.
+        texture. `linear-rnn` is new and learns much in minutes. If in doubt, take `wavenet`.
     out
         Run folder for configuration, metrics, TensorBoard events, listening samples and checkpoints.
     preset

@@ -32,11 +32,11 @@ MOST_TABLES = 1 << 26  # numbers in the engine's tables of codes, 268 MB
 
 Reach = Annotated[int, Field(ge=1, le=1024)]  # the engine has a table for each place
 
-TRAINING = {"batch_size": 8, "length": 512, "learning_rate": 4e-3, "warmup_steps": 50}
+TRAINING = {"batch_size": 8, "length": 512, "warmup_steps": 50}
 PRESETS: dict[str, dict[str, Any]] = {
     "large": {
         "model": {"frame_sizes": [16, 4, 1], "widths": [256, 128, 96], "blocks": [4, 4, 4]},
-        "training": {**presets.SMALL, **TRAINING, "length": 1024, "learning_rate": 2e-3},
+        "training": {**presets.SMALL, **TRAINING, "length": 1024},
     },
     "small": {
         "model": {"frame_sizes": [8, 1], "widths": [128, 64], "blocks": [3, 4]},
@@ -44,7 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "tiny": {
         "model": {"frame_sizes": [8, 1], "widths": [48, 32], "blocks": [2, 2]},
-        "training": {**TRAINING, "checkpoint_every": 200},
+        "training": {**TRAINING, "learning_rate": 4e-3, "checkpoint_every": 200},
     },
 }
 
