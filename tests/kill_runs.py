@@ -55,7 +55,7 @@ def train(corpus: str, run: str) -> None:
         roll_back(loop)
 
     Trainer.train_step, Loop._roll_back = step, announced  # type: ignore[method-assign]
-    settings = tiny("sample-rnn", ema=0.9, sample_seconds=0.1)
+    settings = tiny("sample-rnn", ema=0.9, sample_seconds=0.1, schedule="cosine")
     start(settings, Corpus.open(Path(corpus)), Path(run), Budget(steps=STEPS), resume=True, device="cpu")
 
 

@@ -286,3 +286,40 @@ def test_lanes_that_read_side_by_side_have_leads_of_one_length() -> None:
         assert sum(batch.count for batch in epoch) == 64 * 50
         seen.append(tuple((batch.targets[:, 0] == IGNORED).any() for batch in begun))
     assert len(set(seen)) > 1  # the groups without leads come anywhere in an epoch
+
+
+def sections_read(batches: Batches) -> list[int]:
+    """The numbers of the sections of an epoch, which all have other samples."""
+    starts = {
+        codes_of(batches.samples[start : start + 3]).tobytes(): i for i, (start, _) in enumerate(batches.sections)
+    }
+    begun = [batch.targets for batch in epoch_of(batches) if batch.reset]
+    return [starts[lane[:3].tobytes()] for lanes in begun for lane in lanes if (lane != IGNORED).any()]
+
+
+@given(st.lists(st.integers(-1, 3), min_size=64, max_size=64), st.integers(0, 9))
+def test_an_epoch_reads_each_class_equally_often(labels: list[int], epoch: int) -> None:
+    classes = np.array(labels)
+    batches = lanes(NOISY, classes=classes)
+    batches.position = Position(epoch=epoch)
+    read = sections_read(batches)
+    assert len(read) == 64
+    counts = np.unique(classes[read], return_counts=True)
+    assert set(counts[0]) == set(labels)
+    assert np.ptp(counts[1]) <= 1
+    for label in set(labels):
+        often = [read.count(section) for section in np.flatnonzero(classes == label)]
+        assert max(often) - min(often) <= 1
+
+
+def test_a_balanced_order_is_the_same_from_any_position_and_another_in_each_epoch() -> None:
+    classes = np.arange(64) // 50
+    whole = lanes(NOISY, classes=classes)
+    first, second = sections_read(whole), sections_read(whole)
+    again = lanes(NOISY, classes=classes)
+    again.position = Position(epoch=1)
+    assert sections_read(again) == second != first
+    assert {classes[section] for section in first[:16]} == {0, 1}  # mixed, not one class after the other
+    assert sections_read(lanes(NOISY, classes=np.zeros(64, int))) != sections_read(lanes(NOISY))
+    assert sorted(sections_read(lanes(NOISY, classes=np.zeros(64, int)))) == list(range(64))
+    assert sections_read(lanes(NOISY, seed=None, classes=classes)) == list(range(64))

@@ -444,6 +444,25 @@ def test_a_copy_with_other_labels_is_named(record: Record, tmp_path: Path, caplo
 # Curves
 
 
+@pytest.mark.slow
+def test_curves_are_the_same_however_many_processes_measure_them(record: Record, tmp_path: Path) -> None:
+    pytest.importorskip("librosa")
+    for i in range(4):
+        record(f"in/{i}.wav", melody(0.7 + 0.2 * i, RATE, 200 + 50 * i), RATE)
+    settings = PrepareSettings(rate=RATE, section_seconds=0.5, split=(0.6, 0.2, 0.2), describe=("pitch", "brightness"))
+    one, three = (prepare([tmp_path / "in"], tmp_path / f"{n}", settings, workers=n) for n in (1, 3))
+    assert one.contents == three.contents
+    for file in one.path.iterdir():
+        assert file.read_bytes() == (three.path / file.name).read_bytes()
+    for split in ("train", "valid", "test"):
+        curves = one.curve(split, "pitch")
+        assert curves is not None
+        for track, curve in zip(one.tracks_of(split), curves, strict=True):
+            samples = to_amplitude(one.samples(split)[track.start : track.start + track.frames])
+            np.testing.assert_array_equal(curve, MEASURES["pitch"](samples, RATE))
+            assert np.isfinite(curve).any()
+
+
 def test_curves_are_those_of_each_track(record: Record, tmp_path: Path) -> None:
     for i in range(4):
         quiet = np.zeros(RATE // 2)

@@ -71,6 +71,13 @@ def overlap(metadata: dict[str, Any], header: dict[str, Any], body: bytearray) -
     header["hidden.0.bias"]["data_offsets"] = header["hidden.1.bias"]["data_offsets"]
 
 
+ABOUT = {"title": "Flute", "author": "me", "licence": "CC0 1.0", "description": None}
+
+
+def said(**fields: Any) -> Change:
+    return lambda metadata, header, body: metadata.update(format=3, about={**ABOUT, **fields})
+
+
 DAMAGES: dict[str, tuple[Change, str]] = {
     "missing tensor": (drop("output.bias"), "tensor output.bias: missing"),
     "missing scale": (drop("output.weight.scale"), "tensor output.weight.scale: missing"),
@@ -95,6 +102,16 @@ DAMAGES: dict[str, tuple[Change, str]] = {
     "code above": (number("parity.codes", "<i4", 12), "tensor parity.codes: a code beyond 0 to 11"),
     "newer": (fact("format", 4), "format 4: made by a later wavewright; update wavewright"),
     "newer than it need be": (fact("format", 2), "format: 2, but this model is written in format 1"),
+    "newer with nothing said": (fact("format", 3), "format: 3, but this model is written in format 1"),
+    "said in an older format": (fact("about", ABOUT), "format: 1, but this model is written in format 3"),
+    "said too long": (said(title="x" * 201), "metadata.about.title: 201 characters; give one line of 1 to 200 that"),
+    "said on two lines": (said(licence="MIT\nCC0"), "metadata.about.licence: 7 characters; give one line"),
+    "said to a terminal": (said(author="\x1b[2J"), "metadata.about.author: 4 characters; give one line"),
+    "said backwards": (said(author="a\u202eb"), "metadata.about.author: 3 characters; give one line"),
+    "said half": (said(author="\ud800"), "metadata.about.author: "),
+    "said nothing": (said(description=""), "metadata.about.description: 0 characters; give one line of 1 to 1000"),
+    "said as a number": (said(title=3), r"metadata.about.title: .*string \(got 3\)"),
+    "said elsewhere": (said(url="x"), "metadata.about.url"),
     "older": (fact("format", 0), "metadata.format: .*1"),
     "format of words": (fact("format", "1"), "metadata.format"),
     "unknown field": (fact("speed", 3), r"metadata.speed: .* \(got 3\)"),

@@ -16,13 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from support.controlled import HOP, NOTES, VOICE, make_controlled
 from support.kinds import ORACLES, build, weights_of
+from support.model_files import TRAINING
 from support.tiny import RATE, make_corpus, start, tiny
 from wavewright import metrics, models
+from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError, WavewrightError
 from wavewright.measuring import as_papers, similarity
+from wavewright.measuring.context import context_curve
 from wavewright.measuring.evaluation import evaluate
+from wavewright.models.condition import Condition
 from wavewright.playing import opening, scoring
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_model import TorchModel
@@ -119,6 +124,71 @@ def test_the_score_is_that_of_validation(trained: Path, corpus: Corpus) -> None:
     assert said == [pytest.approx(nats.sum() / (chosen[:, 1] - chosen[:, 0]).sum() / math.log(2), rel=1e-5)]
 
 
+@pytest.mark.parametrize("engine", ["torch", "native"])
+def test_bits_with_the_state_reset_are_those_of_a_slow_count(engine: str, run: TorchModel, corpus: Corpus) -> None:
+    """Every piece of every section by the oracle, from silence. Sections last an eighth of a second."""
+    model = run if engine == "torch" else opening.to_native(run)
+    found = evaluate(model, corpus, "test", continuations=0, context=True)
+    codes = Quantizer(64, "mu-law").encode(corpus.samples("test") / np.float32(32767)).tolist()
+    expected = []
+    for reset in (280, 500):
+        pieces = [
+            codes[start : min(start + reset, stop)]
+            for first, stop in corpus.sections("test").tolist()
+            for start in range(first, stop, reset)
+        ]
+        expected.append(sum(slow_nats(run.model, piece) for piece in pieces) / 4000 / math.log(2))
+    assert [one.seconds for one in found.context] == [0.07, 0.125]
+    assert [one.bits for one in found.context] == pytest.approx(expected, rel=1e-4)
+    assert expected[1] == pytest.approx(found.bits_per_sample, rel=1e-4)
+    assert abs(expected[0] - expected[1]) > 1e-3
+
+
+def test_a_reset_under_controls_gives_each_piece_its_own(tmp_path: Path) -> None:
+    sounds = make_controlled(tmp_path)
+    condition = Condition((VOICE, NOTES), hop=HOP, width=8)
+    torch.manual_seed(2)
+    model = tiny("naive-rnn", {"condition": condition}).model.build().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn_like(parameter) / 4)  # the controls' matrices are zero in a fresh model
+    facts = ("mu-law", RATE, sounds.levelling(), TRAINING)
+    played = TorchModel(model.config, *facts, Path("x"), model)
+    conditions = Conditions(sounds, "test", condition)
+    found = context_curve(played, sounds.samples("test"), sounds.sections("test"), conditions)
+    codes = Quantizer(64, "mu-law").encode_int16(sounds.samples("test"))
+    total, count = 0.0, 0
+    for first, stop in sounds.sections("test").tolist():
+        for place in range(first, stop, 280):
+            own = torch.from_numpy(codes[place : min(place + 280, stop)]).long()
+            frames = torch.from_numpy(conditions.frames(place, 0, len(own)))[None]
+            logits, _ = model(torch.cat((torch.tensor([32]), own[:-1]))[None], None, frames)
+            total += float(torch.nn.functional.cross_entropy(logits[0], own, reduction="sum").detach())
+            count += len(own)
+    assert found[0].bits == pytest.approx(total / count / math.log(2), rel=1e-5)
+    without = context_curve(played, sounds.samples("test"), sounds.sections("test"))
+    assert without[0].bits != pytest.approx(found[0].bits, rel=1e-3)
+
+
+def test_an_excerpt_of_long_sections_is_reset_at_every_distance() -> None:
+    """A model that pays one nat for every beginning, over sections of 32 s."""
+
+    class Forgetful:
+        rate = 100
+
+        def score(self, samples: Any, pieces: Any, *, conditions: Any) -> Any:
+            scored.append((len(pieces), int(pieces[:, 0].min()), int(pieces[:, 1].max())))
+            return np.ones(len(pieces))
+
+    scored: list[tuple[int, int, int]] = []
+    sections = 3200 * np.stack([np.arange(20), np.arange(1, 21)], 1)
+    found = context_curve(Forgetful(), np.zeros(64_000, np.int16), sections)  # type: ignore[arg-type]
+    assert [one.seconds for one in found] == [0.07, 0.5, 2, 8, 30]
+    counts = [4 * math.ceil(3200 / reset) for reset in (7, 50, 200, 800, 3000)]
+    assert scored == [(count, 0, 64_000) for count in counts]  # four sections, spread over all
+    assert [one.bits for one in found] == pytest.approx([n / 4 / 3200 / math.log(2) for n in counts])
+
+
 def test_continuations_are_those_of_the_streams(run: TorchModel, corpus: Corpus) -> None:
     """The middle of a section primes; what comes is compared with its second half."""
     result = evaluate(run, corpus, "test", continuations=1, seconds=0.05).continuations
@@ -213,12 +283,15 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
     assert found["continuations"]["count"] == 2
     assert len(found["generated"]["rms_dbfs"]) == 10
     assert found["generated"]["chroma"].keys() == {"generated", "corpus", "distance", "baseline"}
-    command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--split", "valid", "--generate", 1)
+    command = start(
+        tmp_path / "log", "evaluate", trained, corpus.path, "--split", "valid", "--generate", 1, "--context"
+    )
     assert command.wait() == 0
     assert "bits" in command.output
     assert "c.wav" in command.output
     assert "1 s generated from silence: each second -" in command.output
     assert "nearest in training" in command.output
+    assert "seconds between resets\tbits per sample\n0.07\t" in command.output
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--generate", 0)
     assert command.wait() == 0
     assert json.loads(command.output)["generated"] is None

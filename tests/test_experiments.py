@@ -139,6 +139,8 @@ def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
         assert found["measures"]["greatest_dc_of_a_second"] == pytest.approx(np.abs(seconds.mean(1)).max(), abs=1e-4)
         validations = [r["bits"] for r in records(out / "trials" / name / "run") if r.get("event") == "validation"]
         assert found["measures"]["validation_bits"] == min(validations)
+        assert [one["seconds"] for one in found["context"]] == pytest.approx([0.07, 0.5, 2, 4], abs=1e-4)
+        assert all(0 < one["bits"] < 9 for one in found["context"])
 
 
 def test_scores_are_learned_and_played(tmp_path: Path) -> None:
@@ -158,6 +160,8 @@ def test_scores_are_learned_and_played(tmp_path: Path) -> None:
     own = {"single_notes_in_tune", "loudness_follows_velocity", "attack_ms", "silence_dbfs", "bits_alone"}
     assert own <= set(scored["measures"])
     assert not own & set(plain["measures"])
+    assert len(plain["context"]) == len(scored["context"]) == 4
+    assert scored["context"][-1]["bits"] == pytest.approx(scored["measures"]["bits"], rel=0.05)
     size = json.loads((out / "trials" / "wavenet-scores" / "run" / "config.json").read_text())["model"]
     assert [control["kind"] for control in size["condition"]["controls"]] == ["notes"]
     page = (tmp_path / "report.html").read_text()

@@ -131,6 +131,23 @@ def test_a_process_stopped_or_killed_twice_ends_the_command_and_blames_no_file(
     assert "damage" not in str(caught.value)
 
 
+def hold(path: Path, megabytes: int) -> Iterator[None]:
+    """Ask for memory without touching it."""
+    yield
+    return np.zeros(megabytes << 17).nbytes >> 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no memory limits here")
+def test_a_task_that_reads_no_strange_file_may_use_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(isolate, "STEP_SECONDS", 0.1)
+    jobs = [(Path("x"), hold, 600), (Path("x"), spin)]
+    held, spun = isolate.each(any_task, jobs, 2, limits=isolate.Limits(1.5, 60, 1 << 30))
+    assert held == 600
+    assert "1.5 s without result" in str(spun)
+    (refused,) = isolate.each(any_task, jobs[:1], 1)
+    assert "over 400 MB" in str(refused)
+
+
 def test_waiting_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolate, "STEP_SECONDS", 0.5)
     assert isolate.one(rest, Path("x")) == Path("x")

@@ -1,6 +1,7 @@
 """Model files: what goes in comes out, in every precision, as the specification has it."""
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from conftest import ROOT
 from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build
 from support.model_files import LEVELLING, TRAINING, make, parts, run_of
-from wavewright.formats.model_file import load
+from wavewright.formats.model_file import About, load
 from wavewright.formats.precision import pack, unpack
+from wavewright.playing import opening
+from wavewright.playing.export import export
+from wavewright.playing.torch_model import from_file
 
 every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
@@ -91,6 +95,25 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     assert file.parity.codes.tolist() == there["parity.codes"].tolist()
     assert np.array_equal(file.parity.logits, there["parity.logits"].numpy())
     assert (file.parity.codes.shape, file.parity.logits.shape) == ((64,), (64, LEVELS))
+
+
+def test_what_is_said_of_a_model_stays_with_it(tmp_path: Path) -> None:
+    """From file to file, while the tensors keep their bytes. A model of which nothing is said is in an older format."""
+    first, second, third = (tmp_path / f"{i}.safetensors" for i in range(3))
+    assert make(first).about is None
+    export(from_file(load(first)), second, about={"title": "Flöte 🎵", "licence": "CC0 1.0"})
+    export(from_file(load(second)), third, about={"title": "Flute", "author": "me"})
+    assert load(second).about == About(title="Flöte 🎵", licence="CC0 1.0")
+    assert load(third).about == About(title="Flute", author="me", licence="CC0 1.0")
+    for path in (second, third):
+        (metadata, *tensors), (before, *unsaid) = parts(path), parts(first)
+        assert tensors == unsaid
+        about = load(path).about
+        assert about is not None
+        assert metadata == before | {"format": 3, "about": asdict(about)}
+        assert opening.load(path).about == opening.open_run(path).about == about
+    export(opening.open_run(third), second, "int8")
+    assert load(second).about == load(third).about
 
 
 def test_what_is_reduced(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ pytest.importorskip("jinja2", reason="the report needs jinja2: pip install '.[ex
 from support import experiment_folders
 from support.html import parsed
 from wavewright.errors import WavewrightError
-from wavewright.report import report
+from wavewright.report import figures, report
 from wavewright.report.format import NONE, clock, number
 from wavewright.report.reading import Curve, Sound, read
 from wavewright.report.sound_card import sound_card
@@ -160,6 +160,18 @@ def test_captions_say_what_the_data_say(text: str, folders: list[Path]) -> None:
     assert f"2 layers, 256 units, length 256 took {steps[0]:,} steps" in caption
     assert f"2 layers, 512 units, length 128 took {steps[1]:,} steps" in caption
     assert "from 4.45 down to 4.2 (orange); 13 trials that were not given up early" in text  # the search
+
+
+def test_what_memory_buys_is_drawn_for_each_model_that_was_measured(text: str, folders: list[Path]) -> None:
+    """The first of four models has a result of an earlier version, without a context curve."""
+    assert "What memory buys" in text
+    assert "SampleRNN 512, 8/2 has 4.4 bits with a memory of 0.07 s and 4.025 with 30 s" in text
+    assert "WaveNet 4x10 has 4.2 bits with a memory of 0.07 s and 3.825 with 30 s" in text
+    assert "NaiveRNN 2x512 has" not in text
+    trials = read(next(folder for folder in folders if folder.name == "piano")).trials
+    (figure,) = figures.context(trials)
+    assert ElementTree.fromstring(figure.svg).tag == f"{{{SVG}}}svg"
+    assert figures.context([trial for trial in trials if trial.result.model == "naive-rnn"]) == []
 
 
 def test_commands_data_and_machine_are_there(text: str) -> None:

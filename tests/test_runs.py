@@ -131,6 +131,31 @@ def test_a_checkpoint_of_another_model_is_refused(run: Path, corpus: Corpus, tmp
             use()
 
 
+@pytest.mark.parametrize("name", ["training.json", "model.safetensors"])
+def test_a_kill_while_a_checkpoint_is_removed_costs_nothing(
+    name: str, run: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(run, tmp_path / "whole")
+    again(corpus, tmp_path / "whole", 40)
+
+    remove = shutil.rmtree
+
+    def killed(folder: Path, **options: Any) -> None:
+        if options:  # of another module
+            return remove(folder, **options)
+        (folder / name).unlink()
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", killed)
+        with pytest.raises(InterruptedError):
+            again(corpus, run, 40)
+    again(corpus, run, 40)
+    assert hashes(run, 40) == hashes(tmp_path / "whole", 40)
+    assert records(run) == records(tmp_path / "whole")
+    assert [file.name for file in (run / "checkpoints").iterdir() if file.name.startswith(".")] == []
+
+
 def test_old_checkpoints_go_only_after_the_new_one_is_read_back(
     run: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The models that come with the package: small, playable at once, and named by one word."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from itertools import islice
@@ -10,11 +11,12 @@ import pytest
 import soundfile
 
 import wavewright
+from support.model_files import make
 from wavewright.errors import WavewrightError
 from wavewright.formats import model_file
 from wavewright.measuring.transcription import Struck
 from wavewright.metrics import loudness
-from wavewright.models.condition import Notes
+from wavewright.models.condition import Category, Condition, Notes, Number
 from wavewright.playing import opening
 from wavewright.playing.export import parity_error
 from wavewright.playing.guard import measure
@@ -32,6 +34,8 @@ def test_it_is_small_and_the_model_it_says(path: Path) -> None:
     file = model_file.load(path)
     assert parity_error(file) < 1e-4
     assert file.training.best_bits is not None
+    assert file.about is not None
+    assert all(vars(file.about).values())
 
 
 @pytest.mark.parametrize("name", ["piano", "drums"])
@@ -70,6 +74,49 @@ def test_the_drums_are_silent_under_an_empty_score() -> None:
     model = wavewright.load("drums")
     instrument = model.instrument(seed=2)
     assert loudness(instrument.generate(4 * model.rate)[2 * model.rate :])[0] < -50
+
+
+def test_the_list_of_models_is_what_their_files_say(
+    wavewright: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    found = {model["name"]: model for model in json.loads(wavewright("models", "--json").stdout)}
+    assert sorted(found) == sorted(file.stem for file in PIANO.parent.glob("*.safetensors"))
+    for name, shown in found.items():
+        path = PIANO.with_stem(name)
+        file = model_file.load(path)
+        assert (shown["kind"], shown["rate"], shown["encoding"]) == (file.config.title, file.rate, file.encoding)
+        assert (shown["levels"], shown["precision"]) == (256, file.precision)
+        assert shown["parameters"] == sum(weight.size for weight in file.weights.values())
+        assert (shown["path"], shown["bytes"]) == (str(path), path.stat().st_size)
+        about = vars(file.about)
+        assert {key: shown[key] for key in about} == about
+        assert shown["times_real_time"] > 0
+    assert found["drums"]["controls"] == [{"kind": "notes", "name": "notes", "low": 35, "high": 76}]
+    assert found["piano"]["controls"] == []
+
+
+def test_inspect_shows_a_model_file_without_its_escapes(
+    tmp_path: Path, wavewright: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    path = tmp_path / "voices.safetensors"
+    condition = Condition((Category("voice", ("low", "hi\x1bgh")), Number("loudness", -60, 0)))
+    make(path, condition=condition)
+    shown = wavewright("inspect", path)
+    assert shown.returncode == 0, shown.stderr
+    header, values = (line.split("\t") for line in shown.stdout.splitlines())
+    row = dict(zip(header, values, strict=True))
+    assert row["model"] == "voices"
+    assert row["controls"] == r"voice (low, hi\x1bgh), loudness (-60 to 0)"
+    assert row["title"] == row["licence"] == ""
+    assert row["depth"] == "12 levels, mu-law"
+    (facts,) = json.loads(wavewright("inspect", path, "--json").stdout)
+    assert facts["controls"][1] == {"name": "loudness", "low": -60, "high": 0, "kind": "number"}
+    mixed = wavewright("inspect", path, tmp_path)
+    assert (mixed.returncode, mixed.stdout) == (2, "")
+    assert "not a model file; inspect it in another command" in mixed.stderr
+    path.write_bytes(path.read_bytes()[:-1])
+    broken = wavewright("inspect", path)
+    assert (broken.returncode, len(broken.stderr.splitlines())) == (2, 1)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -425,6 +426,29 @@ def test_an_added_condition_changes_nothing_at_first(
     for i, trained in enumerate((plain[model], tmp_path / "model.safetensors")):
         assert bits_at_first(settings, sounds, tmp_path / f"{i}", start=trained) == pytest.approx(expected, rel=1e-6)
     assert bits_at_first(settings, sounds, tmp_path / "fresh") > expected + 0.1
+
+
+def test_classes_are_trained_on_equally_often(sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
+    """Also through a stop. A corpus without the category is refused before anything is written."""
+    tracks = sounds.tracks_of("train")
+    found = sounds.classes("train", "voice")
+    places = np.searchsorted([track.start for track in tracks], sounds.sections("train")[:, 0], "right") - 1
+    assert [VOICE.classes[number] for number in found] == [tracks[place].labels["voice"] for place in places]
+    settings = tiny("naive-rnn", balance="voice")
+    train(settings, sounds, tmp_path / "whole", Budget(steps=20), device="cpu")
+    for steps in (9, 20):
+        train(settings, sounds, tmp_path / "run", Budget(steps=steps), resume=True, device="cpu")
+    assert hashes(tmp_path / "run", 20) == hashes(tmp_path / "whole", 20)
+    train(tiny("naive-rnn"), sounds, tmp_path / "other", Budget(steps=20), device="cpu")
+    assert hashes(tmp_path / "other", 20) != hashes(tmp_path / "whole", 20)
+    for where, name, line in (
+        (corpus, "voice", "no category 'voice'; it has none; prepare it with --labels"),
+        (sounds, "voices", "no category 'voices'; did you mean voice?"),
+        (sounds, "notes", "no category 'notes'; there is voice"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(line)):
+            train(tiny("naive-rnn", balance=name), where, tmp_path / "refused", Budget(steps=1), device="cpu")
+        assert not (tmp_path / "refused" / "config.json").exists()
 
 
 def test_what_differs_from_the_model_begun_from_is_refused(

@@ -90,7 +90,9 @@ def piano(folder: Path, steps: int) -> Path:
     """Each model on more music, validated ten times."""
     experiment(folder, "piano")
     for i, (name, (title, model)) in enumerate(MODELS.items()):
-        trial(folder, name, title, model, steps, speed=0.5 + i / 4, floor=2.0, validations=10, sounds=(2.0, 4.0))
+        more = {"context": {0.07: 4.5 - i / 10, 0.5: 4.25 - i / 10, 30.0: 4.125 - i / 10}} if i else {}
+        options = {"speed": 0.5 + i / 4, "floor": 2.0, "validations": 10, "sounds": (2.0, 4.0), **more}
+        trial(folder, name, title, model, steps, **options)
     return folder
 
 
@@ -155,6 +157,7 @@ def trial(
     sounds: tuple[float, ...] = (1.0,),
     thesis: dict[str, Any] | None = None,
     note: str | None = None,
+    context: dict[float, float] | None = None,
 ) -> None:
     """A finished trial, whose loss falls to `floor` at its own `speed`."""
     place = folder / "trials" / name
@@ -206,6 +209,7 @@ def trial(
             "note": note,
             "sounds": files,
             "measures": {"correlation": 0.99, "mean_absolute_difference": 0.0123, "validation_bits": None},
+            **({} if context is None else {"context": [{"seconds": s, "bits": b} for s, b in context.items()]}),
         },
     )
 

@@ -22,6 +22,7 @@ def evaluate(
     generate: float | None = None,
     transcribe: float = 0.0,
     between: str | None = None,
+    context: Flag = False,
     paper_compatible: Flag = False,
     engine: EngineName = "auto",
     device: Device = "auto",
@@ -50,6 +51,9 @@ def evaluate(
         compared with the score. This takes some minutes, and 0 turns it off.
     between
         Category and two of its classes, such as `voice=low..high`. Mixtures of them are generated and measured.
+    context
+        Also score an excerpt of the split with the model's memory erased every 0.07, 0.5, 2, 8 and 30 seconds, to see
+        what memory buys.
     paper_compatible
         Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
         min-max scaled. CORPUS may then also be an audio file or a folder of audio.
@@ -80,6 +84,7 @@ def evaluate(
             generate=generate,
             transcribe=transcribe,
             mixture=_mixture(between) if between is not None else None,
+            context=context,
             progress=progress,
         )
     if json:
@@ -111,6 +116,9 @@ def _print_evaluation(result: "Evaluation") -> None:
         named = (("its own", given.own), ("another section's", given.other), ("none", given.none))
         rows = [(name, "-" if bits is None else f"{bits:.4f}") for name, bits in named]
         table("does the model follow its controls", ("condition given", "bits per sample"), rows)
+    if result.context:
+        curve = [(f"{one.seconds:.2f}", f"{one.bits:.4f}") for one in result.context]
+        table("what memory buys", ("seconds between resets", "bits per sample"), curve)
     if (single := result.single_notes) is not None:
         put(
             f"{single.count} single notes: {100 * single.in_tune:.0f}% in tune, loudness follows "

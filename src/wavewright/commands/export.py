@@ -13,6 +13,10 @@ def export(
     out: Path,
     precision: PrecisionName = "float32",
     checkpoint: str = "best",
+    title: str | None = None,
+    author: str | None = None,
+    licence: str | None = None,
+    description: str | None = None,
     json: Flag = False,
 ) -> None:
     """Write a trained model as one file that holds all that playing needs.
@@ -27,6 +31,15 @@ def export(
         Precision of the model's weights: `float32`, `bfloat16` (half the size) or `int8` (a quarter of the size).
     checkpoint
         Checkpoint of a run folder: `best`, `last` or a step number.
+    title
+        Title of the model. The file keeps this text and the next three, and `inspect` shows them. A model file that is
+        exported again keeps those that are not given.
+    author
+        Who made the model.
+    licence
+        Terms under which the model may be used, such as `CC0 1.0`. Respect those of the recordings.
+    description
+        What the model was made from, and what it is good for.
     json
         Print the file's facts as JSON.
     """
@@ -35,7 +48,9 @@ def export(
     from wavewright.playing.export import parity_error
     from wavewright.playing.opening import open_run
 
-    file = write(open_run(run, checkpoint), out, precision)
+    said = {"title": title, "author": author, "licence": licence, "description": description}
+    given = {name: text for name, text in said.items() if text is not None}
+    file = write(open_run(run, checkpoint), out, precision, given)
     facts = {
         "model": file.config.name,
         "step": file.training.step,

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wavewright.commands.console import print_json, progress, put, table
+from wavewright.commands.models import show_models
 from wavewright.commands.options import Flag, duration, kinds, some, worker_count
-from wavewright.errors import WavewrightError, printable
+from wavewright.errors import ConfigError, WavewrightError, printable
 
 if TYPE_CHECKING:
     from wavewright.conditioning.alignment import Alignment
     from wavewright.corpus.inspection import Inspected, Report
 
+MODEL = ".safetensors"
 HEADER = (
     "file",
     "format",
@@ -31,13 +33,15 @@ HEADER = (
 def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> None:
     """Inspect audio files before `prepare`. List their format, length, loudness, clipping, silence and damage.
 
+    Of model files, list what `wavewright models` lists of the models in the package.
+
     Where a MIDI file of the same name lies beside a recording, the column `score` tells how it fits: the lag from a
     note to its sound, how much the lag drifts, and the fit, which is 3 or more for the recording's own score.
 
     Parameters
     ----------
     paths
-        Audio files, or folders to search for them.
+        Audio files, or folders to search for them. Or model files that `export` made.
     workers
         Number of processes that decode. The default is one for each processor.
     json
@@ -45,6 +49,9 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
     """
     from wavewright.corpus import inspection
 
+    if any(path.suffix == MODEL for path in paths):
+        _inspect_models(paths, json)
+        return
     report = inspection.inspect(some(paths), worker_count(workers), progress)
     if json:
         print_json(asdict(report))
@@ -54,6 +61,15 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
         where = ", ".join(printable(path) for path in paths)
         why = f"; {len(report.refused)} refused, the first: {report.refused[0].reason}" if report.refused else ""
         raise WavewrightError(f"{where}: no readable audio{why}")
+
+
+def _inspect_models(paths: tuple[Path, ...], json: bool) -> None:
+    from wavewright.measuring.catalogue import describe
+
+    for path in paths:
+        if path.suffix != MODEL:
+            raise ConfigError(f"{printable(path)}: not a model file; inspect it in another command")
+    show_models(map(describe, paths), json)
 
 
 def _print_report(report: "Report") -> None:

@@ -30,10 +30,11 @@ def described(condition: Condition | None) -> str:
     """Return the controls of a model for a reader, with their ranges and classes."""
     if condition is None:
         return "this model was made without controls"
-    return "this model has the controls " + ", ".join(map(_described, condition.controls))
+    return "this model has the controls " + ", ".join(map(in_words, condition.controls))
 
 
-def _described(control: Control) -> str:
+def in_words(control: Control) -> str:
+    """Return the name of a control for a reader, with its range or its classes."""
     if isinstance(control, Notes):
         return f"{control.name} (a keyboard, keys {control.low} to {control.high})"
     if isinstance(control, Number):

@@ -3,7 +3,7 @@
 Value k of a curve is for the samples k HOP to (k + 1) HOP - 1, from a window about their middle.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,17 +64,24 @@ MEASURES: dict[str, Callable[[NDArray[np.floating], int], Curve]] = {
 }
 
 
-def curve(name: str, samples: Samples16, rate: int) -> Iterator[Curve]:
-    """Yield the curve called `name` of 16-bit samples of any length in parts, so that memory does not grow with it.
+def part(name: str, samples: Samples16, rate: int, start: int) -> Curve:
+    """Return the part of the curve called `name` that PIECE samples from `start` on have, or those up to the end.
+
+    Memory does not grow with the length of the recording.
+
+    Args:
+        name: one of MEASURES.
+        samples: all samples (N,) of the recording.
+        rate: sample rate, in Hz.
+        start: a multiple of PIECE.
 
     Raises:
         WavewrightError: librosa is not installed, for `pitch`.
     """
-    for start in range(0, len(samples), PIECE):
-        before = min(start, MARGIN)
-        heard = to_amplitude(samples[start - before : start + PIECE + MARGIN])
-        values = MEASURES[name](heard, rate)[before // HOP :]
-        yield values[: -(-min(PIECE, len(samples) - start) // HOP)]
+    before = min(start, MARGIN)
+    heard = to_amplitude(samples[start - before : start + PIECE + MARGIN])
+    values = MEASURES[name](heard, rate)[before // HOP :]
+    return values[: -(-min(PIECE, len(samples) - start) // HOP)]
 
 
 def _windows(samples: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -9,6 +9,9 @@ A lane may begin a lead before its section, whose samples are inputs but not tar
 read side by side, because a lane without a lead would otherwise be trained on alone while the others are in theirs. For
 a model with a condition, a batch holds the control frames of each lane, counted from where the lane begins.
 
+With classes, an epoch has as many sections as there are, but reads each class equally often. Sections of rare classes
+come several times, and some of frequent ones wait for another epoch.
+
 With noise, half of the sections are heard as they are. In each of the others, the inputs are off by up to k codes,
 where k is drawn from 1 to the noise. A model that only ever heard true sound trusts it too much when it hears its own.
 """
@@ -87,6 +90,8 @@ class Batches:
         dropout: probability that all controls are absent throughout a section, and of each single control that it is.
             Both are drawn from (seed, epoch, order, section).
         noise: greatest number of codes by which an input may be off. It is drawn from (seed, epoch, order, section).
+        classes: (S,) numbers of the sections' classes, which an epoch reads equally often. None means that it reads
+            every section once, as it does without a seed.
     """
 
     def __init__(
@@ -104,11 +109,12 @@ class Batches:
         conditions: ControlSource | None = None,
         dropout: float = 0.0,
         noise: int = 0,
+        classes: NDArray[np.int64] | None = None,
     ) -> None:
         self.samples = samples
         self.sections = sections
         self.leads = np.zeros(len(sections), np.int64) if leads is None else leads
-        self.conditions, self.dropout, self.noise = conditions, dropout, noise
+        self.conditions, self.dropout, self.noise, self.classes = conditions, dropout, noise, classes
         lanes = -(-min(batch_size, len(sections)) // world) * world
         self.lanes = lanes
         self.own_lanes = slice(rank * lanes // world, (rank + 1) * lanes // world)
@@ -238,7 +244,7 @@ class Batches:
             order = np.arange(len(self.sections))
             if self.seed is not None:
                 random = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, *key])))
-                order = random.permutation(order)
+                order = random.permutation(order) if self.classes is None else _balanced(self.classes, random)
                 if np.ptp(self.leads):
                     order = self._by_lead(order, random)
             self._permuted = key, order
@@ -258,3 +264,19 @@ class Batches:
         if (position.group + 1) * self.lanes < len(self.sections):
             return replace(position, group=position.group + 1, offset=0)
         return replace(position, epoch=position.epoch + 1, group=0, offset=0)
+
+
+def _balanced(classes: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    """Return as many sections (S,) as there are classes given, each class as often as the others but for one section.
+
+    No section of a class comes again before all others of the class have come.
+    """
+    numbers = np.unique(classes)
+    counts = np.full(len(numbers), len(classes) // len(numbers))
+    counts[random.permutation(len(numbers))[: len(classes) % len(numbers)]] += 1
+    drawn = []
+    for number, count in zip(numbers, counts, strict=True):
+        members = np.flatnonzero(classes == number)
+        rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
+        drawn.append(np.concatenate(rounds)[:count])
+    return random.permutation(np.concatenate(drawn))

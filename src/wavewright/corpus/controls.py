@@ -1,6 +1,7 @@
 """Add controls to the tracks of a corpus: what a keyboard plays in them, their labels, and curves that are measured."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from wavewright.conditioning.alignment import Alignment
 from wavewright.conditioning.events import Events, Kind, events
 from wavewright.conditioning.labels import Labels
 from wavewright.conditioning.roll import settled
+from wavewright.corpus import isolate
 from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
 from wavewright.corpus.settings import SPLITS, PrepareSettings
-from wavewright.errors import ConfigError, explain, printable
+from wavewright.errors import AudioError, ConfigError, explain, printable
 from wavewright.models.condition import Condition, Control, Notes, Number
 from wavewright.progress import Progress
 
+MEASURING = isolate.Limits(step_seconds=1800, wait_seconds=3600, memory_bytes=4 << 30)  # pYIN takes 0.5 GB
 VELOCITY = 100  # of a note whose label has none
 
 
@@ -67,7 +70,13 @@ def check(labels: Labels | None, settings: PrepareSettings) -> None:
 
 
 def add(
-    folder: Path, contents: Contents, played: Mapping[str, Played], labels: Labels | None, progress: Progress
+    folder: Path,
+    contents: Contents,
+    played: Mapping[str, Played],
+    labels: Labels | None,
+    *,
+    workers: int,
+    progress: Progress,
 ) -> Contents:
     """Write the files of controls beside the samples in `folder`, and return the contents with controls.
 
@@ -76,7 +85,8 @@ def add(
         contents: what is in it.
         played: what a keyboard plays, by the recording's name.
         labels: the recordings' labels.
-        progress: told of each track that is measured.
+        workers: number of processes that measure.
+        progress: told of each part of a track that is measured.
     """
     rows = labels.rows if labels else {}
     contents = replace(contents, tracks=tuple(replace(t, labels=rows.get(t.name, {})) for t in contents.tracks))
@@ -85,7 +95,7 @@ def add(
         contents, notes = _add_events(folder, contents, played)
         controls = (notes, *controls)
     for name in contents.settings.describe:
-        contents = _add_curve(folder, contents, name, progress)
+        contents = _add_curve(folder, contents, name, workers, progress)
         controls = (*controls, _number(folder, name))
     return replace(contents, controls=controls)
 
@@ -126,19 +136,41 @@ def _with_events(track: Track, own: Events, alignment: Alignment | None) -> Trac
     return replace(track, events=len(own), score=score)
 
 
-def _add_curve(folder: Path, contents: Contents, name: str, progress: Progress) -> Contents:
+def _add_curve(folder: Path, contents: Contents, name: str, workers: int, progress: Progress) -> Contents:
     """Write a curve of every split that has tracks, and return the contents with it."""
-    digests = dict(contents.control_sha256)
-    with progress(f"measuring {name}", len(contents.tracks)) as advance:
-        for split in dict.fromkeys(track.split for track in contents.tracks):
-            samples, file = np.memmap(samples_file(folder, split), "<i2", "r"), curve_file(folder, split, name)
-            with file.open("wb") as out:
-                for track in (track for track in contents.tracks if track.split == split):
-                    for part in describe.curve(name, samples[track.start : track.start + track.frames], contents.rate):
-                        out.write(part.astype("<f4").tobytes())
-                    advance()
-            digests[file.name] = files.sha256(file)
+    digests, curves = dict(contents.control_sha256), defaultdict[Path, list[bytes]](list)
+    jobs = [
+        (samples_file(folder, track.split), name, contents.rate, (track.start, track.start + track.frames), start)
+        for track in contents.tracks
+        for start in range(0, track.frames, describe.PIECE)
+    ]
+    with progress(f"measuring {name}", len(jobs)) as advance:
+        parts = isolate.each(measure, jobs, workers, advance, MEASURING)
+    for (samples, *_), part in zip(jobs, parts, strict=True):
+        if isinstance(part, AudioError):
+            raise part
+        curves[samples].append(part.astype("<f4").tobytes())
+    for split in dict.fromkeys(track.split for track in contents.tracks):
+        file = curve_file(folder, split, name)
+        file.write_bytes(b"".join(curves[samples_file(folder, split)]))
+        digests[file.name] = files.sha256(file)
     return replace(contents, control_sha256=digests)
+
+
+def measure(
+    path: Path, name: str, rate: int, track: tuple[int, int], start: int
+) -> Generator[None, None, describe.Curve]:
+    """Return a part of the curve of a track, as a task for `isolate`.
+
+    Args:
+        path: the samples of a split.
+        name: one of `describe.MEASURES`.
+        rate: sample rate, in Hz.
+        track: where the track starts and stops in the file.
+        start: see `describe.part`.
+    """
+    yield
+    return describe.part(name, np.memmap(path, "<i2", "r")[slice(*track)], rate, start)
 
 
 def _number(folder: Path, name: str) -> Number:

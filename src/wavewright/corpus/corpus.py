@@ -20,8 +20,8 @@ from wavewright.conditioning.describe import HOP, MEASURES, Curve
 from wavewright.conditioning.events import EVENT, Events
 from wavewright.corpus.reader import Reader
 from wavewright.corpus.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
-from wavewright.errors import WavewrightError
-from wavewright.models.condition import Control
+from wavewright.errors import ConfigError, WavewrightError, printable, unknown
+from wavewright.models.condition import Category, Control
 
 FORMAT = 1  # of corpus.json; raised when an older reader would misread it
 INDEX = "corpus.json"
@@ -318,6 +318,22 @@ class Corpus:
         starts = np.array([track.start for track in self.tracks_of(split)], np.int64)
         own = starts[np.searchsorted(starts, sections[:, 0], "right") - 1]
         return np.minimum(sections[:, 0] - own, round(seconds * self.rate))
+
+    def classes(self, split: SplitName, name: str) -> NDArray[np.int64]:
+        """Return the number (S,) of each section's class in the category `name`, and -1 for sections without one.
+
+        Raises:
+            ConfigError: the corpus has no such category.
+        """
+        categories = {control.name: control for control in self.controls if isinstance(control, Category)}
+        if name not in categories:
+            there = unknown(name, categories) if categories else "it has none; prepare it with --labels"
+            raise ConfigError(f"{self.path}: no category {printable(name)!r}; {there}")
+        numbers = {label: number for number, label in enumerate(categories[name].classes)}
+        tracks = self.tracks_of(split)
+        own = np.array([numbers.get(str(track.labels.get(name)), -1) for track in tracks], np.int64)
+        starts = np.array([track.start for track in tracks], np.int64)
+        return own[np.searchsorted(starts, self.sections(split)[:, 0], "right") - 1]
 
     def levelling(self) -> dict[str, Any]:
         """Return the JSON values with which `rendering.audio_like_corpus` levels another recording like this corpus."""

@@ -19,6 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +36,26 @@ SIGNALS = {sent.value: sent.name for sent in signal.Signals}
 CRASHED = {"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS"}
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a task may use.
+
+    Attributes:
+        step_seconds: processor time for which it may yield nothing.
+        wait_seconds: wall time for which it may yield nothing.
+        memory_bytes: memory of its process.
+    """
+
+    step_seconds: float
+    wait_seconds: int
+    memory_bytes: int
+
+
+def _of_files() -> Limits:
+    """Return the limits of a task that reads a file which may be hostile."""
+    return Limits(STEP_SECONDS, WAIT_SECONDS, MEMORY_BYTES)
+
+
 class _Interrupted(Exception):
     """A process that ended before its task, through no fault of the file."""
 
@@ -42,7 +63,8 @@ class _Interrupted(Exception):
 class Decoder:
     """One process for tasks, started when first needed and again after it has died, until `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection | None = None
         self._closed = False
@@ -70,10 +92,12 @@ class Decoder:
             return result
         status = self._stop()
         if waited:
-            raise _Interrupted(f"gave no sign for {WAIT_SECONDS} s, twice; check the drive and the machine's load")
+            waited_for = f"{self._limits.wait_seconds} s"
+            raise _Interrupted(f"gave no sign for {waited_for}, twice; check the drive and the machine's load")
         name = SIGNALS.get(-status, f"status {status}")
         if name == "SIGPROF":  # the timer of `_answer`
-            raise AudioError(path, f"its decoder worked for {STEP_SECONDS:g} s without result; the file is damaged")
+            worked = f"{self._limits.step_seconds:g} s"
+            raise AudioError(path, f"its decoder worked for {worked} without result; the file is damaged")
         if name in CRASHED:
             raise AudioError(path, f"its decoder crashed ({name}); the file is damaged")
         raise _Interrupted(f"was ended twice ({name}); free some memory or use fewer --workers")
@@ -84,7 +108,7 @@ class Decoder:
             pipe = self._pipe or self._start()
             pipe.send(job)
             # In short waits: while this program itself is stopped, as by Ctrl-Z, at most one of them runs out.
-            while any(pipe.poll(1) for _ in range(WAIT_SECONDS)):
+            while any(pipe.poll(1) for _ in range(self._limits.wait_seconds)):
                 answer = pipe.recv()
                 if answer[0] != "alive":
                     return answer, False
@@ -96,10 +120,10 @@ class Decoder:
             if self._closed:
                 raise ConnectionError
             ours, theirs = socket.socketpair()
-            serving = f"serve({theirs.fileno()}, {STEP_SECONDS})"
+            serving = f"serve({theirs.fileno()}, {self._limits!r})"
             # multiprocessing's spawn would run the caller's main script again, which not every script allows.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", f"from wavewright.corpus.isolate import serve; {serving}"],
+                [sys.executable, "-P", "-c", f"from wavewright.corpus.isolate import Limits, serve; {serving}"],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -148,17 +172,19 @@ def each(
     jobs: Sequence[tuple[Any, ...]],
     workers: int,
     done: Callable[[], None] = lambda: None,
+    limits: Limits | None = None,
 ) -> list[T | AudioError]:
     """Return the result of `task(*job)`, or the error, for every job in the order of `jobs`.
 
-    Each job is `(path, *args)`. `workers` processes share the jobs, and `done` is called after each job.
+    Each job is `(path, *args)`. `workers` processes share the jobs, and `done` is called after each job. Without
+    `limits`, they are those of files that may be hostile.
 
     Raises:
         WavewrightError: a process was killed or waited for too long, and so was a fresh one.
         OSError: a task could not write.
     """
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-    decoders = [Decoder() for _ in range(max(1, min(workers, len(jobs))))]
+    decoders = [Decoder(limits or _of_files()) for _ in range(max(1, min(workers, len(jobs))))]
     for decoder in decoders:
         idle.put(decoder)
 
@@ -197,38 +223,36 @@ def one(task: Task[T], path: Path, *args: Any) -> T:
     return result
 
 
-def serve(descriptor: int, step_seconds: float) -> None:
+def serve(descriptor: int, limits: Limits) -> None:
     """Run a decoder process, which takes tasks and sends results until the other side is gone.
 
-    A task that works for `step_seconds` of processor time without a yield ends the process with SIGPROF.
+    A task that works for too long without a yield ends the process with SIGPROF.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the parent closes this process
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, limits.memory_bytes))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     pipe = Connection(descriptor)
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             task, path, args = pipe.recv()
-            pipe.send(_answer(pipe, task, path, args, step_seconds))
+            pipe.send(_answer(pipe, task, path, args, limits))
 
 
-def _answer(
-    pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...], step_seconds: float
-) -> tuple[str, Any]:
+def _answer(pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...], limits: Limits) -> tuple[str, Any]:
     steps = task(path, *args)
     try:
         while True:
             pipe.send(("alive", None))
-            signal.setitimer(signal.ITIMER_PROF, step_seconds)
+            signal.setitimer(signal.ITIMER_PROF, limits.step_seconds)
             next(steps)
     except StopIteration as end:
         return "done", end.value
     except AudioError as error:
         return "refused", error.reason
     except MemoryError:
-        return "refused", f"decoding it takes over {MEMORY_BYTES >> 20} MB of memory; the file is damaged"
+        return "refused", f"decoding it takes over {limits.memory_bytes >> 20} MB of memory; the file is damaged"
     except ConnectionError:
         raise
     except OSError as error:

@@ -110,7 +110,9 @@ def prepare(
             copies=copies,
             passed_over=passed_over,
         )
-        files.write_json(folder / INDEX, controls.add(folder, contents, played, known, progress).as_json())
+        files.write_json(
+            folder / INDEX, controls.add(folder, contents, played, known, workers=workers, progress=progress).as_json()
+        )
     return Corpus.open(out)
 
 

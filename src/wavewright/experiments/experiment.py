@@ -32,6 +32,7 @@ from wavewright.experiments import study
 from wavewright.experiments.scales import SCALES, Scale, ScaleName
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
+from wavewright.measuring.context import Context
 from wavewright.models.condition import Control
 from wavewright.progress import Progress, silent
 from wavewright.training.loop import ROLLING, Budget
@@ -100,6 +101,7 @@ class Result:
     lost: bool = False
     sounds: list[Sound] = field(default_factory=list)
     measures: dict[str, float | None] = field(default_factory=dict)
+    context: tuple[Context, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP
 from wavewright.experiments.experiment import Experiment, Result, Sound, Trial
 from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play
+from wavewright.measuring.context import Context, context_curve
 from wavewright.playing.opening import open_model
 from wavewright.playing.playable import TrainedModel
 from wavewright.quantize import to_amplitude
@@ -62,6 +63,7 @@ def run(experiment: Experiment, preset: str | None = None, minutes: float | None
             experiment.keep(result, file, "from silence", made, corpus.rate)
         _continue(experiment, result, corpus)
         _hold(experiment, result, corpus)
+        result.context = _context(experiment, result, corpus)
         return result
 
     experiment.work({name: replace(trial, preset=preset) for name, trial in trials.items()}, do)
@@ -102,6 +104,12 @@ def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     ):
         made = play(played, token, round(experiment.size.take_seconds * corpus.rate), OWN)
         experiment.keep(result, f"after-{len(token)}.wav", f"after {title}", made, corpus.rate)
+
+
+def _context(experiment: Experiment, result: Result, corpus: Corpus) -> tuple[Context, ...]:
+    """Measure what memory buys, on the validation split where there is one."""
+    split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
+    return context_curve(_opened(experiment, result.name), corpus.reader(split), corpus.sections(split))
 
 
 def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:

@@ -96,7 +96,10 @@ def _measure(experiment: Experiment, result: Result, opened: TrainedModel, corpu
     heard = opened.config.condition is not None and not transcription.missing()
     seconds = experiment.size.transcribe_seconds if heard else 0.0
     split = _held_out(corpus)[1]
-    found = evaluate(opened, corpus, split, continuations=0, transcribe=seconds, progress=experiment.progress)
+    found = evaluate(
+        opened, corpus, split, continuations=0, transcribe=seconds, context=True, progress=experiment.progress
+    )
+    result.context = found.context
     result.measures["bits"] = found.bits_per_sample
     if found.conditioned is not None:
         result.measures |= {"bits_with_another_score": found.conditioned.other, "bits_alone": found.conditioned.none}

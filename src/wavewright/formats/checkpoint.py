@@ -251,8 +251,14 @@ def find(run: Path, which: str) -> Path:
 
 def prune(run: Path, keep: set[int]) -> None:
     """Remove the checkpoints of all steps but `keep`, and the leftovers of a killed run."""
+    _remove_leftovers(run)
     for step in steps(run):
         if step not in keep:
-            shutil.rmtree(path(run, step))
+            folder = path(run, step)
+            folder.rename(folder.with_name(f".{folder.name}"))  # at once, since a kill may leave half of its files
+    _remove_leftovers(run)
+
+
+def _remove_leftovers(run: Path) -> None:
     for leftover in (run / "checkpoints").glob(".step-*"):
         shutil.rmtree(leftover)

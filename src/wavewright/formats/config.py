@@ -54,6 +54,8 @@ class TrainingConfig:
             into another recording.
         noise: greatest number of codes by which a sample may be heard wrongly while training, 0 for none. Half of the
             sections are heard as they are.
+        balance: name of a category of the corpus whose classes are trained on equally often. None means that an epoch
+            reads every section once.
     """
 
     batch_size: int = Field(default=16, ge=1, le=65536)
@@ -79,6 +81,7 @@ class TrainingConfig:
     condition_dropout: float = Field(default=0.1, ge=0, le=1)
     lead_seconds: float = Field(default=LEAD_SECONDS, ge=0, le=60)
     noise: int = Field(default=0, ge=0, le=256)
+    balance: str | None = Field(default=None, min_length=1, max_length=64)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo, field_validator
 from pydantic.dataclasses import dataclass as validated
 
 from wavewright.corpus.settings import parse_levelling
@@ -28,6 +28,7 @@ from wavewright.quantize import Encoding, Quantizer
 FORMAT = 3  # the latest, raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
 PARITY = 64  # codes of the parity pair
+LONGEST_LINE, LONGEST_DESCRIPTION = 200, 1000  # characters of what a maker says of a model
 REMEDY = "get another copy of the file, or export it again"
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -55,6 +56,31 @@ class Training:
     torch: str
 
 
+@validated(frozen=True, config=STRICT)
+class About:
+    """What its maker says of a model, each in one line. None means nothing.
+
+    Attributes:
+        title: name of the model for a reader.
+        author: who made the model.
+        licence: terms under which the model may be used.
+        description: what the model was made from, and what it is good for.
+    """
+
+    title: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    description: str | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _is_short_line(cls, value: str | None, info: ValidationInfo) -> str | None:
+        most = LONGEST_DESCRIPTION if info.field_name == "description" else LONGEST_LINE
+        if value is not None and not (1 <= len(value) <= most and value.strip() and value.isprintable()):
+            raise ValueError(f"{len(value)} characters; give one line of 1 to {most} that can be printed")
+        return value
+
+
 @dataclass(frozen=True)
 class ModelFacts:
     """All facts of a trained model but its weights.
@@ -65,6 +91,7 @@ class ModelFacts:
         rate: sample rate, in Hz.
         levelling: see Corpus.levelling.
         training: origin of the model.
+        about: what its maker says of the model, if anything.
     """
 
     config: ModelConfig
@@ -72,21 +99,27 @@ class ModelFacts:
     rate: int
     levelling: dict[str, Any]
     training: Training
+    about: About | None = field(default=None, kw_only=True)
 
     @property
     def quantizer(self) -> Quantizer:
         """The quantiser between amplitudes and the model's codes."""
         return Quantizer(self.config.q_levels, self.encoding)
 
+    def facts(self) -> dict[str, Any]:
+        """Return these fields by their names, for another kind of model with the same facts."""
+        return {name: getattr(self, name) for name in ModelFacts.__dataclass_fields__}
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON values."""
-        return {
+        """Return the facts as JSON values. A model of which nothing is said has no `about`, as in earlier formats."""
+        facts = {
             "model": self.config.as_dict(),
             "encoding": self.encoding,
             "rate": self.rate,
             "levelling": self.levelling,
             "training": asdict(self.training),
         }
+        return facts | ({} if self.about is None else {"about": asdict(self.about)})
 
 
 @dataclass(frozen=True)
@@ -130,6 +163,7 @@ class _Metadata:
     training: Training
     precision: Precision
     sha256: str
+    about: About | None = None
 
 
 def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, parity: Parity) -> None:
@@ -196,14 +230,14 @@ def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, 
 
 
 def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, Any]:
-    return {"format": _format_of(facts.config), **facts.as_dict(), "precision": precision, "sha256": sha256}
+    return {"format": _format_of(facts), **facts.as_dict(), "precision": precision, "sha256": sha256}
 
 
-def _format_of(config: ModelConfig) -> int:
+def _format_of(facts: ModelFacts) -> int:
     """Return the earliest format that can hold a model."""
-    if config.prediction is not None:
+    if facts.about is not None or facts.config.prediction is not None:
         return 3
-    return 1 if config.condition is None else 2
+    return 1 if facts.config.condition is None else 2
 
 
 def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
@@ -228,8 +262,8 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
         raise WavewrightError(explain(error, "metadata")) from None
     fields = dict(known.model)
     config = configure(str(fields.pop("name", None)), **fields)
-    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training)
-    if known.format != (due := _format_of(config)):
+    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training, about=known.about)
+    if known.format != (due := _format_of(facts)):
         raise WavewrightError(f"format: {known.format}, but this model is written in format {due}")
     if config.prediction is not None and config.prediction.encoding != known.encoding:
         raise WavewrightError(

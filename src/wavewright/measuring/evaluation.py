@@ -16,6 +16,7 @@ from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError, WavewrightError, missing, need
 from wavewright.measuring import labels, perceptual, similarity, transcription
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
+from wavewright.measuring.context import Context, context_curve
 from wavewright.measuring.keyboard import SingleNotes, Transcribed, has_scores, single_notes, transcribed
 from wavewright.measuring.labels import Between, Recognised
 from wavewright.playing.playable import TrainedModel
@@ -110,6 +111,7 @@ class Evaluation:
     transcribed: Transcribed | None = None
     recognised: tuple[Recognised, ...] = ()
     between: Between | None = None
+    context: tuple[Context, ...] = ()
 
 
 def evaluate(
@@ -122,6 +124,7 @@ def evaluate(
     generate: float = 0.0,
     transcribe: float = 0.0,
     mixture: tuple[str, str, str] | None = None,
+    context: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score every sample of a split, with the true state carried through each section, and measure generated sound.
@@ -135,6 +138,7 @@ def evaluate(
         generate: seconds of sound to generate from silence and measure, 1 or more. 0 turns this off.
         transcribe: seconds of the split's scores to play and to transcribe. 0 turns this off.
         mixture: a category and two of its classes, whose mixtures are measured.
+        context: whether to score an excerpt with the state reset every so often (context.context_curve).
         progress: shows the samples generated from silence, and the stretches transcribed.
 
     Raises:
@@ -172,6 +176,7 @@ def evaluate(
         transcribed=transcribed(run, corpus, split, transcribe, progress) if transcribe else None,
         recognised=() if missing("experiments", *labels.PACKAGES) else tuple(labels.recognised(run, corpus, split)),
         between=labels.between(run, corpus, *mixture) if mixture else None,
+        context=context_curve(run, samples, sections, conditions) if context else (),
         continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
     )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wavewright.formats.precision import Precision
 from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import Engine, measure_limits
+from wavewright.playing.native_model import NativeModel
 
 BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
 ROUNDS = 5
@@ -99,6 +100,17 @@ def bench(
             round(speed / beside, 1) if beside else None,
             round(speed / limit, 3),
         )
+
+
+def real_time(model: NativeModel, seconds: float) -> float:
+    """Return how many times faster than real time one stream of a model plays on one thread.
+
+    Args:
+        model: plays in its own precision, with every control absent.
+        seconds: about how long to measure.
+    """
+    player = replace(model, threads=1).player()
+    return _speed(player.generate, 1, seconds) / model.rate
 
 
 def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> float:

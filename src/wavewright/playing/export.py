@@ -1,17 +1,18 @@
 """Export a trained model to one file, with a parity pair by which any program that plays it can be checked."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
-from wavewright.errors import ConfigError, ModelFileError, WavewrightError
+from wavewright.errors import ConfigError, ModelFileError, WavewrightError, explain
 from wavewright.files import atomic_file
 from wavewright.formats import model_file
-from wavewright.formats.model_file import PARITY, ModelFile, Parity
+from wavewright.formats.model_file import PARITY, About, ModelFile, Parity
 from wavewright.formats.precision import Precision, rounded
 from wavewright.models.base import Model
 from wavewright.playing.torch_model import TorchModel, from_file, plain_weights, with_weights
@@ -20,22 +21,25 @@ from wavewright.playing.torch_player import one_thread
 TOLERANCE = 1e-4  # greatest difference of a logit
 
 
-def export(run: TorchModel, out: Path, precision: Precision = "float32") -> ModelFile:
+def export(
+    run: TorchModel, out: Path, precision: Precision = "float32", about: dict[str, str] | None = None
+) -> ModelFile:
     """Write a run as a model file, read the file back and check that it gives the same logits.
 
     Args:
         run: a run or, to export it in another precision, a model file.
         out: a .safetensors file.
         precision: precision of the weights (formats/precision.py).
+        about: what is said of the model, by the names of About's fields. The rest stays as a model file has it.
 
     Raises:
-        ConfigError: `out` is not a .safetensors file.
+        ConfigError: `out` is not a .safetensors file, or a text of `about` is too long or cannot be printed.
         WavewrightError: the file cannot be written, or does not hold the model. `out` then stays as it was.
     """
     if out.suffix != ".safetensors":
         raise ConfigError(f"--out {out}: name a .safetensors file")
     weights = plain_weights(run.model)
-    run = replace(run, config=run.config.multiplied_out())
+    run = replace(run, config=run.config.multiplied_out(), about=_updated(run.about, about or {}))
     for name, weight in weights.items():
         if not np.isfinite(weight).all():
             raise WavewrightError(f"{run.path}: weight {name} is not finite; export another checkpoint")
@@ -55,6 +59,13 @@ def export(run: TorchModel, out: Path, precision: Precision = "float32") -> Mode
         except ModelFileError as error:
             raise ModelFileError(out, f"not written: what was read back is not the model ({error.reason})") from None
     return replace(file, path=out)
+
+
+def _updated(before: About | None, given: dict[str, str]) -> About | None:
+    try:
+        return About(**{**(asdict(before) if before else {}), **given}) if given else before
+    except ValidationError as error:
+        raise ConfigError(f"--{explain(error, '').removeprefix('.')}") from None
 
 
 def parity_error(file: ModelFile) -> float:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from wavewright.conditioning.controls import described
 from wavewright.errors import ConfigError, printable
-from wavewright.formats.model_file import ModelFacts
 from wavewright.playing.playable import Playable, Player, TrainedModel
 from wavewright.sampling import AMOUNT_MAX
 
@@ -52,8 +51,7 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     ):
         if one != other:
             raise ConfigError(f"mix: the {what} is {one} in {names[0]} and {other} in {names[1]}; it must be the same")
-    facts = {name: getattr(first, name) for name in ModelFacts.__dataclass_fields__}
-    return Mixture(**facts, path=first.path, first=first, second=second)
+    return Mixture(**first.facts(), path=first.path, first=first, second=second)
 
 
 def guided(model: TrainedModel, guidance: float) -> Mixture:

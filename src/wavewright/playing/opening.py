@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
 from wavewright.formats import model_file
-from wavewright.formats.model_file import ModelFacts, Training
+from wavewright.formats.model_file import Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
@@ -26,6 +26,11 @@ NAMED = 5  # runs, in a message
 SLOW = "the native engine is not built: torch plays, some 20 times slower; install again with a C++ compiler"
 
 
+def shipped_models() -> dict[str, Path]:
+    """Return the files of the models in the package by their names (data/README.md), in the order of the names."""
+    return {file.stem: file for file in sorted((Path(__file__).parents[1] / "data").glob("*.safetensors"))}
+
+
 def shipped(path: Path) -> Path:
     """Return the file of the model in the package (`piano`, see data/README.md) if `path` is just its name.
 
@@ -34,7 +39,7 @@ def shipped(path: Path) -> Path:
     Raises:
         ModelFileError: nothing has that name, and it is nearly one of the names in the package.
     """
-    names = {file.stem: file for file in (Path(__file__).parents[1] / "data").glob("*.safetensors")}
+    names = shipped_models()
     theirs = path.is_file() or (path / "config.json").exists()
     if len(path.parts) != 1 or theirs:
         return path
@@ -58,9 +63,8 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
         ModelFileError: the file is no model file, or is damaged.
     """
     file = model_file.load(shipped(Path(path)))
-    facts = {name: getattr(file, name) for name in ModelFacts.__dataclass_fields__}
     return NativeModel(
-        **facts, path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads
+        **file.facts(), path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads
     )
 
 
@@ -113,8 +117,8 @@ def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
     from wavewright.playing.torch_model import plain_weights
 
-    config, weights = run.config.multiplied_out(), plain_weights(run.model)
-    return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+    facts = run.facts() | {"config": run.config.multiplied_out()}
+    return NativeModel(**facts, path=run.path, weights=plain_weights(run.model), precision="float32")
 
 
 def fastest_player(model: "Model[Any]", seed: int = 0, rate: int | None = None) -> Player:

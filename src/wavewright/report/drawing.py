@@ -55,10 +55,13 @@ class Line:
     y: Array
 
 
-def curves(lines: Sequence[Line], x: str, y: str, *, log_y: bool = False, marks: bool = False) -> str:
+def curves(
+    lines: Sequence[Line], x: str, y: str, *, log_x: bool = False, log_y: bool = False, marks: bool = False
+) -> str:
     """Draw curves over one axis.
 
-    `log_y` allows a logarithmic scale where the values span enough for one. `marks` shows the points.
+    `log_x` makes that axis logarithmic. `log_y` allows a logarithmic scale where the values span enough for one.
+    `marks` shows the points.
     """
 
     from matplotlib.ticker import LogLocator
@@ -73,8 +76,10 @@ def curves(lines: Sequence[Line], x: str, y: str, *, log_y: bool = False, marks:
             axis.set_yscale("log", subs=[])
             axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        if log_x:
+            axis.set_xscale("log", subs=[])
         axis.xaxis.set_major_formatter(lambda value, _: _short(value))
-        axis.xaxis.set_major_locator(_ticks())
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if log_x else _ticks())
         figure.legend(loc="outside upper left", ncols=2 if max(len(line.name) for line in lines) < 22 else 1)
 
     return _svg(draw)

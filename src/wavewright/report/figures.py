@@ -134,6 +134,22 @@ def _at_validations(curve: Curve, of: str) -> Any:
     return getattr(curve, of)[[curve.at(step) for step in curve.validations]]
 
 
+def context(trials: Sequence[Trial]) -> list[Figure]:
+    """Draw bits against the time between two resets, or nothing where that was not measured."""
+    measured = [trial for trial in trials if trial.result.context]
+    if not measured:
+        return []
+    curves = [[(one.seconds, one.bits) for one in trial.result.context] for trial in measured]
+    lines = [Line(t.result.title, *np.array(c).T) for t, c in zip(measured, curves, strict=True)]
+    said = [
+        f"{trial.result.title} has {number(curve[0][1], 4)} bits with a memory of {number(curve[0][0], 2)} s and "
+        f"{number(curve[-1][1], 4)} with {number(curve[-1][0], 2)} s"
+        for trial, curve in zip(measured, curves, strict=True)
+    ]
+    axes = "seconds between two resets of the state", "validation (bits per sample)"
+    return [Figure("", "What memory buys", drawing.curves(lines, *axes, log_x=True, marks=True), sentence(said))]
+
+
 def whole(original: Sound, trial: Trial, thesis: str) -> Figure:
     """Draw figure 4.7, the original and a trial's generated sound."""
     made = trial.sounds[0]

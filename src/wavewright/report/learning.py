@@ -130,7 +130,7 @@ def piano(experiment: Experiment) -> Section:
     for trial in experiment.trials:
         groups[_place(trial)].append(trial)
     drawn = [_piano_figures(figure, trials) for figure, trials in groups.items() if trials]
-    drawn.append(figures.validation(experiment.trials))
+    drawn += [figures.validation(experiment.trials), figures.context(experiment.trials)]
     there = {figure.number for group in drawn for figure in group}
     return Section(
         experiment,
@@ -153,7 +153,7 @@ def piano_roll(experiment: Experiment) -> Section:
         "How well do the models play scores that they never heard, and what do scores bring in training? The thesis "
         "supposed that under MIDI a model can spend itself on the sound (5.1).",
         _measures(trials, folded=False),
-        [figures.validation(trials), played],
+        [figures.validation(trials), figures.context(trials), played],
         _beside(experiment, trials),
         trials=trials,
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, PositiveFloat, TypeAdapter, ValidationError
 
 from wavewright.corpus import isolate
 from wavewright.corpus.decoding import mix
@@ -63,6 +63,13 @@ class SoundFile(BaseModel):
     minutes: float | None = None
 
 
+class Context(BaseModel):
+    """Bits per sample where the model's state is reset every `seconds`."""
+
+    seconds: PositiveFloat
+    bits: float
+
+
 class Result(BaseModel):
     """The contents of result.json, which every finished trial has."""
 
@@ -77,6 +84,7 @@ class Result(BaseModel):
     note: str | None
     sounds: list[SoundFile]
     measures: dict[str, float | None]
+    context: list[Context] = []
 
 
 class SearchTrial(BaseModel):

@@ -113,6 +113,8 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | Non
     if (condition := config.model.condition) is not None:
         for split in TRAINED_ON:  # so that controls that the corpus lacks are refused before anything is written
             Conditions(corpus, split, condition)
+    if config.training.balance:
+        corpus.classes("train", config.training.balance)  # so that a category that the corpus lacks is refused, too
     facts = {
         **config.as_dict(),
         "corpus": {

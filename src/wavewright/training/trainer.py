@@ -116,6 +116,7 @@ class Trainer:
             conditions=self.conditions.get("train"),
             dropout=training.condition_dropout,
             noise=training.noise,
+            classes=corpus.classes("train", training.balance) if training.balance else None,
         )
         self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
