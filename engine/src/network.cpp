@@ -12,7 +12,7 @@ Network::Network(const BuildContext& context, int past)
       condition_(context.condition),
       prediction_(context.prediction),
       past_codes_(streams_, past),
-      output_count_(q_levels_ + (prediction_ ? 1 : 0)),
+      output_count_(prediction_ ? prediction_->outputs() : q_levels_),
       outputs_(streams_, output_count_) {
     add_state({past_codes_.bytes()});
 }

@@ -10,9 +10,10 @@ Prediction::Prediction(const Config& config, int streams)
                  config.numbers("prediction_amplitudes")),
       levels_(config.size("q_levels")),
       streams_(streams),
+      density_(config.flag("prediction_density")),
       states_(streams * predictor_.size()),
       forecasts_(streams),
-      numbers_(streams, 3),
+      numbers_(streams, density_ ? 3 : 2),
       logits_(streams, levels_) {
     if (config.numbers("prediction_amplitudes").size() != static_cast<std::size_t>(levels_))
         throw Error("prediction_amplitudes: give one for each of " + std::to_string(levels_) + " codes");
@@ -29,22 +30,27 @@ void Prediction::hear(int stream, int code) { set(stream, predictor_.hear(of(str
 
 void Prediction::set(int stream, const Forecast& forecast) {
     forecasts_[stream] = forecast;
-    for (const int number : {forecast.code, forecast.error, forecast.level}) numbers_.push(stream, number);
+    numbers_.push(stream, forecast.code);
+    numbers_.push(stream, forecast.error);
+    if (density_) numbers_.push(stream, forecast.level);
 }
 
 CodeImage Prediction::image(const BuildContext& context, const std::string& table, const Matrix& weight,
                             int groups) const {
-    const Matrix rows = context.weight(table, 2 * levels_ + Predictor::kLevels, weight.columns);
-    return CodeImage(context, weight,
-                     {rows_of(rows, 0, levels_), rows_of(rows, levels_, levels_),
-                      rows_of(rows, 2 * levels_, Predictor::kLevels)},
-                     groups);
+    const int spreads = density_ ? Predictor::kLevels : 0;
+    const Matrix rows = context.weight(table, 2 * levels_ + spreads, weight.columns);
+    std::vector<Matrix> tables{rows_of(rows, 0, levels_), rows_of(rows, levels_, levels_)};
+    if (density_) tables.push_back(rows_of(rows, 2 * levels_, spreads));
+    return CodeImage(context, weight, tables, groups);
 }
 
 const float* Prediction::logits(int stream, const float* outputs) {
     float* const logits = logits_[stream];
     const Forecast& forecast = forecasts_[stream];
-    predictor_.log_density(forecast, outputs[levels_], logits);
+    if (density_)
+        predictor_.log_density(forecast, outputs[levels_], logits);
+    else
+        std::fill_n(logits, levels_, 0.0f);
     for (int code = 0; code < levels_; code++)
         logits[code] += outputs[std::clamp(code - forecast.code + levels_ / 2, 0, levels_ - 1)];
     return logits;

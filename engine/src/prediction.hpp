@@ -9,20 +9,21 @@ namespace wavewright {
 
 class Prediction {
 public:
-    // Reads the fields prediction_order, _window, _hop and _amplitudes from the configuration.
+    // Reads the fields prediction_order, _window, _hop, _density and _amplitudes from the configuration.
     Prediction(const Config& config, int streams);
 
     // Puts all streams into the state after endless silence and one more silent sample.
     void reset();
     // Goes on by the next code of a stream.
     void hear(int stream, int code);
-    // The numbers of each stream's forecast: its code, the last error and the level of its spread.
+    // How many numbers a network gives, which are those that logits() takes.
+    int outputs() const { return levels_ + (density_ ? 1 : 0); }
+    // The numbers of each stream's forecast: its code, the last error and, with a density, the level of its spread.
     const CodeHistory& numbers() const { return numbers_; }
-    // A forecast enters by a table of the rows of all three numbers. Returns the image of the numbers under that table
+    // A forecast enters by a table of the rows of all these numbers. Returns the image of the numbers under that table
     // and a matrix (rows, outputs) after it.
     CodeImage image(const BuildContext& context, const std::string& table, const Matrix& weight, int groups = 1) const;
-    // Turns a network's outputs, logits of errors and one more number, into logits of codes (models/forecast.py has the
-    // formula). The result lasts until the stream's next call.
+    // Turns a network's outputs, logits of errors, into logits of codes (models/forecast.py has the formula). The result lasts until the stream's next call.
     const float* logits(int stream, const float* outputs);
 
     std::span<std::byte> state() const { return states_.bytes(); }
@@ -37,6 +38,7 @@ private:
 
     Predictor predictor_;
     int levels_, streams_;
+    bool density_;  // whether the logits start from the predictor's density
     Buffer<double> states_;
     std::vector<Forecast> forecasts_;
     CodeHistory numbers_;

@@ -12,7 +12,9 @@ namespace {
 constexpr double kErrorWindow = 30;     // samples of the running error
 constexpr double kStartError = 1e-3;    // of it after silence
 constexpr double kErrorToSpread = 1.1;  // from the mean error to the scale of Student's t
-constexpr double kNoise = 1e-7;         // added to each weighted sample's power, 70 dB below full scale
+// Noise of this power and this correlation from sample to sample is added to the past. So a predictor of silence expects
+// a spectrum that falls like music's, and the attack of a note is no white noise.
+constexpr double kNoise = 1e-5, kColour = 0.95;
 constexpr float kFreedom = 10;          // degrees of freedom of Student's t
 constexpr double kWidest = 8;  // greatest logarithm of the factor by which a model changes the spread
 constexpr int kLanes = 8;
@@ -124,7 +126,8 @@ void Predictor::solve(const View& view) const {
         view.phase = 0;
     }
     for (int lag = 0; lag <= order_; lag++) scratch[lag] = lag_weights_[lag] * view.autocorrelation[lag];
-    scratch[0] += kNoise * window_;
+    double noise = kNoise * window_;
+    for (int lag = 0; lag <= order_; lag++, noise *= kColour) scratch[lag] += noise;
     levinson(scratch, order_, view.coefficients);
 }
 

@@ -241,15 +241,19 @@ Model conditioned(Model model, const std::vector<std::pair<std::string, std::siz
 }
 
 // The model with linear prediction, whose forecast enters `rows` values. The output layer has so many inputs.
-Model predicted(Model model, const std::string& output, std::size_t inputs, std::size_t rows) {
+Model predicted(Model model, const std::string& output, std::size_t inputs, std::size_t rows,
+                bool density = true) {
     std::vector<double> amplitudes;
     for (int code = 0; code < kLevels; code++) amplitudes.push_back((2.0 * code + 1) / kLevels - 1);
     model.name += ", predicted";
     model.config.fields["prediction_order"] = 6;
     model.config.fields["prediction_window"] = 20.0;
     model.config.fields["prediction_hop"] = 5;
+    model.config.fields["prediction_density"] = density;
     model.config.fields["prediction_amplitudes"] = amplitudes;
-    model.add("forecast.weight", {2 * kLevels + Predictor::kLevels, rows});
+    const std::size_t numbers = density ? 2 * kLevels + Predictor::kLevels : 2 * kLevels;
+    model.add("forecast.weight", {numbers, rows});
+    if (!density) return model;
     model.add_linear(output, inputs, kLevels + 1);
     model.storage.back()->back() = 2;  // The bias of the last output widens the density, so that codes change.
     return model;
@@ -274,7 +278,7 @@ const Model every_kind[] = {
     conditioned(wavenet(true, true, 2), {{"condition", 6 * 140}}),
     predicted(naive(true), "output", 40, 40),
     predicted(tiers({6, 3}, 5, 2, true, true), "output", 72, 72),
-    predicted(wavenet(false, false, 2), "output", 70, 70),
+    predicted(wavenet(false, false, 2), "output", 70, 70, false),
     predicted(linear({6, 3, 1}, {72, 100, 70}, {1, 2, 1}, 2), "output", 70, 70),
     conditioned(predicted(wavenet(true, true, 2), "output.3", 30, 140), {{"condition", 6 * 140}}),
 };

@@ -51,16 +51,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 PREDICTION: dict[str, Any] = {"order": 6, "window": 20.0, "hop": 5}
 PREDICTED: dict[str, tuple[str, dict[str, Any]]] = {
     f"{kind}, predicted": (KINDS[kind][0], {**KINDS[kind][1], "prediction": PREDICTION})
-    for kind in (
-        "naive scalar",
-        "naive embedded",
-        "tiers 8 4 2",
-        "tiers 6 3",
-        "plain",
-        "gated",
-        "linear 8 1",
-        "linear alone",
-    )
+    for kind in ("naive scalar", "tiers 8 4 2", "tiers 6 3", "gated", "linear 8 1")
+} | {
+    f"{kind}, predicted by density": (KINDS[kind][0], {**KINDS[kind][1], "prediction": {**PREDICTION, "density": True}})
+    for kind in ("naive embedded", "tiers 8 2", "plain", "linear alone")
 }
 # Three controls, the last a keyboard of two keys. Its hop divides no frame, and is divided by none.
 CONDITION: dict[str, Any] = {
@@ -121,7 +115,8 @@ def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.3)
-    return model.float().double()
+            parameter.copy_(parameter.float())
+    return model
 
 
 def codes_of(streams: int, length: int, seed: int = 0) -> torch.Tensor:
@@ -303,7 +298,7 @@ def forecasts(config: Any, codes: list[int]) -> list[Forecast] | list[None]:
             age = np.arange(len(past))[::-1] + 1
             weighted = np.array(past) * np.exp(-(age - 1) / (2 * p.window))
             r = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in range(p.order + 1)])
-            r[0] += 1e-7 * p.window
+            r += 1e-5 * p.window * 0.95 ** np.arange(p.order + 1)
             weights = solve_toeplitz(r[:-1], r[1:])
         centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))
         nearest = sum(centre > edge for edge in edges)
@@ -311,7 +306,7 @@ def forecasts(config: Any, codes: list[int]) -> list[Forecast] | list[None]:
         above = edges[nearest] if nearest < q - 1 else 2 * table[-1] - edges[-1]
         spread = float(np.sqrt((1.1 * error) ** 2 + (above - below) ** 2 / 12))
         level = int(np.clip(round(64 + 4 * np.log2(spread)), 0, 63))
-        rows = [nearest, q + int(np.clip(off + q // 2, 0, q - 1)), 2 * q + level]
+        rows = [nearest, q + int(np.clip(off + q // 2, 0, q - 1)), 2 * q + level][: 3 if p.density else 2]
         found.append(Forecast(centre, spread, rows))
     return found[1:]
 
@@ -330,9 +325,11 @@ def started(config: Any, forecast: Forecast | None, logits: Array) -> Array:
     table = table.astype(np.float32).astype(np.float64)
     edges = (table[1:] + table[:-1]) / 2
     edges = np.concatenate([[2 * table[0] - edges[0]], edges, [2 * table[-1] - edges[-1]]])
+    places = np.clip(np.arange(q) - forecast.rows[0] + q // 2, 0, q - 1)
+    if not config.prediction.density:
+        return logits[places]
     spread = forecast.spread * np.exp(8 * np.tanh(logits[q] / 8))
     density = (1 + ((table - forecast.centre) / spread) ** 2 / 10) ** -5.5 * np.diff(edges)
-    places = np.clip(np.arange(q) - forecast.rows[0] + q // 2, 0, q - 1)
     return np.log(density) + logits[places]
 
 

@@ -111,14 +111,18 @@ class ModelConfig(ABC):
     def outputs(self) -> int:
         """Number of values that the last layer gives: a logit for each code or, with a prediction, for each error.
 
-        With a prediction, one more changes the spread of the predictor's density (`forecast.Predictor.logits`).
+        One more changes the spread of the predictor's density where a model starts from that (`forecast.py`).
         """
-        return self.output.size + (self.prediction is not None)
+        return self.output.size + self._has_density
 
     @property
     def output_gain(self) -> float:
-        """Scale of fresh weights of the output. With a prediction they add next to nothing to its density at first."""
-        return 1.0 if self.prediction is None else 0.01
+        """Scale of the output's fresh weights, which add next to nothing to a predictor's density."""
+        return 0.01 if self._has_density else 1.0
+
+    @property
+    def _has_density(self) -> bool:
+        return self.prediction is not None and self.prediction.density
 
     @property
     def output(self) -> Softmax:

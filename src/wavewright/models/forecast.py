@@ -17,7 +17,8 @@ class Forecast:
     Attributes:
         centre: (B, T), the amplitude that it predicts.
         spread: (B, T), the scale of its error in amplitude.
-        numbers: (B, T, 3), whole numbers for centre, last error and spread, which are rows of an entry's table.
+        numbers: (B, T, 2 or 3), whole numbers for centre, last error and, where the model starts from the predictor's
+            density, spread. They are rows of an entry's table.
     """
 
     centre: Tensor
@@ -33,9 +34,11 @@ class ForecastEntry(nn.Module):
         self.weight = nn.Parameter(torch.zeros(rows, outputs))
 
     def forward(self, forecast: Forecast) -> Tensor:
-        """Return what enters (B, T, outputs), the sum of three rows."""
-        first, second, third = (functional.embedding(n, self.weight) for n in forecast.numbers.unbind(2))
-        return first + second + third
+        """Return what enters (B, T, outputs), the sum of the rows."""
+        first, *others = (functional.embedding(numbers, self.weight) for numbers in forecast.numbers.unbind(2))
+        for other in others:
+            first = first + other
+        return first
 
 
 def forecast_entry(prediction: Prediction | None, q_levels: int, outputs: int) -> ForecastEntry | None:
@@ -70,19 +73,23 @@ class Predictor(nn.Module):
         native(self.prediction, self.q_levels).hear(heard, states, amplitudes, numbers)
         numbers += np.array([0, self.q_levels, 2 * self.q_levels], np.int32)
         centre, spread = torch.from_numpy(amplitudes).to(codes.device, self.amplitudes.dtype).unbind(2)
-        return Forecast(centre, spread, torch.from_numpy(numbers).to(codes.device)), torch.from_numpy(states)
+        rows = torch.from_numpy(numbers if self.prediction.density else numbers[..., :2]).to(codes.device)
+        return Forecast(centre, spread, rows), torch.from_numpy(states)
 
     def logits(self, forecast: Forecast, outputs: Tensor) -> Tensor:
-        """Return logits (B, T, Q) of codes, the predictor's log density plus a logit of the error, for (B, T, Q + 1).
+        """Turn a model's outputs, logits of the prediction's error (B, T, Q), into logits of codes (B, T, Q).
 
-        Entry Q / 2 of the first Q outputs is for the code of the prediction itself. Codes further away than Q / 2 have
-        the entry at the end. The last output is the logarithm of a factor of the density's spread, softly limited, by
-        which a model announces an onset. A model whose outputs are all 0 is the predictor alone.
+        Entry Q / 2 is for the code of the prediction itself. Codes further away than Q / 2 have the entry at the end.
+
+        Where the model starts from the predictor's density, outputs are (B, T, Q + 1), and their logits are added to
+        the log density. The last output is the logarithm of a factor of the density's spread, softly limited. A model
+        whose outputs are all 0 is the predictor alone.
         """
-        outputs = outputs.to(forecast.spread.dtype)
-        wider = torch.exp(WIDEST * torch.tanh(outputs[..., -1] / WIDEST))
-        z = (self.amplitudes - forecast.centre[..., None]) / (forecast.spread * wider)[..., None]
-        density = self.log_widths.to(z.dtype) - (FREEDOM + 1) / 2 * torch.log(1 + z * z / FREEDOM)
-        codes = torch.arange(self.q_levels, device=z.device)
+        codes = torch.arange(self.q_levels, device=outputs.device)
         places = codes + (self.q_levels // 2 - forecast.numbers[..., :1].long())
-        return density + outputs.gather(2, places.clamp_(0, self.q_levels - 1))
+        logits = outputs.gather(2, places.clamp_(0, self.q_levels - 1))
+        if not self.prediction.density:
+            return logits
+        wider = torch.exp(WIDEST * torch.tanh(outputs[..., -1].to(forecast.spread.dtype) / WIDEST))
+        z = (self.amplitudes - forecast.centre[..., None]) / (forecast.spread * wider)[..., None]
+        return logits + self.log_widths.to(z.dtype) - (FREEDOM + 1) / 2 * torch.log(1 + z * z / FREEDOM)

@@ -1,8 +1,8 @@
 """Linear prediction under a model: what the past alone says of the coming sample, without anything learned.
 
 The predictor adapts to the samples heard and costs about a microsecond a sample. The native module computes it, for
-torch too, so that both give the same codes. A model that predicts starts from the predictor's density, hears its
-forecast as an input, and learns what is left. LPCNet (arXiv:1810.11846) predicts with order 16 under speech.
+torch too, so that both give the same codes. A model that predicts hears the forecast as an input, and learns the error
+that is left. LPCNet (arXiv:1810.11846) predicts with order 16 under speech.
 
 No torch here.
 """
@@ -36,12 +36,15 @@ class Prediction:
         window: time constant in samples with which the past is forgotten.
         hop: samples after which the weights are computed anew.
         encoding: how codes stand for amplitudes, which is the run's encoding.
+        density: start from the predictor's own density, whose width follows the last errors. An untrained model is then
+            as good as the predictor. Bits are lower, but free play falls silent.
     """
 
     order: Annotated[int, Field(ge=1, le=4096)] = 512
     window: Annotated[float, Field(ge=1, le=1e9)] = 2500.0
     hop: Annotated[int, Field(ge=1, le=4096)] = 128
     encoding: Encoding = "mu-law"
+    density: bool = False
 
     @property
     def state_bytes(self) -> int:
@@ -50,7 +53,7 @@ class Prediction:
 
     def rows(self, q_levels: int) -> int:
         """Return the number of rows of the table by which a forecast enters a model of so many codes."""
-        return 2 * q_levels + LEVELS
+        return 2 * q_levels + (LEVELS if self.density else 0)
 
     def amplitudes(self, q_levels: int) -> NDArray[np.float32]:
         """Return the amplitudes of all codes (Q,)."""

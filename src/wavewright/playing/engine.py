@@ -236,6 +236,7 @@ def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
             "prediction_order": prediction.order,
             "prediction_window": prediction.window,
             "prediction_hop": prediction.hop,
+            "prediction_density": prediction.density,
             "prediction_amplitudes": prediction.amplitudes(config.q_levels).tolist(),
         }
     if (condition := config.condition) is not None:
