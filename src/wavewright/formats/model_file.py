@@ -18,14 +18,14 @@ from wavewright.corpus.settings import parse_levelling
 from wavewright.errors import ModelFileError, WavewrightError, explain
 from wavewright.files import parse_json
 from wavewright.formats import tensor_file
-from wavewright.formats.config import differences
+from wavewright.formats.config import Emphasis, differences
 from wavewright.formats.precision import Precision, pack, stored, unpack
 from wavewright.formats.tensor_file import Shape
 from wavewright.models import configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 
-FORMAT = 3  # the latest, raised when an older reader would misread the file
+FORMAT = 4  # the latest, raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
 PARITY = 64  # codes of the parity pair
 REMEDY = "get another copy of the file, or export it again"
@@ -65,6 +65,7 @@ class ModelFacts:
         rate: sample rate, in Hz.
         levelling: see Corpus.levelling.
         training: origin of the model.
+        emphasis: emphasis of the codes.
     """
 
     config: ModelConfig
@@ -72,17 +73,23 @@ class ModelFacts:
     rate: int
     levelling: dict[str, Any]
     training: Training
+    emphasis: float = field(default=0.0, kw_only=True)
 
     @property
     def quantizer(self) -> Quantizer:
         """The quantiser between amplitudes and the model's codes."""
-        return Quantizer(self.config.q_levels, self.encoding)
+        return Quantizer(self.config.q_levels, self.encoding, self.emphasis)
+
+    def facts(self) -> dict[str, Any]:
+        """Return these fields by their names, for another kind of model with the same facts."""
+        return {name: getattr(self, name) for name in ModelFacts.__dataclass_fields__}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON values."""
+        """Return the facts as JSON values. A model without emphasis has no such field, as in earlier formats."""
         return {
             "model": self.config.as_dict(),
             "encoding": self.encoding,
+            **({"emphasis": self.emphasis} if self.emphasis else {}),
             "rate": self.rate,
             "levelling": self.levelling,
             "training": asdict(self.training),
@@ -122,7 +129,7 @@ class ModelFile(ModelFacts):
 class _Metadata:
     """The JSON in the file."""
 
-    format: Literal[1, 2, 3]
+    format: Literal[1, 2, 3, 4]
     model: dict[str, Any]
     encoding: Encoding
     rate: int
@@ -130,6 +137,7 @@ class _Metadata:
     training: Training
     precision: Precision
     sha256: str
+    emphasis: Emphasis = 0.0
 
 
 def save(path: Path, facts: ModelFacts, precision: Precision, weights: Weights, parity: Parity) -> None:
@@ -196,14 +204,16 @@ def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, 
 
 
 def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, Any]:
-    return {"format": _format_of(facts.config), **facts.as_dict(), "precision": precision, "sha256": sha256}
+    return {"format": _format_of(facts), **facts.as_dict(), "precision": precision, "sha256": sha256}
 
 
-def _format_of(config: ModelConfig) -> int:
+def _format_of(facts: ModelFacts) -> int:
     """Return the earliest format that can hold a model."""
-    if config.prediction is not None:
+    if facts.emphasis:
+        return 4
+    if facts.config.prediction is not None:
         return 3
-    return 1 if config.condition is None else 2
+    return 1 if facts.config.condition is None else 2
 
 
 def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
@@ -228,8 +238,8 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
         raise WavewrightError(explain(error, "metadata")) from None
     fields = dict(known.model)
     config = configure(str(fields.pop("name", None)), **fields)
-    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training)
-    if known.format != (due := _format_of(config)):
+    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training, emphasis=known.emphasis)
+    if known.format != (due := _format_of(facts)):
         raise WavewrightError(f"format: {known.format}, but this model is written in format {due}")
     if config.prediction is not None and config.prediction.encoding != known.encoding:
         raise WavewrightError(

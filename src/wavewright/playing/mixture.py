@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from wavewright.conditioning.controls import described
 from wavewright.errors import ConfigError, printable
-from wavewright.formats.model_file import ModelFacts
 from wavewright.playing.playable import Playable, Player, TrainedModel
 from wavewright.sampling import AMOUNT_MAX
 
@@ -40,7 +39,7 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     """Return the mixture of two models of one back end, which may be one model under two sets of controls.
 
     Raises:
-        ConfigError: the models differ in back end, sample rate, encoding or number of codes.
+        ConfigError: the models differ in back end, sample rate, encoding, emphasis or number of codes.
     """
     names = [printable(model.path) for model in (first, second)]
     if not isinstance(second, type(first)):
@@ -49,11 +48,11 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
         ("sample rate", f"{first.rate} Hz", f"{second.rate} Hz"),
         ("number of codes", first.config.q_levels, second.config.q_levels),
         ("encoding", first.encoding, second.encoding),
+        ("emphasis", first.emphasis, second.emphasis),
     ):
         if one != other:
             raise ConfigError(f"mix: the {what} is {one} in {names[0]} and {other} in {names[1]}; it must be the same")
-    facts = {name: getattr(first, name) for name in ModelFacts.__dataclass_fields__}
-    return Mixture(**facts, path=first.path, first=first, second=second)
+    return Mixture(**first.facts(), path=first.path, first=first, second=second)
 
 
 def guided(model: TrainedModel, guidance: float) -> Mixture:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
 from wavewright.formats import model_file
-from wavewright.formats.model_file import ModelFacts, Training
+from wavewright.formats.model_file import Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine, available
 from wavewright.playing.native_model import NativeModel
@@ -58,9 +58,8 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
         ModelFileError: the file is no model file, or is damaged.
     """
     file = model_file.load(shipped(Path(path)))
-    facts = {name: getattr(file, name) for name in ModelFacts.__dataclass_fields__}
     return NativeModel(
-        **facts, path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads
+        **file.facts(), path=file.path, weights=file.weights, precision=precision or file.precision, threads=threads
     )
 
 
@@ -113,8 +112,8 @@ def to_native(run: "TorchModel") -> NativeModel:
     """Return the model of `run` for the engine."""
     from wavewright.playing.torch_model import plain_weights
 
-    config, weights = run.config.multiplied_out(), plain_weights(run.model)
-    return NativeModel(config, run.encoding, run.rate, run.levelling, run.training, run.path, weights, "float32")
+    facts = run.facts() | {"config": run.config.multiplied_out()}
+    return NativeModel(**facts, path=run.path, weights=plain_weights(run.model), precision="float32")
 
 
 def fastest_player(model: "Model[Any]", seed: int = 0, rate: int | None = None) -> Player:
@@ -159,4 +158,6 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         **begun.versions,
     )
     config = begun.config
-    return TorchModel(config.model, config.encoding, begun.rate, begun.levelling, training, path, model)
+    return TorchModel(
+        config.model, config.encoding, begun.rate, begun.levelling, training, path, model, emphasis=config.emphasis
+    )

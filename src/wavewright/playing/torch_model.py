@@ -63,7 +63,7 @@ def from_file(file: ModelFile, device: torch.device | None = None) -> TorchModel
     """Return the torch model of a model file that has been read."""
     weights = {name: torch.from_numpy(weight) for name, weight in file.weights.items()}
     model = with_weights(file.config, weights, file.path, device)
-    return TorchModel(file.config, file.encoding, file.rate, file.levelling, file.training, file.path, model)
+    return TorchModel(**file.facts(), path=file.path, model=model)
 
 
 def with_weights(
