@@ -234,6 +234,36 @@ def test_a_lane_never_reads_its_neighbour() -> None:
     assert (first.reset, second.reset) == (True, False)
 
 
+@given(shapes, st.floats(0.1, 0.95))
+@settings(max_examples=60, deadline=None)
+def test_with_emphasis_a_section_continues_its_recording(shape: Shape, emphasis: float) -> None:
+    """Against the equation over whole recordings. Every second section begins one, and 0 is before its first sample."""
+    sections = sections_of(shape)
+    samples = signal(int(sections.max()))
+    samples_of_file: Any = samples.view(OfRecordings)
+    samples_of_file.starts = sections[::2, 0]
+    x = samples / 32767
+    before = np.where(np.isin(np.arange(len(x)), sections[::2, 0]), 0, np.roll(x, 1))
+    codes = np.minimum(np.floor((np.clip(x - emphasis * before, -1, 1) + 1) / 2 * LEVELS), LEVELS - 1).astype(int)
+    batches = Batches(
+        samples_of_file,
+        sections,
+        batch_size=shape.batch_size,
+        length=shape.length,
+        quantizer=Quantizer(LEVELS, "linear", emphasis),
+        seed=shape.seed,
+    )
+    found = streams(epoch_of(batches))
+    assert sorted(targets for _, targets in found) == sorted(codes[start:stop].tolist() for start, stop in sections)
+    assert all(inputs == [SILENCE, *targets[:-1]] for inputs, targets in found)
+
+
+class OfRecordings(np.ndarray):
+    """An array that tells where recordings start, as a corpus's reader does."""
+
+    starts: NDArray[np.int64]
+
+
 NOISY = Shape([50] * 64, 0, 8, 16, 3, 1)
 
 

@@ -357,6 +357,7 @@ def test_models_that_do_not_fit_are_refused() -> None:
             "the sample rate is 4000 Hz in runs/mine and 8000 Hz in runs/mine; it must be the same",
         ),
         (replace(model, encoding="linear"), "the encoding is mu-law in runs/mine and linear in"),
+        (replace(model, emphasis=0.5), "the emphasis is 0.0 in runs/mine and 0.5 in"),
         (to_native(run_of("gated", q_levels=16)), "the number of codes is 12 in runs/mine and 16 in"),
         (run_of("gated"), "different back ends"),
     ):

@@ -19,7 +19,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "naive-rnn": (
         "naive-rnn",
         {"layers": 2},
-        {"schedule": "plateau", "plateau_patience": 1, "ema": 0.9, "learning_rate": 0.1},
+        {"schedule": "plateau", "plateau_patience": 1, "ema": 0.9, "learning_rate": 0.1, "emphasis": 0.85},
     ),
     "sample-rnn": (
         "sample-rnn",

@@ -42,7 +42,7 @@ def run(trained: Path) -> TorchModel:
 def made(run: TorchModel, codes: NDArray[np.integer], parts: Sequence[int], rate: int, frames: float) -> Any:
     """The sound of codes (streams, n) that come in blocks of those lengths."""
     blocks = np.split(codes, np.cumsum(parts), 1)
-    found = sounds(run, blocks, count=len(codes), rate=rate, frames=frames, primed=False)
+    found = sounds(run, blocks, count=len(codes), rate=rate, frames=frames)
     return np.concatenate(list(found), 1)
 
 

@@ -19,7 +19,7 @@ def zero_order_entropy(samples: Samples16, quantizer: Quantizer) -> float:
     """Return the bits per sample of a model that knows only how often each code occurs: what any model must beat."""
     counts, block = np.zeros(quantizer.levels, np.int64), 1 << 20
     for start in range(0, len(samples), block):
-        counts += np.bincount(quantizer.encode_int16(samples[start : start + block]), minlength=quantizer.levels)
+        counts += np.bincount(quantizer.encode_part(samples, start, start + block), minlength=quantizer.levels)
     shares = counts[counts > 0] / counts.sum()
     return float(-(shares * np.log2(shares)).sum())
 

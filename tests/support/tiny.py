@@ -51,11 +51,12 @@ def make_corpus(folder: Path, **settings: Any) -> Corpus:
     return prepare([recordings], folder / "corpus", chosen)
 
 
-def tiny(model: str, fields: dict[str, Any] | None = None, **training: Any) -> config.RunConfig:
+def tiny(model: str, fields: dict[str, Any] | None = None, emphasis: float = 0.0, **training: Any) -> config.RunConfig:
     """The configuration of a tiny model of 64 levels."""
     return config.RunConfig.from_dict(
         {
             "model": {"name": model, "q_levels": 64, **TINY[model], **(fields or {})},
+            "emphasis": emphasis,
             "training": {**TRAINING, **training},
         }
     )
@@ -77,7 +78,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def as_arguments(settings: config.RunConfig) -> list[str]:
     """The same as options of `wavewright train`."""
     values = settings.as_dict()
-    fields = {**{f"model.{k}": v for k, v in values["model"].items() if k != "name"}, "encoding": values["encoding"]}
+    fields = {f"model.{k}": v for k, v in values["model"].items() if k != "name"}
+    fields |= {key: values[key] for key in ("encoding", "emphasis")}
     fields |= {f"training.{k}": v for k, v in values["training"].items()}
     sets = [part for key, value in fields.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     return ["--model", settings.model.name, "--device", "cpu", *sets]

@@ -2,7 +2,8 @@
 
 Lane b of a group reads one section from start to end and carries its state. All lanes start their next section
 together, so the models share one clock. A section of S samples gives S predictions. The inputs are the silence code
-and all samples but the last, and the targets are all samples. Shorter sections and empty lanes are padded with IGNORED
+and all samples but the last, and the targets are all samples. With emphasis, a section's first target still follows
+the sample before it in its recording, which is no input. Shorter sections and empty lanes are padded with IGNORED
 targets. The order of sections is a permutation drawn from (seed, epoch, order), so a few numbers give a position.
 
 A lane may begin a lead before its section, whose samples are inputs but not targets. Sections with leads of one length
@@ -178,7 +179,7 @@ class Batches:
         self, lane: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:
         start, stop = int(lane[0]) + offset, int(lane[1])
-        codes = self.quantizer.encode_int16(self.samples[max(start - 1, 0) : min(start + len(targets), stop)])
+        codes = self.quantizer.encode_part(self.samples, max(start - 1, 0), min(start + len(targets), stop))
         own = codes if start == 0 else codes[1:]
         targets[: len(own)] = own
         inputs[1 : len(own)] = own[:-1]

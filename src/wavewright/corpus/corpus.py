@@ -263,7 +263,7 @@ class Corpus:
             WavewrightError: the file cannot be read, or is not the one that was prepared.
         """
         file, expected = samples_file(self.path, split), self.contents.sha256.get(split)
-        reader = Reader(file, self.contents.frames.get(split, 0))
+        reader = Reader(file, self.contents.frames.get(split, 0), self._starts(split))
         if 2 * len(reader) >= BIG and expected:
             log.info(f"checking {file}, {2 * len(reader) / 1e9:.1f} GB")
         if expected and reader.sha256() != expected:
@@ -315,7 +315,7 @@ class Corpus:
 
     def leads(self, split: SplitName, sections: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
         """Return the samples (S,) of the lead of each section (S, 2): up to `seconds`, but not before its track."""
-        starts = np.array([track.start for track in self.tracks_of(split)], np.int64)
+        starts = self._starts(split)
         own = starts[np.searchsorted(starts, sections[:, 0], "right") - 1]
         return np.minimum(sections[:, 0] - own, round(seconds * self.rate))
 
@@ -332,8 +332,11 @@ class Corpus:
         numbers = {label: number for number, label in enumerate(categories[name].classes)}
         tracks = self.tracks_of(split)
         own = np.array([numbers.get(str(track.labels.get(name)), -1) for track in tracks], np.int64)
-        starts = np.array([track.start for track in tracks], np.int64)
-        return own[np.searchsorted(starts, self.sections(split)[:, 0], "right") - 1]
+        return own[np.searchsorted(self._starts(split), self.sections(split)[:, 0], "right") - 1]
+
+    def _starts(self, split: SplitName) -> NDArray[np.int64]:
+        """Return where the tracks of a split start."""
+        return np.array([track.start for track in self.tracks_of(split)], np.int64)
 
     def levelling(self) -> dict[str, Any]:
         """Return the JSON values with which `rendering.audio_like_corpus` levels another recording like this corpus."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.errors import WavewrightError, printable
+from wavewright.quantize import ONE_RECORDING
 
 CHUNK = 1 << 20  # samples
 
@@ -22,13 +23,14 @@ class Reader:
     Args:
         file: little-endian 16-bit samples, as in a corpus.
         frames: number of samples in the file.
+        starts: where each recording in the file begins, in ascending order.
 
     Raises:
         WavewrightError: the file cannot be opened or, on a slice, cannot be read.
     """
 
-    def __init__(self, file: Path, frames: int) -> None:
-        self.file, self.frames = file, frames
+    def __init__(self, file: Path, frames: int, starts: NDArray[np.int64] = ONE_RECORDING) -> None:
+        self.file, self.frames, self.starts = file, frames, starts
         try:
             self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:

@@ -100,7 +100,8 @@ def compare(experiment: Experiment, result: Result, corpus: Corpus) -> None:
     original = corpus.samples("train")
     codes = played.quantizer.encode_int16(original)
     for name, token in (("silence", codes[:0]), ("start-token", codes[:START_TOKEN])):
-        made = play(played, token, len(codes) - len(token))
+        drawn = _draw(played, token, len(codes) - len(token), Controls(0), 0)
+        made = _sound(played, token, drawn)
         truth = to_amplitude(original[len(token) :])
         title = "from silence" if not len(token) else f"from a start token of {len(token)} samples"
         experiment.keep(result, f"{name}.wav", title, made, corpus.rate)
@@ -108,11 +109,19 @@ def compare(experiment: Experiment, result: Result, corpus: Corpus) -> None:
         result.measures |= {
             f"correlation{suffix}": similarity.cross_correlation(made, truth, round(LAG_SECONDS * corpus.rate))[0],
             f"mean_absolute_difference{suffix}": similarity.mean_absolute_difference(made, truth),
-            f"codes_equal{suffix}": float(np.mean(played.quantizer.encode(made) == codes[len(token) :])),
+            f"codes_equal{suffix}": float(np.mean(drawn == codes[len(token) :])),
         }
 
 
 def play(played: Playable, prime: NDArray[Any], samples: int, controls: Controls | None = None, seed: int = 0) -> Any:
     """Return amplitudes (samples,) that follow the codes `prime` (n,), the likeliest unless `controls` are given."""
-    blocks = stream(played.player(1, seed), samples, controls or Controls(0), [prime] if len(prime) else None)
-    return played.quantizer.decode(np.concatenate(list(blocks), 1)[0])
+    return _sound(played, prime, _draw(played, prime, samples, controls or Controls(0), seed))
+
+
+def _draw(played: Playable, prime: NDArray[Any], samples: int, controls: Controls, seed: int) -> NDArray[np.integer]:
+    blocks = stream(played.player(1, seed), samples, controls, [prime] if len(prime) else None)
+    return np.concatenate(list(blocks), 1)[0]
+
+
+def _sound(played: Playable, prime: NDArray[Any], codes: NDArray[np.integer]) -> NDArray[np.float32]:
+    return played.quantizer.decode(np.concatenate((prime, codes)))[len(prime) :]

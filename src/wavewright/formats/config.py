@@ -1,13 +1,14 @@
 """Build the validated configuration of a run from a preset, then a YAML file, then single overrides.
 
-{"model": {"name": "sample-rnn", "units": 512, ...}, "encoding": "mu-law", "training": {"length": 512, ...}}
+{"model": {"name": "sample-rnn", "units": 512, ...}, "encoding": "mu-law", "emphasis": 0.0, "training": {...}}
 """
 
 import dataclasses
 import reprlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -23,7 +24,11 @@ from wavewright.sampling import SEED_MAX
 
 STEPS_MAX = 10**9
 BRIEF = 80  # characters of a value in a message
+FIELDS = ("model", "encoding", "emphasis", "training")
 MOST_LOGITS = 2**31  # of a step: 8.6 GB in float32, 36 times the largest preset's
+
+
+Emphasis = Annotated[float, Field(ge=0, lt=1)]
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -86,11 +91,12 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All choices that decide a run, except its corpus and its length."""
+    """All choices that decide a run, except its corpus and its length. For encoding and emphasis, see Quantizer."""
 
     model: ModelConfig
     encoding: Encoding
     training: TrainingConfig
+    emphasis: float = 0.0
 
     def __post_init__(self) -> None:
         if self.training.batch_size * self.training.length * self.model.q_levels > MOST_LOGITS:
@@ -106,13 +112,14 @@ class RunConfig:
     @property
     def quantizer(self) -> Quantizer:
         """The quantiser between amplitudes and the model's codes."""
-        return Quantizer(self.model.q_levels, self.encoding)
+        return Quantizer(self.model.q_levels, self.encoding, self.emphasis)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values, which `from_dict` takes back."""
         return {
             "model": self.model.as_dict(),
             "encoding": self.encoding,
+            "emphasis": self.emphasis,
             "training": dataclasses.asdict(self.training),
         }
 
@@ -123,7 +130,7 @@ class RunConfig:
         Raises:
             ConfigError: a field that is unknown or out of range, or fields that contradict one another.
         """
-        _known(values, ["model", "encoding", "training"], "")
+        _known(values, FIELDS, "")
         fields = values.get("model") or {}
         if not isinstance(fields, dict):
             raise ConfigError("model: holds no fields; give a name and fields")
@@ -136,6 +143,7 @@ class RunConfig:
             model=configure(str(fields.pop("name")), **fields),
             encoding=_validate(Encoding, values.get("encoding", "mu-law"), "encoding"),
             training=_validate(TrainingConfig, training, "training"),
+            emphasis=_validate(Emphasis, values.get("emphasis", 0.0), "emphasis"),
         )
 
 
@@ -210,7 +218,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= BRIEF else f"{text[: BRIEF - 3]}..."
 
 
-def _known(values: dict[str, Any], names: list[str], prefix: str) -> None:
+def _known(values: dict[str, Any], names: Sequence[str], prefix: str) -> None:
     for name in values:
         if name not in names:
             raise ConfigError(f"{prefix}{name}: no such field; {unknown(name, names)}")

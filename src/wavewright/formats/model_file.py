@@ -18,7 +18,7 @@ from wavewright.corpus.settings import parse_levelling
 from wavewright.errors import ModelFileError, WavewrightError, explain
 from wavewright.files import parse_json
 from wavewright.formats import tensor_file
-from wavewright.formats.config import differences
+from wavewright.formats.config import Emphasis, differences
 from wavewright.formats.precision import Precision, pack, stored, unpack
 from wavewright.formats.tensor_file import Shape
 from wavewright.models import configure
@@ -91,6 +91,7 @@ class ModelFacts:
         rate: sample rate, in Hz.
         levelling: see Corpus.levelling.
         training: origin of the model.
+        emphasis: emphasis of the codes.
         about: what its maker says of the model, if anything.
     """
 
@@ -99,22 +100,24 @@ class ModelFacts:
     rate: int
     levelling: dict[str, Any]
     training: Training
+    emphasis: float = field(default=0.0, kw_only=True)
     about: About | None = field(default=None, kw_only=True)
 
     @property
     def quantizer(self) -> Quantizer:
         """The quantiser between amplitudes and the model's codes."""
-        return Quantizer(self.config.q_levels, self.encoding)
+        return Quantizer(self.config.q_levels, self.encoding, self.emphasis)
 
     def facts(self) -> dict[str, Any]:
         """Return these fields by their names, for another kind of model with the same facts."""
         return {name: getattr(self, name) for name in ModelFacts.__dataclass_fields__}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the facts as JSON values. A model of which nothing is said has no `about`, as in earlier formats."""
+        """Return the facts as JSON values. Fields of later formats are left out where they say nothing."""
         facts = {
             "model": self.config.as_dict(),
             "encoding": self.encoding,
+            **({"emphasis": self.emphasis} if self.emphasis else {}),
             "rate": self.rate,
             "levelling": self.levelling,
             "training": asdict(self.training),
@@ -155,7 +158,7 @@ class ModelFile(ModelFacts):
 class _Metadata:
     """The JSON in the file."""
 
-    format: Literal[1, 2, 3]
+    format: Literal[1, 2, 3, 4]
     model: dict[str, Any]
     encoding: Encoding
     rate: int
@@ -163,6 +166,7 @@ class _Metadata:
     training: Training
     precision: Precision
     sha256: str
+    emphasis: Emphasis = 0.0
     about: About | None = None
 
 
@@ -235,7 +239,7 @@ def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, 
 
 def _format_of(facts: ModelFacts) -> int:
     """Return the earliest format that can hold a model."""
-    if facts.about is not None or facts.config.prediction is not None:
+    if facts.about is not None or facts.emphasis or facts.config.prediction is not None:
         return 3
     return 1 if facts.config.condition is None else 2
 
@@ -262,7 +266,8 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
         raise WavewrightError(explain(error, "metadata")) from None
     fields = dict(known.model)
     config = configure(str(fields.pop("name", None)), **fields)
-    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training, about=known.about)
+    later = {name: getattr(known, name) for name in ("about", "emphasis")}
+    facts = ModelFacts(config, known.encoding, known.rate, known.levelling, known.training, **later)
     if known.format != (due := _format_of(facts)):
         raise WavewrightError(f"format: {known.format}, but this model is written in format {due}")
     if config.prediction is not None and config.prediction.encoding != known.encoding:

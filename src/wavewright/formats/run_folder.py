@@ -92,7 +92,8 @@ def read_begun(run: Path) -> Begun:
     try:
         if not isinstance(values, dict):
             raise ConfigError("holds no fields")
-        config = RunConfig.from_dict({key: values.get(key) for key in ("model", "encoding", "training")})
+        settled = {key: values.get(key) for key in ("model", "encoding", "training")}
+        config = RunConfig.from_dict({**settled, "emphasis": values.get("emphasis", 0.0)})  # not in older runs
         corpus: _Corpus = _part(_Corpus, values, "corpus")
         made_by: _MadeBy = _part(_MadeBy, values, "made_by")
         settings, _ = parse_levelling(corpus.levelling)

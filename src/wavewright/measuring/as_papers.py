@@ -39,12 +39,15 @@ def evaluate_as_papers(run: TrainedModel, path: Path, split: SplitName = "test")
         split: split of the corpus.
 
     Raises:
-        ConfigError: the model or corpus has another rate or number of levels, or no recording is as long as 8 s.
+        ConfigError: the model or corpus has another rate or number of levels, the model has emphasis, or no recording
+            is as long as 8 s.
         AudioError: a recording cannot be read whole.
     """
     if (run.rate, run.config.q_levels) != (PAPER.rate, LEVELS):
         has = f"{run.path} has {run.rate} Hz and {run.config.q_levels}"
         raise ConfigError(f"--paper-compatible: needs a model of {PAPER.rate} Hz and {LEVELS} levels, but {has}")
+    if run.emphasis:
+        raise ConfigError(f"--paper-compatible: needs a model without emphasis, but {run.path} has {run.emphasis:g}")
     examples: list[NDArray[np.int16]] = []
     tracks: Tracks = {}
     for name, sound in _recordings(path, split):

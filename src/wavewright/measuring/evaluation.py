@@ -237,7 +237,7 @@ def _continue(
         return None
     chosen = metrics.evenly(whole, count)[:, 0]
     samples = corpus.reader(split)
-    primes = np.stack([run.quantizer.encode_int16(samples[start : start + half]) for start in chosen])
+    primes = np.stack([run.quantizer.encode_part(samples, start, start + half) for start in chosen])
     truth = to_amplitude(np.stack([samples[start + half : start + half + length] for start in chosen]))
     player = run.player(len(chosen))
     if conditions is None:
@@ -245,7 +245,7 @@ def _continue(
     else:
         excerpts = [conditions.excerpt(int(start), half + length) for start in chosen]
         blocks = perform(player, excerpts, length, primes)
-    made = run.quantizer.decode(np.concatenate(list(blocks), 1))
+    made = run.quantizer.decode(np.concatenate([primes, *blocks], 1))[:, half:]
     lag = round(LAG_SECONDS * run.rate)
     spectral = length >= perceptual.STFT_SAMPLES and not perceptual.missing()
     stft, convergence = perceptual.spectral_distances(made, truth) if spectral else (None, None)

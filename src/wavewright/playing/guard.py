@@ -68,7 +68,11 @@ NO_PAST = Measures(
 
 
 def measure(codes: NDArray[np.integer], quantizer: Quantizer) -> Measures:
-    """Return the measures of codes (n,), where n is FRAME or more."""
+    """Return the measures of codes (n,), where n is FRAME or more.
+
+    With emphasis, a block in the midst of a stream begins with a transient, since it is decoded as if it began after
+    silence. The transient falls by the emphasis with every sample, and is harmless.
+    """
     amplitude = quantizer.decode(codes).astype(np.float64)
     mean = amplitude.mean()
     centred = amplitude - mean

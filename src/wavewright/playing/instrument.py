@@ -53,7 +53,7 @@ class Instrument:
         if not 0 <= seed <= SEED_MAX:
             raise ConfigError(f"seed: {seed}; give 0 to {SEED_MAX}")
         self.condition, self.rate = condition, model.rate
-        self._quantizer, self._player = model.quantizer, model.player(1, seed)
+        self._decoder, self._player = model.quantizer.decoder(), model.player(1, seed)
         self._controls = controls
         self._changes: queue.SimpleQueue[tuple[float | None, Change]] = queue.SimpleQueue()  # and when each came
         self._due: deque[tuple[int, Change]] = deque()  # by their samples
@@ -132,11 +132,12 @@ class Instrument:
     def prime(self, codes: NDArray[np.integer]) -> None:
         """Read codes (n,) of a sound that the instrument continues, with all controls absent."""
         self._player.prime(codes)
+        self._decoder(codes)
         self._place += codes.shape[-1]
         self.primed = True
 
     def codes(self, samples: int) -> NDArray[np.integer]:
-        """Return the next codes (samples,)."""
+        """Return the next codes (samples,). They are no part of the sound of `generate`."""
         self._schedule(samples)
         parts, end, hop = [np.zeros(0, np.int64)], self._place + samples, self.condition.hop
         while self._place < end:
@@ -169,11 +170,11 @@ class Instrument:
             self._due.append((latest, change))
 
     def generate(self, samples: int) -> NDArray[np.float32]:
-        """Return the next amplitudes (samples,) in (-1, 1), at `rate`."""
-        return self._quantizer.decode(self.codes(samples))
+        """Return the next amplitudes (samples,) in [-1, 1], at `rate`."""
+        return self._decoder(self.codes(samples))
 
     def stream(self, block: int = 128) -> Iterator[NDArray[np.float32]]:
-        """Yield sound without end in blocks (block,) of amplitudes in (-1, 1), at `rate`.
+        """Yield sound without end in blocks (block,) of amplitudes in [-1, 1], at `rate`.
 
         Its beginning is faded in, unless it continues a sound. What any thread plays meanwhile is heard.
         """

@@ -240,6 +240,7 @@ def _until_full(seconds: float, rate: int, out: Path | None) -> float:
 def _sound(model: Playable, seconds: float, prime: Prime | None, rate: int, frames: float, **options: Any) -> Sound:
     """Yield blocks (n,) of the sound of one stream, as soon as they are made."""
     samples = ENDLESS if seconds == math.inf else samples_for(seconds, model.rate)
-    codes = play(model, samples, prime=prime.codes(model) if prime else None, live=True, **options)
-    for block in sounds(model, codes, count=1, rate=rate, frames=frames, primed=prime is not None):
+    heard = model.quantizer.decoder()
+    codes = play(model, samples, prime=heard.follow(prime.codes(model)) if prime else None, live=True, **options)
+    for block in sounds(model, codes, count=1, rate=rate, frames=frames, after=heard if prime else None):
         yield block[0]

@@ -39,7 +39,7 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     """Return the mixture of two models of one back end, which may be one model under two sets of controls.
 
     Raises:
-        ConfigError: the models differ in back end, sample rate, encoding or number of codes.
+        ConfigError: the models differ in back end, sample rate, encoding, emphasis or number of codes.
     """
     names = [printable(model.path) for model in (first, second)]
     if not isinstance(second, type(first)):
@@ -48,6 +48,7 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
         ("sample rate", f"{first.rate} Hz", f"{second.rate} Hz"),
         ("number of codes", first.config.q_levels, second.config.q_levels),
         ("encoding", first.encoding, second.encoding),
+        ("emphasis", first.emphasis, second.emphasis),
     ):
         if one != other:
             raise ConfigError(f"mix: the {what} is {one} in {names[0]} and {other} in {names[1]}; it must be the same")

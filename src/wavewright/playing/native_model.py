@@ -50,12 +50,12 @@ class NativeModel(TrainedModel):
         )
 
     def stream(self, block: int = 512, *, seed: int = 0, **settings: Any) -> Iterator[NDArray[np.float32]]:
-        """Yield sound without end in blocks (block,) of amplitudes in (-1, 1), at `rate`. Its beginning is faded in.
+        """Yield sound without end in blocks (block,) of amplitudes in [-1, 1], at `rate`. Its beginning is faded in.
 
         `settings` are the fields of Controls, each a single value.
         """
-        player, controls = self.player(seed=seed), Controls(**settings)
-        amplitudes = (self.quantizer.decode(player.generate(block, controls)[0]) for _ in itertools.count())
+        player, controls, decoder = self.player(seed=seed), Controls(**settings), self.quantizer.decoder()
+        amplitudes = (decoder(player.generate(block, controls)[0]) for _ in itertools.count())
         yield from fade(amplitudes, fade_samples(self.rate), 0)
 
     def score(

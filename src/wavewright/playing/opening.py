@@ -163,4 +163,6 @@ def open_run(path: Path, which: str = "best", device: str = "cpu") -> "TorchMode
         **begun.versions,
     )
     config = begun.config
-    return TorchModel(config.model, config.encoding, begun.rate, begun.levelling, training, path, model)
+    return TorchModel(
+        config.model, config.encoding, begun.rate, begun.levelling, training, path, model, emphasis=config.emphasis
+    )

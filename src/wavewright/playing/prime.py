@@ -55,11 +55,14 @@ class Prime:
             ConfigError: the stretch begins after the recording's sound.
         """
         near = round(min(model.receptive_field, NEAR * model.rate))
-        place, last = 0, np.zeros(0, np.int64)
+        place, last, before = 0, np.zeros(0, np.int64), np.float64(0)
         start = round(self.start * model.rate)
         stop = None if self.seconds is None else start + max(1, round(self.seconds * model.rate))
         for amplitude in audio_like_corpus(self.path, model.levelling, trim_end=TRIM):
-            codes = model.quantizer.encode(amplitude[max(0, start - place) : stop and max(0, stop - place)])
+            first = min(max(0, start - place), len(amplitude))
+            known = np.append(before, amplitude)  # with the sample before the block
+            codes = model.quantizer.encode(amplitude[first : stop and max(0, stop - place)], known[first])
+            before = known[-1]
             place += len(amplitude)
             last = np.concatenate((last, codes))[-near:]
             if len(codes):

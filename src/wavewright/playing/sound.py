@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from wavewright.corpus.audio import resample
 from wavewright.corpus.levelling import limit
 from wavewright.formats.model_file import ModelFacts
+from wavewright.quantize import Decoder
 
 FADE = 0.01  # seconds; after 5 ms, one take in 32 still began with its steepest step
 RATES = (1000, 192_000)  # Hz, as for a corpus
@@ -24,7 +25,7 @@ def sounds(
     count: int,
     rate: int,
     frames: float,
-    primed: bool,
+    after: Decoder | None = None,
 ) -> Iterator[Amplitudes]:
     """Yield blocks of sound (count, n) in [-1, 1] at `rate`, for blocks of codes (count, m).
 
@@ -38,12 +39,13 @@ def sounds(
         count: number of streams. Stream k does not depend on it.
         rate: sample rate of the sound, in Hz.
         frames: samples of each stream at `rate`, after which the sound is cut. Resampling can make one more.
-        primed: whether the streams continue a prime.
+        after: the decoder of a prime that the streams continue. None means that they begin in silence. The codes of
+            the prime are decoded by the time the first block comes.
     """
     voices: list[Iterator[NDArray[np.floating]]] = []
-    for k, source in enumerate(itertools.tee(blocks, count)):
-        amplitude = map(model.quantizer.decode, _row(source, k))
-        faded = fade(amplitude, 0 if primed else fade_samples(model.rate), fade_samples(model.rate))
+    amplitudes, edge = map(after or model.quantizer.decoder(), blocks), fade_samples(model.rate)
+    for k, source in enumerate(itertools.tee(amplitudes, count)):
+        faded = fade(_row(source, k), 0 if after else edge, edge)
         if rate == model.rate:
             voices.append(faded)
         else:
@@ -55,7 +57,7 @@ def sounds(
         yield sound
 
 
-def _row(blocks: Iterable[NDArray[np.integer]], k: int) -> Iterator[NDArray[np.integer]]:
+def _row(blocks: Iterable[Amplitudes], k: int) -> Iterator[Amplitudes]:
     return (block[k] for block in blocks)
 
 

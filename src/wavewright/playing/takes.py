@@ -89,6 +89,7 @@ def record(
     _check_count(run, count)
     facts = origin(run, seed, prime, controls)
     meters = [Meter() for _ in paths]
+    heard = run.quantizer.decoder()
     with stoppable() as stop, contextlib.ExitStack() as stack:  # a signal does not disturb the closing of the files
         files = [
             stack.enter_context(take_file(path, rate, bits, {**facts, "take": i + 1})) for i, path in enumerate(paths)
@@ -99,12 +100,12 @@ def record(
             count=count,
             seed=seed,
             controls=controls,
-            prime=prime.codes(run) if prime else None,
+            prime=heard.follow(prime.codes(run)) if prime else None,
             guard=guard,
             progress=progress,
             stop=stop,
         )
-        for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, primed=prime is not None):
+        for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, after=heard if prime else None):
             for file, meter, take in zip(files, meters, sound, strict=True):
                 file.write(to_pcm(take, bits))
                 meter.add(take)

@@ -100,10 +100,15 @@ def _check_start(first: TorchModel, config: RunConfig, corpus: Corpus) -> None:
             " of this run; train with the same, or start from a model without controls"
         )
     models = (first.config.with_condition(None), config.model.with_condition(None))
-    before = {"model": models[0].as_dict(), "encoding": first.encoding, "rate": first.rate}
-    after = {"model": models[1].as_dict(), "encoding": config.encoding, "rate": corpus.rate}
+    before = {"model": models[0].as_dict(), **_codes(first), "rate": first.rate}
+    after = {"model": models[1].as_dict(), **_codes(config), "rate": corpus.rate}
     if found := differences(_plain(before), _plain(after)):
         raise ConfigError(f"--from {first.path}: {found[0]}; start from it with the same preset and fields")
+
+
+def _codes(facts: TorchModel | RunConfig) -> dict[str, Any]:
+    """Return what decides for which sounds codes stand, beside their number."""
+    return {"encoding": facts.encoding, "emphasis": facts.emphasis}
 
 
 def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | None, resuming: bool) -> None:
