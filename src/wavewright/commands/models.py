@@ -50,7 +50,7 @@ def _row(model: "Described") -> tuple[str, ...]:
         model.title or "",
         model.kind,
         f"{model.rate}",
-        f"{model.levels} levels, {model.encoding}",
+        f"{model.levels} levels, {model.encoding}" + (f", emphasis {model.emphasis:g}" if model.emphasis else ""),
         ", ".join(map(in_words, model.controls)),
         model.licence or "",
         model.author or "",

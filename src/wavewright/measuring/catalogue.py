@@ -20,7 +20,7 @@ class Described:
         path: where the file is.
         kind: kind and size of the model.
         rate: sample rate, in Hz.
-        encoding: encoding of the codes.
+        encoding, emphasis: see Quantizer.
         levels: number of codes.
         controls: the controls that the model takes, each with its range or its classes.
         title, author, licence, description: see About.
@@ -35,6 +35,7 @@ class Described:
     kind: str
     rate: int
     encoding: Encoding
+    emphasis: float
     levels: int
     controls: tuple[Control, ...]
     title: str | None
@@ -61,6 +62,7 @@ def describe(path: Path, seconds: float = 1.0) -> Described:
         kind=model.config.title,
         rate=model.rate,
         encoding=model.encoding,
+        emphasis=model.emphasis,
         levels=model.config.q_levels,
         controls=condition.controls if condition else (),
         **asdict(model.about or About()),
