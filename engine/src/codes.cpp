@@ -47,7 +47,9 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const Co
 
 CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const std::vector<Matrix>& embeddings,
                      int groups)
-    : runtime_(&context.runtime), reach_(static_cast<int>(embeddings.size())), bias_(pack(Matrix(weight.rows, 1), groups)) {
+    : runtime_(&context.runtime),
+      reach_(static_cast<int>(embeddings.size())),
+      bias_(pack(Matrix(weight.rows, 1), groups)) {
     blocks_ = static_cast<int>(bias_.size()) / kBlock;
     for (const Matrix& embedding : embeddings) tables_.push_back(table_of(embedding, weight, groups));
 }

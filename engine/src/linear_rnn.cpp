@@ -61,7 +61,7 @@ public:
         const Matrix bias = context.weight("tiers.0.input.bias", fields.widths[0]);
         for (int s = 0; s < streams_; s++)
             for (int row = 0; row < bias.rows; row++) bias_[s][row] = static_cast<float>(bias(row, 0));
-        if (prediction_) forecast_ = prediction_->image(context, "forecast.weight", identity(fields.widths.back()));
+        if (prediction_) forecast_ = prediction_->image(context, identity(fields.widths.back()));
         head_ = Dense(context, context.weight("output.weight", output_count_, fields.widths.back()),
                       context.weight("output.bias", output_count_));
         add_read_bytes(head_.bytes());

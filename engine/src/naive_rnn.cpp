@@ -1,7 +1,7 @@
 // NaiveRNN (thesis 3.1): LSTM layers with residual connections over one sample at a time.
 //
-// The first layer's input is a linear image of one code, so its input matrix is folded into that image. A condition and a
-// forecast are added to the input, and likewise folded.
+// The first layer's input is a linear image of one code, so its input matrix is folded into that image. A condition
+// and a forecast are added to the input, and likewise folded.
 #include "dense.hpp"
 #include "network.hpp"
 #include "recurrent.hpp"
@@ -29,8 +29,8 @@ public:
                     entering_gates_ = add_entry(context, cell.input * entry, Cell::kGates);
                 }
                 if (prediction_) {
-                    forecast_ = prediction_->image(context, "forecast.weight", identity(units));
-                    forecast_gates_ = prediction_->image(context, "forecast.weight", cell.input, Cell::kGates);
+                    forecast_ = prediction_->image(context, identity(units));
+                    forecast_gates_ = prediction_->image(context, cell.input, Cell::kGates);
                 }
                 cell.input = Matrix();
             }
@@ -39,9 +39,8 @@ public:
             add_state(layers_[i].state());
             add_read_bytes(layers_[i].bytes());
         }
-        head_ =
-            Dense(context, context.weight("output.weight", output_count_, units),
-                  context.weight("output.bias", output_count_));
+        head_ = Dense(context, context.weight("output.weight", output_count_, units),
+                      context.weight("output.bias", output_count_));
         add_read_bytes(head_.bytes());
         for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
     }

@@ -35,10 +35,9 @@ void Prediction::set(int stream, const Forecast& forecast) {
     if (density_) numbers_.push(stream, forecast.level);
 }
 
-CodeImage Prediction::image(const BuildContext& context, const std::string& table, const Matrix& weight,
-                            int groups) const {
+CodeImage Prediction::image(const BuildContext& context, const Matrix& weight, int groups) const {
     const int spreads = density_ ? Predictor::kLevels : 0;
-    const Matrix rows = context.weight(table, 2 * levels_ + spreads, weight.columns);
+    const Matrix rows = context.weight("forecast.weight", 2 * levels_ + spreads, weight.columns);
     std::vector<Matrix> tables{rows_of(rows, 0, levels_), rows_of(rows, levels_, levels_)};
     if (density_) tables.push_back(rows_of(rows, 2 * levels_, spreads));
     return CodeImage(context, weight, tables, groups);

@@ -20,10 +20,11 @@ public:
     int outputs() const { return levels_ + (density_ ? 1 : 0); }
     // The numbers of each stream's forecast: its code, the last error and, with a density, the level of its spread.
     const CodeHistory& numbers() const { return numbers_; }
-    // A forecast enters by a table of the rows of all these numbers. Returns the image of the numbers under that table
-    // and a matrix (rows, outputs) after it.
-    CodeImage image(const BuildContext& context, const std::string& table, const Matrix& weight, int groups = 1) const;
-    // Turns a network's outputs, logits of errors, into logits of codes (models/forecast.py has the formula). The result lasts until the stream's next call.
+    // A forecast enters a model by the table forecast.weight, which has rows for all these numbers. Returns the image of
+    // the numbers under that table and a matrix (rows, outputs) after it.
+    CodeImage image(const BuildContext& context, const Matrix& weight, int groups = 1) const;
+    // Turns a network's outputs, logits of errors, into logits of codes (models/forecast.py has the formula). The result
+    // lasts until the stream's next call.
     const float* logits(int stream, const float* outputs);
 
     std::span<std::byte> state() const { return states_.bytes(); }

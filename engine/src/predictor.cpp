@@ -12,8 +12,8 @@ namespace {
 constexpr double kErrorWindow = 30;     // samples of the running error
 constexpr double kStartError = 1e-3;    // of it after silence
 constexpr double kErrorToSpread = 1.1;  // from the mean error to the scale of Student's t
-// Noise of this power and this correlation from sample to sample is added to the past. So a predictor of silence expects
-// a spectrum that falls like music's, and the attack of a note is no white noise.
+// Noise of this power and this correlation from sample to sample is added to the past. So a predictor of silence
+// expects a spectrum that falls like music's, and the attack of a note is no white noise.
 constexpr double kNoise = 1e-5, kColour = 0.95;
 constexpr float kFreedom = 10;          // degrees of freedom of Student's t
 constexpr double kWidest = 8;  // greatest logarithm of the factor by which a model changes the spread
@@ -71,7 +71,8 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
         throw Error("prediction.order: " + std::to_string(order) + "; give 1 to " + std::to_string(kMostOrder));
     if (hop < 1 || hop > kMostHop)
         throw Error("prediction.hop: " + std::to_string(hop) + "; give 1 to " + std::to_string(kMostHop));
-    if (!(window >= 1 && window <= 1e9)) throw Error("prediction.window: " + std::to_string(window) + "; give 1 to 1e9");
+    if (!(window >= 1 && window <= 1e9))
+        throw Error("prediction.window: " + std::to_string(window) + "; give 1 to 1e9");
     if (amplitudes_.size() < 2 || !std::is_sorted(amplitudes_.begin(), amplitudes_.end()))
         throw Error("prediction.amplitudes: give two or more, in ascending order");
     const int levels = static_cast<int>(amplitudes_.size());

@@ -78,10 +78,7 @@ void Recurrent::add_gates(int thread, const VectorsView& x) {
 }
 
 void Recurrent::add_codes(int thread, const CodeImage& image, const CodeHistory& codes) {
-    const auto [first, last] = own_blocks(thread);
-    const auto [first_stream, last_stream] = own_streams(thread);
-    for (int s = first_stream; s < last_stream; s++)
-        for (int block = first; block < last; block++) image.add_block(codes, s, block, gates_[s] + block * kBlock);
+    image.add(thread, codes, gates_);
 }
 
 void Recurrent::finish(int thread, std::uint64_t step) {

@@ -59,13 +59,12 @@ public:
         samples_ = CodeImage(context, first * samples, {.embedding = table});
         if (condition_)
             entering_ = add_entry(context, first * context.weight("condition.weight", units, condition_->width()));
-        if (prediction_) forecast_ = prediction_->image(context, "forecast.weight", first);
+        if (prediction_) forecast_ = prediction_->image(context, first);
         for (std::size_t i = 0; i < fields.frame_sizes.size(); i++) add_tier(context, fields, i, first, bias);
         second_ = Dense(context, context.weight("hidden.1.weight", units, units),
                         context.weight("hidden.1.bias", units), {.relu = true});
-        head_ =
-            Dense(context, context.weight("output.weight", output_count_, units),
-                  context.weight("output.bias", output_count_));
+        head_ = Dense(context, context.weight("output.weight", output_count_, units),
+                      context.weight("output.bias", output_count_));
         add_read_bytes(second_.bytes());
         add_read_bytes(head_.bytes());
     }

@@ -48,9 +48,9 @@ public:
             if (i % fields.layers == 0) dilation = 1;
             add_layer(context, fields, i, dilation, i + 1 == layers);
         }
-        if (condition_) add_entries(context, (gated_ ? 2 : 1) * channels);
-        if (prediction_)
-            forecast_ = prediction_->image(context, "forecast.weight", identity((gated_ ? 2 : 1) * channels), gated_ ? 2 : 1);
+        const int groups = gated_ ? 2 : 1;
+        if (condition_) add_entries(context, groups * channels);
+        if (prediction_) forecast_ = prediction_->image(context, identity(groups * channels), groups);
         if (gated_) {
             middle_ = Dense(context, context.weight("output.1.weight", skip, skip),
                             context.weight("output.1.bias", skip), {.relu = true});

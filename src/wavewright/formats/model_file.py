@@ -158,7 +158,7 @@ class ModelFile(ModelFacts):
 class _Metadata:
     """The JSON in the file."""
 
-    format: Literal[1, 2, 3, 4]
+    format: Literal[1, 2, 3]
     model: dict[str, Any]
     encoding: Encoding
     rate: int
