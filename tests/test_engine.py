@@ -19,20 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import ROOT
-from support.kinds import (
-    CONDITION,
-    CONDITIONED,
-    KINDS,
-    LEVELS,
-    ORACLES,
-    PREDICTED,
-    RATE,
-    Score,
-    build,
-    codes_of,
-    score_of,
-    weights_of,
-)
+from support.kinds import CONDITION, CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, Score, build, codes_of, score_of
+from support.oracles import ORACLES, weights_of
 from wavewright import _engine
 from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
 from wavewright.conditioning.frames import Frames

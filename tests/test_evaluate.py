@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from support.controlled import HOP, NOTES, VOICE, make_controlled
-from support.kinds import ORACLES, build, weights_of
+from support.kinds import build
 from support.model_files import TRAINING
+from support.oracles import ORACLES, weights_of
 from support.tiny import RATE, make_corpus, start, tiny
 from wavewright import metrics, models
 from wavewright.corpus.conditions import Conditions

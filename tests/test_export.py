@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from conftest import melody
-from support.kinds import CONDITIONED, KINDS, ORACLES, PREDICTED
+from support.kinds import CONDITIONED, KINDS, PREDICTED
 from support.model_files import make, run_of
+from support.oracles import ORACLES
 from support.tiny import start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError

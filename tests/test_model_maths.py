@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import CONDITIONED, KINDS, LEVELS, ORACLES, PREDICTED, build, codes_of, condition_of, weights_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build, codes_of, condition_of
+from support.oracles import ORACLES, weights_of
 from wavewright import models
 from wavewright.formats import config
 from wavewright.models.base import Model

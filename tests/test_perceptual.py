@@ -10,7 +10,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import KINDS, ORACLES, build, codes_of, weights_of
+from support.kinds import KINDS, build, codes_of
+from support.oracles import ORACLES, weights_of
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.measuring import evaluation, perceptual, similarity

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import forecasts
+from support.oracles import forecasts
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.formats.config import resolve
