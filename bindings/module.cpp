@@ -91,14 +91,19 @@ std::vector<Event> events_of(const Events& rows) {
     return events;
 }
 
-// Lets streams hear codes (B, T), and writes what is predicted after each of them.
+// Lets streams hear codes (B, T), and writes what is predicted after each of them. The keys of control frames (B, M, F)
+// are told before the samples that begin them. `phase` samples of the first have gone by already. Without
+// frames, no key is struck.
 void hear(const Predictor& predictor, const Codes& codes, const States& states, const NewDoubles& amplitudes,
-          const NewInts& ints) {
+          const NewInts& ints, const Dense& frames, std::size_t phase) {
     const std::size_t length = codes.shape(1);
+    const std::size_t frame = frames.shape(1) ? predictor.keyboard().frame : 0;
     for (std::size_t stream = 0; stream < codes.shape(0); stream++)
         for (std::size_t i = 0; i < length; i++) {
             const std::span state(states.data() + stream * predictor.size(), predictor.size());
-            const Forecast forecast = predictor.hear(state, codes(stream, i));
+            Forecast forecast = predictor.hear(state, codes(stream, i));
+            if (frame && (phase + i) % frame == 0 && predictor.strike(state, &frames(stream, (phase + i) / frame, 0)))
+                forecast = predictor.forecast(state);
             double* const given = amplitudes.data() + 2 * (stream * length + i);
             std::int32_t* const numbers = ints.data() + 3 * (stream * length + i);
             given[0] = forecast.centre;
@@ -179,8 +184,14 @@ NB_MODULE(_engine, module) {
             },
             nb::arg("state"));
     nb::class_<Predictor>(module, "Predictor")
-        .def(nb::init<int, double, int, std::vector<double>>(), nb::arg("order"), nb::arg("window"), nb::arg("hop"),
-             nb::arg("amplitudes"))
+        .def(
+            "__init__",
+            [](Predictor* self, int order, double window, int hop, std::vector<double> amplitudes, int low, int keys,
+               int rate, int frame) {
+                new (self) Predictor(order, window, hop, std::move(amplitudes), {low, keys, rate, frame});
+            },
+            nb::arg("order"), nb::arg("window"), nb::arg("hop"), nb::arg("amplitudes"), nb::arg("low"), nb::arg("keys"),
+            nb::arg("rate"), nb::arg("frame"))
         .def_prop_ro("size", &Predictor::size)
         .def_prop_ro("log_widths", &Predictor::log_widths)
         .def(
@@ -191,7 +202,7 @@ NB_MODULE(_engine, module) {
             },
             nb::arg("states"))
         .def("hear", &hear, nb::arg("codes"), nb::arg("states"), nb::arg("amplitudes"), nb::arg("numbers"),
-             nb::call_guard<nb::gil_scoped_release>());
+             nb::arg("frames"), nb::arg("phase"), nb::call_guard<nb::gil_scoped_release>());
     module.def("instruction_sets", &instruction_sets);
     module.def(
         "draw",

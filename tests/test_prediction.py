@@ -29,7 +29,7 @@ QUANTIZER = Quantizer(256, "mu-law")
 def test_forecasts_are_those_of_the_equations_in_any_chunks(
     prediction: Prediction, levels: int, seed: int, parts: list[int]
 ) -> None:
-    predictor = Predictor(prediction, levels).double()
+    predictor = Predictor(prediction, levels, None).double()
     codes = np.random.default_rng(seed).integers(levels, size=(2, sum(parts)))
     state, place, found = predictor.initial_state(2), 0, []
     for part in parts:
@@ -51,9 +51,8 @@ def test_a_chord_is_predicted_to_its_rounding() -> None:
     t = np.arange(14_700)
     chord = sum(0.2 * np.sin(2 * np.pi * f * t / 14_700) for f in (220.0, 277.2, 329.6))
     codes = QUANTIZER.encode(chord)
-    forecast, _ = Predictor(Prediction(), 256)(
-        torch.from_numpy(codes[None]), Predictor(Prediction(), 256).initial_state(1)
-    )
+    predictor = Predictor(Prediction(), 256, None)
+    forecast, _ = predictor(torch.from_numpy(codes[None]), predictor.initial_state(1))
     error = (forecast.centre[0, -5000:-1].numpy() - chord[-4999:]).std()
     rounding = (QUANTIZER.decode(codes) - chord).std()
     assert error < 2 * rounding < 0.03 * chord.std()
@@ -72,7 +71,7 @@ def test_with_the_density_an_untrained_model_is_as_good_as_the_predictor() -> No
         model = models.build("linear-rnn", prediction={"order": 8, "density": density})
         logits, _ = model(codes[:, :-1])
         bits[density] = float(model.config.output.loss(logits, codes[:, 1:])[:, 1000:].mean() / np.log(2))
-    predictor = Predictor(Prediction(8, density=True), 256)
+    predictor = Predictor(Prediction(8, density=True), 256, None)
     forecast, _ = predictor(codes[:, :-1], predictor.initial_state(1))
     alone = predictor.logits(forecast, torch.zeros(1, 3999, 257))
     own = float(model.config.output.loss(alone, codes[:, 1:])[:, 1000:].mean() / np.log(2))
@@ -82,7 +81,7 @@ def test_with_the_density_an_untrained_model_is_as_good_as_the_predictor() -> No
 
 def test_codes_far_from_the_prediction_keep_a_logit() -> None:
     """No code is out of range, and none is left out, wherever the prediction lies."""
-    predictor = Predictor(Prediction(2, 10.0), 12)
+    predictor = Predictor(Prediction(2, 10.0), 12, None)
     forecast, _ = predictor(torch.tensor([[0, 0, 0, 11, 11, 11]]), predictor.initial_state(1))
     logits = predictor.logits(forecast, torch.arange(12.0).expand(1, 6, 12))
     for row, code in zip(logits[0], forecast.numbers[0, :, 0], strict=True):

@@ -31,6 +31,8 @@ public:
     // vectors of its streams (Team::streams).
     void encode(int thread, std::uint64_t clock);
     const VectorsView& vectors() const { return vectors_; }
+    const VectorsView& features() const { return features_; }  // of that frame
+    int features_count() const { return features_count_; }
 
     void reset();
     std::vector<std::span<std::byte>> state() const;

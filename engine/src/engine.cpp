@@ -51,7 +51,8 @@ struct Voice {
             condition = std::make_unique<Condition>(context, source.config);
         context.condition = condition.get();
         if (source.config.fields.contains("prediction_order"))
-            prediction = std::make_unique<Prediction>(source.config, runtime.streams);
+            prediction = std::make_unique<Prediction>(source.config, runtime.streams,
+                                                      condition ? condition->features_count() : 0);
         context.prediction = prediction.get();
         network = make_network(context, source.config);
     }

@@ -26,6 +26,10 @@ VectorsView Network::add_entry(const BuildContext& context, const Matrix& weight
 
 void Network::begin_frame(int thread, std::uint64_t clock) {
     condition_->encode(thread, clock);
+    if (prediction_) {
+        const auto [first, last] = team_.items(thread, streams_);
+        for (int s = first; s < last; s++) prediction_->begin_frame(s, condition_->features()[s]);
+    }
     const Operand operand = entries_[0].matrix.operand(thread, condition_->vectors());
     for (const Entry& entry : entries_) entry.matrix.apply(thread, operand, entry.held);
     team_.arrive_and_wait(thread);

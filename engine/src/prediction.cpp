@@ -4,19 +4,31 @@
 #include <cstring>
 
 namespace wavewright {
+namespace {
 
-Prediction::Prediction(const Config& config, int streams)
+Predictor::Keyboard strings_of(const Config& config) {
+    if (!config.fields.contains("strings_keys")) return {};
+    return {config.index("strings_low"), config.size("strings_keys"), config.size("strings_rate"),
+            config.size("condition_hop")};
+}
+
+}  // namespace
+
+Prediction::Prediction(const Config& config, int streams, int features)
     : predictor_(config.size("prediction_order"), config.number("prediction_window"), config.size("prediction_hop"),
-                 config.numbers("prediction_amplitudes")),
+                 config.numbers("prediction_amplitudes"), strings_of(config)),
       levels_(config.size("q_levels")),
       streams_(streams),
       density_(config.flag("prediction_density")),
+      strings_offset_(config.fields.contains("strings_offset") ? config.index("strings_offset") : 0),
       states_(streams * predictor_.size()),
       forecasts_(streams),
       numbers_(streams, density_ ? 3 : 2),
       logits_(streams, levels_) {
     if (config.numbers("prediction_amplitudes").size() != static_cast<std::size_t>(levels_))
         throw Error("prediction_amplitudes: give one for each of " + std::to_string(levels_) + " codes");
+    if (const int keys = predictor_.keyboard().keys; keys && strings_offset_ + 4 * keys > features)
+        throw Error("strings_offset, strings_keys: beyond the control frame's " + std::to_string(features) + " features");
 }
 
 void Prediction::reset() {

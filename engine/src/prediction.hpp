@@ -9,13 +9,18 @@ namespace wavewright {
 
 class Prediction {
 public:
-    // Reads the fields prediction_order, _window, _hop, _density and _amplitudes from the configuration.
-    Prediction(const Config& config, int streams);
+    // Reads the fields prediction_order, _window, _hop, _density and _amplitudes from the configuration. Strings are
+    // the fields strings_low, _keys, _rate and _offset, their place among the so many features of a control frame.
+    Prediction(const Config& config, int streams, int features);
 
     // Puts all streams into the state after endless silence and one more silent sample.
     void reset();
     // Goes on by the next code of a stream.
     void hear(int stream, int code);
+    // Expects the keys that are struck in the control frame that begins, given its features.
+    void begin_frame(int stream, const float* features) {
+        if (predictor_.strike(of(stream), features + strings_offset_)) set(stream, predictor_.forecast(of(stream)));
+    }
     // How many numbers a network gives, which are those that logits() takes.
     int outputs() const { return levels_ + (density_ ? 1 : 0); }
     // The numbers of each stream's forecast: its code, the last error and, with a density, the level of its spread.
@@ -40,6 +45,7 @@ private:
     Predictor predictor_;
     int levels_, streams_;
     bool density_;  // whether the logits start from the predictor's density
+    int strings_offset_;
     Buffer<double> states_;
     std::vector<Forecast> forecasts_;
     CodeHistory numbers_;

@@ -18,6 +18,13 @@ constexpr double kNoise = 1e-5, kColour = 0.95;
 constexpr float kFreedom = 10;          // degrees of freedom of Student's t
 constexpr double kWidest = 8;  // greatest logarithm of the factor by which a model changes the spread
 constexpr int kLanes = 8;
+// A struck string's power at full velocity, and how its partials fall: the power of each with the square of its number,
+// all of them with a time constant of kRinging seconds. The expectation fades with kExpecting seconds. All four are
+// found on the bits of a piano's validation split (docs/log/2026-11-26-expected-notes.md).
+constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.03;
+constexpr int kPartials = 60;
+constexpr double kTrace = 0.010;  // seconds of the short trace (conditioning/roll.py)
+constexpr double kTau = 6.283185307179586;
 
 // Sums in a fixed order, by which a compiler may use vectors of any width.
 double dot(const double* a, const double* b, int count) {
@@ -46,6 +53,22 @@ void levinson(const double* autocorrelation, int order, double* coefficients) {
     }
 }
 
+// The autocorrelation (order + 1) of a piano string of power 1. Its stiffness stretches the partials (Rigaud, David and
+// Daudet, JASA 133(5), 2013, eq. 1 and 5, with the constants of their table for an average piano).
+void string_of(int key, int rate, int order, double* autocorrelation) {
+    const double pitch = 440 * std::exp2((key - 69) / 12.0) / rate;
+    const double stiffness = std::exp(-0.0847 * key - 5.82) + std::exp(0.0926 * key - 13.64);
+    double power = 0;
+    for (int n = 1; n <= kPartials; n++) {
+        const double frequency = n * pitch * std::sqrt(1 + stiffness * n * n), share = 1.0 / (n * n);
+        if (frequency > 0.475) break;
+        power += share;
+        for (int lag = 0; lag <= order; lag++) autocorrelation[lag] += share * std::cos(kTau * frequency * lag);
+    }
+    if (power == 0) return;  // of a key above the sample rate's reach, nothing is expected
+    for (int lag = 0; lag <= order; lag++) autocorrelation[lag] *= std::exp(-lag / (kRinging * rate)) / power;
+}
+
 }  // namespace
 
 // The parts of a stream's state.
@@ -54,6 +77,7 @@ struct Predictor::View {
     double* past;             // (order + hop): the samples of this hop end at order + phase
     double* autocorrelation;  // (order + 1), weighted up to the beginning of this hop
     double* coefficients;     // (order), that of the oldest sample first
+    double* expected;         // (order + 1), added to the autocorrelation. A predictor without a keyboard has none.
 
     View(std::span<double> state, int order, int hop)
         : phase(state[0]),
@@ -62,11 +86,12 @@ struct Predictor::View {
           last_error(state[3]),
           past(state.data() + 4),
           autocorrelation(past + order + hop),
-          coefficients(autocorrelation + order + 1) {}
+          coefficients(autocorrelation + order + 1),
+          expected(coefficients + order) {}
 };
 
-Predictor::Predictor(int order, double window, int hop, std::vector<double> amplitudes)
-    : order_(order), hop_(hop), window_(window), amplitudes_(std::move(amplitudes)) {
+Predictor::Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard)
+    : order_(order), hop_(hop), window_(window), amplitudes_(std::move(amplitudes)), keyboard_(keyboard) {
     if (order < 1 || order > kMostOrder)
         throw Error("prediction.order: " + std::to_string(order) + "; give 1 to " + std::to_string(kMostOrder));
     if (hop < 1 || hop > kMostHop)
@@ -75,6 +100,10 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
         throw Error("prediction.window: " + std::to_string(window) + "; give 1 to 1e9");
     if (amplitudes_.size() < 2 || !std::is_sorted(amplitudes_.begin(), amplitudes_.end()))
         throw Error("prediction.amplitudes: give two or more, in ascending order");
+    const auto [low, keys, rate, frame] = keyboard;
+    if (low < 0 || keys < 0 || low + keys > 128 || (keys && (rate < 1 || frame < 1)))
+        throw Error("prediction.keyboard: keys " + std::to_string(low) + " to " + std::to_string(low + keys - 1) + " at " +
+                    std::to_string(rate) + " Hz in frames of " + std::to_string(frame) + "; give MIDI keys and two sizes");
     const int levels = static_cast<int>(amplitudes_.size());
     for (int i = 0; i + 1 < levels; i++) middles_.push_back((amplitudes_[i] + amplitudes_[i + 1]) / 2);
     for (int i = 0; i < levels; i++) {
@@ -87,6 +116,13 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
     for (int i = 0; i < hop; i++) decay_.push_back(std::exp(-(hop - 1.0 - i) / window));
     for (int lag = 0; lag <= order; lag++) lag_weights_.push_back(std::exp(-lag / (2 * window)));
     size_ = 4 + (order + hop) + (order + 1) + order;
+    if (keys) {
+        size_ += order + 1;
+        strings_.resize(std::size_t(keys) * (order + 1));
+        for (int key = 0; key < keys; key++) string_of(low + key, rate, order, &strings_[std::size_t(key) * (order + 1)]);
+        fading_ = std::exp(-hop / (kExpecting * rate));
+        just_struck_ = static_cast<float>(std::exp(-(frame + 0.5) / (kTrace * rate)));
+    }
 }
 
 void Predictor::reset(std::span<double> state) const {
@@ -114,6 +150,28 @@ Forecast Predictor::hear(std::span<double> state, int code) const {
     return forecast(state);
 }
 
+bool Predictor::strike(std::span<double> state, const float* features) const {
+    const View view(state, order_, hop_);
+    bool any = false;
+    for (int key = 0; key < keyboard_.keys; key++) {
+        const float velocity = features[4 * key + 1], trace = features[4 * key + 2];  // 0 while the key is silent
+        if (velocity <= 0 || trace < just_struck_ * velocity) continue;
+        expect(view, key, velocity);
+        any = true;
+    }
+    if (any) {
+        solve(view);
+        predict(view);
+    }
+    return any;
+}
+
+void Predictor::expect(const View& view, int key, double velocity) const {
+    const double power = kStruck * velocity * velocity * window_;
+    const double* const string = &strings_[std::size_t(key) * (order_ + 1)];
+    for (int lag = 0; lag <= order_; lag++) view.expected[lag] += power * string[lag];
+}
+
 // Takes a whole hop into the autocorrelation, if there is one, and solves the normal equations by Levinson's recursion.
 void Predictor::solve(const View& view) const {
     double scratch[std::max(kMostOrder, kMostHop) + 1];
@@ -125,10 +183,14 @@ void Predictor::solve(const View& view) const {
                 decay * view.autocorrelation[lag] + dot(scratch, view.past + order_ - lag, hop_);
         std::copy_n(view.past + hop_, order_, view.past);
         view.phase = 0;
+        if (keyboard_.keys)
+            for (int lag = 0; lag <= order_; lag++) view.expected[lag] *= fading_;
     }
     for (int lag = 0; lag <= order_; lag++) scratch[lag] = lag_weights_[lag] * view.autocorrelation[lag];
     double noise = kNoise * window_;
     for (int lag = 0; lag <= order_; lag++, noise *= kColour) scratch[lag] += noise;
+    if (keyboard_.keys)
+        for (int lag = 0; lag <= order_; lag++) scratch[lag] += view.expected[lag];
     levinson(scratch, order_, view.coefficients);
 }
 

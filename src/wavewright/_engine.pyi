@@ -39,7 +39,17 @@ class Engine:
     def restore(self, state: bytes) -> None: ...
 
 class Predictor:
-    def __init__(self, order: int, window: float, hop: int, amplitudes: list[float]) -> None: ...
+    def __init__(
+        self,
+        order: int,
+        window: float,
+        hop: int,
+        amplitudes: list[float],
+        low: int,
+        keys: int,
+        rate: int,
+        frame: int,
+    ) -> None: ...
     @property
     def size(self) -> int: ...
     @property
@@ -51,6 +61,8 @@ class Predictor:
         states: NDArray[np.float64],
         amplitudes: NDArray[np.float64],
         numbers: NDArray[np.int32],
+        frames: NDArray[np.float32],
+        phase: int,
     ) -> None: ...
 
 def instruction_sets() -> list[str]: ...

@@ -73,9 +73,18 @@ CONDITIONED: dict[str, tuple[str, dict[str, Any]]] = {
         "linear alone",
     )
 }
+# Two predictors, of which one hears a struck key before it sounds.
 CONDITIONED["tiers 8 2, predicted and conditioned"] = (
     "sample-rnn",
     {"frame_sizes": (8, 2), "prediction": PREDICTION, "condition": CONDITION},
+)
+CONDITIONED["linear 8 1, with strings"] = (
+    "linear-rnn",
+    {
+        **KINDS["linear 8 1"][1],
+        "prediction": {**PREDICTION, "strings": {"rate": RATE, "low": 60, "high": 61}},
+        "condition": CONDITION,
+    },
 )
 NARROW: dict[str, dict[str, Any]] = {
     "naive-rnn": {},

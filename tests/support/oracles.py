@@ -101,14 +101,41 @@ class Forecast:
     rows: list[int]
 
 
-def forecasts(config: Any, codes: list[int]) -> list[Forecast] | list[None]:
-    """The forecast after each of codes: the normal equations of the weighted past, solved as a whole."""
+def string(key: int, rate: int, lags: Array) -> Array:
+    """The autocorrelation at `lags` of a stiff string that rings 0.1 s: partial n has a power of 1 / n^2."""
+    n = np.arange(1, 61)
+    stiffness = np.exp(-0.0847 * key - 5.82) + np.exp(0.0926 * key - 13.64)
+    frequencies = 440 * 2 ** ((key - 69) / 12) / rate * n * np.sqrt(1 + stiffness * n**2)
+    powers = np.where(frequencies <= 0.475, 1 / n**2, 0)
+    return np.exp(-lags / (0.1 * rate)) * (np.cos(2 * np.pi * np.outer(lags, frequencies)) @ powers) / powers.sum()
+
+
+def struck(config: Any, frame: Array) -> list[tuple[int, float]]:
+    """The keys that are struck in a control frame, with their velocities."""
+    strings, condition = config.prediction.strings, config.condition
+    first = sum(control.size for control in condition.controls if control.kind != "notes")  # the keyboard comes last
+    threshold = np.exp(-(condition.hop + 0.5) / (0.010 * strings.rate))
+    keys = frame[first : first + 4 * (strings.high - strings.low + 1)].reshape(-1, 4)
+    return [
+        (strings.low + i, float(velocity))
+        for i, (_, velocity, trace, _) in enumerate(keys)
+        if velocity > 0 and trace >= threshold * velocity
+    ]
+
+
+def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> list[Forecast] | list[None]:
+    """The forecast after each of codes: the normal equations of the weighted past, solved as a whole.
+
+    A struck string adds its autocorrelation, 0.01 at full velocity, which fades with 30 ms.
+    """
     if (p := config.prediction) is None:
         return [None] * len(codes)
     q = config.q_levels
     table, edges = bins(q)
     silence = table[q // 2]
     past, found, error, off, centre = [silence] * 3000, [], 1e-3, 0.0, 0.0
+    lags = np.arange(p.order + 1)
+    expected = np.zeros(p.order + 1)
     for t, code in enumerate([-1, *codes]):
         if code >= 0:
             error += (abs(table[code] - centre) - error) / 30
@@ -117,9 +144,14 @@ def forecasts(config: Any, codes: list[int]) -> list[Forecast] | list[None]:
         if t % p.hop == 0:
             age = np.arange(len(past))[::-1] + 1
             weighted = np.array(past) * np.exp(-(age - 1) / (2 * p.window))
-            r = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in range(p.order + 1)])
-            r += 1e-5 * p.window * 0.95 ** np.arange(p.order + 1)
-            weights = solve_toeplitz(r[:-1], r[1:])
+            heard = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in lags])
+            heard += 1e-5 * p.window * 0.95**lags
+            if t and p.strings:
+                expected *= np.exp(-p.hop / (0.03 * p.strings.rate))
+        if frames is not None and p.strings and t and (t - 1) % config.condition.hop == 0:
+            for key, velocity in struck(config, frames[(t - 1) // config.condition.hop]):
+                expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, lags)
+        weights = solve_toeplitz((heard + expected)[:-1], (heard + expected)[1:])
         centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))
         nearest = int(np.sum(centre > edges[1:-1]))
         spread = float(np.sqrt((1.1 * error) ** 2 + (edges[nearest + 1] - edges[nearest]) ** 2 / 12))
@@ -151,7 +183,7 @@ def started(config: Any, forecast: Forecast | None, logits: Array) -> Array:
 def naive_rnn(config: Any, w: Weights, codes: list[int], frames: Array | None = None) -> Array:
     """Logits (T, Q) of a NaiveRNN (thesis 3.1)."""
     states = [np.zeros((2, config.units)) for _ in range(config.layers)]
-    logits, ahead = [], forecasts(config, codes)
+    logits, ahead = [], forecasts(config, codes, frames)
     for t, code in enumerate(codes):
         if config.input == "embedded":
             x = w["input.weight"][code]
@@ -177,7 +209,7 @@ def sample_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
     def heard(t: int) -> int:
         return codes[t] if t >= 0 else q // 2
 
-    logits, ahead = [], forecasts(config, codes)
+    logits, ahead = [], forecasts(config, codes, control)
     for t in range(len(codes)):
         condition = np.zeros(config.units)
         vector = encoded(config, w, control, t)
@@ -213,7 +245,7 @@ def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = No
     """Logits (T, Q) of a WaveNet (arXiv:1609.03499, or the thesis's plain stack): sums over dilated taps."""
     q, taps = config.q_levels, config.filter_width
     dilations = [taps**i for _ in range(config.blocks) for i in range(config.layers)]
-    ahead = forecasts(config, codes)
+    ahead = forecasts(config, codes, frames)
 
     def convolve(i: int, t: int) -> Array:
         weight = w[f"layers.{i}.weight"]
@@ -299,7 +331,7 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
                 xs[k], h = block(i, j, x, h, None)
         above = [slot for x in xs for slot in up(i, x)] if i < last else []
 
-    logits, ahead = [], forecasts(config, codes)
+    logits, ahead = [], forecasts(config, codes, control)
     past = [config.q_levels // 2] * max(reaches) + codes
     for t in range(len(codes)):
         more: Array | float = 0.0

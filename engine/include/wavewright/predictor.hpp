@@ -21,15 +21,24 @@ struct Forecast {
 // A recursion updates the autocorrelation (Barnwell, IEEE Trans. ASSP 29(5), 1981). The synthesis filter of such a
 // predictor is stable. The window of the running error is 30 samples.
 //
+// A predictor with a keyboard expects a struck key to sound at its pitch. At the strike it adds to the past what a string
+// of that pitch and loudness would have left there, and forgets that soon, as it hears the string itself.
+//
 // All that a stream remembers is a span of size() doubles. The same codes give the same bits on any machine with IEEE
 // arithmetic.
 class Predictor {
 public:
+    // Keys from `low` on at so many samples a second, whose strikes are told in frames of so many samples.
+    struct Keyboard {
+        int low = 0, keys = 0, rate = 0, frame = 0;
+    };
+
     static constexpr int kLevels = 64;  // of Forecast::level
     static constexpr int kMostOrder = 4096, kMostHop = 4096;
 
-    // amplitudes: of all codes, in ascending order. Throws Error for a number out of range.
-    Predictor(int order, double window, int hop, std::vector<double> amplitudes);
+    // amplitudes: of all codes, in ascending order. A keyboard without keys expects nothing. Throws Error for a number
+    // out of range.
+    Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard);
 
     std::size_t size() const { return size_; }
     const std::vector<double>& log_widths() const { return log_widths_; }  // of all codes, in amplitude
@@ -37,7 +46,11 @@ public:
     void reset(std::span<double> state) const;
     // Hears a stream's next code and says what comes next.
     Forecast hear(std::span<double> state, int code) const;
-    // Says again what `hear` said last.
+    const Keyboard& keyboard() const { return keyboard_; }
+    // Expects the keys that are struck in a control frame, given the keyboard's features of it (conditioning/roll.py),
+    // before the frame's first sample. Returns whether there are any. Then the forecast is another.
+    bool strike(std::span<double> state, const float* features) const;
+    // Says again what `hear` or `strike` left to say.
     Forecast forecast(std::span<const double> state) const;
     // Throws Error where a saved state is not one that `hear` can go on from.
     void check(std::span<const double> state) const;
@@ -48,6 +61,7 @@ public:
 
 private:
     struct View;
+    void expect(const View& view, int key, double velocity) const;
     void solve(const View& view) const;
     void predict(const View& view) const;
     int nearest(double amplitude) const;
@@ -56,6 +70,10 @@ private:
     double window_;
     std::vector<double> amplitudes_, middles_, widths_, log_widths_, decay_, lag_weights_;
     std::vector<float> log_widths32_;
+    Keyboard keyboard_;
+    std::vector<double> strings_;  // (keys, order + 1), the autocorrelation that a strike lets expect
+    double fading_ = 0;            // of an expectation within a hop
+    float just_struck_ = 0;        // a strike's short trace over its velocity is above it in the frame of the strike
     std::size_t size_;
 };
 

@@ -108,6 +108,7 @@ def train(
             config,
             list(set_),
             () if corpus is None else _controls(corpus, condition, out if resume else None),
+            rate=None if corpus is None else corpus.rate,
             batch_size=batch_size,
             seed=seed,
             precision=precision,

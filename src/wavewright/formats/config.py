@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass as validated
 from wavewright.corpus.batches import LEAD_SECONDS
 from wavewright.errors import ConfigError, explain, unknown
 from wavewright.models import CONFIGS, configure
-from wavewright.models.condition import Control
+from wavewright.models.condition import Control, Notes
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
 from wavewright.sampling import SEED_MAX
@@ -153,6 +153,8 @@ def resolve(
     file: Path | None = None,
     overrides: list[str] | None = None,
     controls: tuple[Control, ...] = (),
+    *,
+    rate: int | None = None,
     **flags: Any,
 ) -> RunConfig:
     """Return the configuration that a command line asks for.
@@ -163,6 +165,7 @@ def resolve(
         file: a YAML file of fields that replace the preset's.
         overrides: single fields, such as `model.units=256`, with values in YAML.
         controls: what the model is conditioned on. Without any, fields such as `model.condition.hop` do not count.
+        rate: samples in a second. With it and a keyboard among the controls, a linear predictor has strings.
         flags: training fields that have a flag of their own. None means not given.
 
     Raises:
@@ -187,6 +190,9 @@ def resolve(
         values["model"]["prediction"] = prediction = {} if prediction else None
     if isinstance(prediction, dict):
         prediction.setdefault("encoding", values.get("encoding", "mu-law"))
+        notes = next((control for control in controls if isinstance(control, Notes)), None)
+        if rate is not None and notes is not None:
+            prediction.setdefault("strings", {"rate": rate, "name": notes.name, "low": notes.low, "high": notes.high})
     condition = values["model"].pop("condition", {})
     if not isinstance(condition, dict) or "controls" in condition:
         values["model"]["condition"] = condition

@@ -45,6 +45,10 @@ def configure(name: str, **fields: Any) -> ModelConfig:
         config = CONFIGS[name](**fields)
     except ValidationError as error:
         raise ConfigError(explain(error, "model")) from None
+    if config.prediction and (strings := config.prediction.strings):
+        notes = config.condition.notes if config.condition else None
+        if notes is None or (notes.name, notes.low, notes.high) != (strings.name, strings.low, strings.high):
+            raise ConfigError("model.prediction.strings: not the keys of the model's keyboard; leave it out")
     weights = 0
     for _, shape in config.shapes():
         weights += math.prod(shape)

@@ -98,7 +98,9 @@ class Model(nn.Module, Generic[S]):
         super().__init__()
         self.config = config
         self.encoder = None if config.condition is None else Encoder(config.condition)
-        self.predictor = None if config.prediction is None else Predictor(config.prediction, config.q_levels)
+        self.predictor = None
+        if config.prediction is not None:
+            self.predictor = Predictor(config.prediction, config.q_levels, config.condition)
 
     @property
     def name(self) -> str:
@@ -157,7 +159,7 @@ class Model(nn.Module, Generic[S]):
             raise ConfigError(f"codes: shape {tuple(codes.shape)}; give (streams, samples), one sample at least")
         state = self.initial_state(codes.shape[0]) if state is None else state
         control = self._control(state, codes.shape[0], codes.shape[1], condition)
-        return self._go_on(self.predict, codes, state, control)
+        return self._go_on(self.predict, codes, state, control, condition)
 
     @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
@@ -166,8 +168,9 @@ class Model(nn.Module, Generic[S]):
         `condition` (B, F) is as in `forward`. The state given is consumed, since its memory may serve the next state.
         To fork a stream, `clone()` it first.
         """
-        control = self._control(state, codes.shape[0], 1, None if condition is None else condition[:, None])
-        logits, after = self._go_on(self.predict_one, codes[:, None], state, control)
+        frame = None if condition is None else condition[:, None]
+        control = self._control(state, codes.shape[0], 1, frame)
+        logits, after = self._go_on(self.predict_one, codes[:, None], state, control, frame)
         return logits[:, 0], after
 
     def predict_one(
@@ -200,13 +203,19 @@ class Model(nn.Module, Generic[S]):
         return ControlFrames(vectors, given.hop, phase)
 
     def _go_on(
-        self, predict: Callable[..., tuple[Tensor, S]], codes: Tensor, state: S, control: ControlFrames | None
+        self,
+        predict: Callable[..., tuple[Tensor, S]],
+        codes: Tensor,
+        state: S,
+        control: ControlFrames | None,
+        condition: Tensor | None,
     ) -> tuple[Tensor, S]:
         """Return logits for the sample after each of `codes` (B, T), and the next state."""
         if self.predictor is None:
             logits, after = predict(codes, state, control, None)
         else:
-            forecast, remembered = self.predictor(codes, state.forecast)
+            phase = control.phase if control else 0
+            forecast, remembered = self.predictor(codes, state.forecast, condition, phase)
             outputs, after = predict(codes, state, control, forecast)
             logits = self.predictor.logits(forecast, outputs)
             after = dataclasses.replace(after, forecast=remembered)

@@ -156,6 +156,10 @@ class Condition:
         """Number of features that a player is given as they are, which are all but the keyboard's own."""
         return self.features - (self.notes.size if self.notes else 0)
 
+    def named(self, name: str) -> Control:
+        """Return the control of this name, which there must be."""
+        return next(control for control in self.controls if control.name == name)
+
     def offset(self, control: Control) -> int:
         """Return the number of features before those of a control."""
         return sum(before.size for before in self.controls[: self.controls.index(control)])

@@ -87,8 +87,11 @@ class ModelConfig(ABC):
         return fields
 
     def with_condition(self, condition: "Condition | None") -> Self:
-        """Return the same fields with another condition."""
-        return dataclasses.replace(self, condition=condition)  # type: ignore[type-var]
+        """Return the same fields with another condition. Without one, a predictor has no strings."""
+        prediction = self.prediction
+        if prediction and condition is None:
+            prediction = dataclasses.replace(prediction, strings=None)
+        return dataclasses.replace(self, condition=condition, prediction=prediction)  # type: ignore[type-var]
 
     @property
     @abstractmethod

@@ -1,13 +1,18 @@
 """Linear prediction (`models/prediction.py`) in a torch model, with the shapes of `models/base.py`."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wavewright.models.condition import Condition
 from wavewright.models.prediction import FREEDOM, WIDEST, Prediction, native
+
+if TYPE_CHECKING:
+    from wavewright import _engine
 
 
 @dataclass(frozen=True)
@@ -47,30 +52,57 @@ def forecast_entry(prediction: Prediction | None, q_levels: int, outputs: int) -
 
 
 class Predictor(nn.Module):
-    """The linear predictor of a model. It has no parameters."""
+    """The linear predictor of a model. It has no parameters.
 
-    def __init__(self, prediction: Prediction, q_levels: int) -> None:
+    Args:
+        prediction: its fields.
+        q_levels: Q, the number of codes.
+        condition: the model's controls, among which its strings are.
+    """
+
+    def __init__(self, prediction: Prediction, q_levels: int, condition: Condition | None) -> None:
         super().__init__()
         self.prediction, self.q_levels = prediction, q_levels
+        self._hop = condition.hop if condition else 0
+        self._keys = slice(0)
+        if condition and (strings := prediction.strings):
+            first = condition.offset(condition.named(strings.name))
+            self._keys = slice(first, first + 4 * (strings.high - strings.low + 1))
         self.amplitudes: Tensor
         self.log_widths: Tensor
         self.register_buffer("amplitudes", torch.from_numpy(prediction.amplitudes(q_levels)), persistent=False)
-        log_widths = torch.tensor(native(prediction, q_levels).log_widths, dtype=torch.float64)
+        log_widths = torch.tensor(self.native.log_widths, dtype=torch.float64)
         self.register_buffer("log_widths", log_widths, persistent=False)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the state (B, S) after endless silence. It is float64 and on the CPU, wherever the model is."""
-        predictor = native(self.prediction, self.q_levels)
-        states = np.empty((batch, predictor.size))
-        predictor.reset(states)
+        states = np.empty((batch, self.native.size))
+        self.native.reset(states)
         return torch.from_numpy(states)
 
-    def forward(self, codes: Tensor, state: Tensor) -> tuple[Forecast, Tensor]:
-        """Hear codes (B, T), and return what comes after each, and the next state."""
+    @property
+    def native(self) -> "_engine.Predictor":
+        """The native predictor, which is no part of a module's copy."""
+        return native(self.prediction, self.q_levels, self._hop)
+
+    def forward(
+        self, codes: Tensor, state: Tensor, condition: Tensor | None = None, phase: int = 0
+    ) -> tuple[Forecast, Tensor]:
+        """Hear codes (B, T), and return what comes after each, and the next state.
+
+        Args:
+            codes: the codes.
+            state: what is remembered of the streams (B, S).
+            condition: control frames (B, M, F) as in `Model.forward`. Without them, no key is struck.
+            phase: samples of the first frame that have gone by.
+        """
         heard = np.ascontiguousarray(codes.cpu().numpy(), np.int32)
         states = state.numpy().copy()
         amplitudes, numbers = np.empty((*heard.shape, 2)), np.empty((*heard.shape, 3), np.int32)
-        native(self.prediction, self.q_levels).hear(heard, states, amplitudes, numbers)
+        frames = np.empty((len(heard), 0, 0), np.float32)
+        if condition is not None and self.prediction.strings:
+            frames = np.ascontiguousarray(condition[..., self._keys].cpu().numpy(), np.float32)
+        self.native.hear(heard, states, amplitudes, numbers, frames, phase)
         numbers += np.array([0, self.q_levels, 2 * self.q_levels], np.int32)
         centre, spread = torch.from_numpy(amplitudes).to(codes.device, self.amplitudes.dtype).unbind(2)
         rows = torch.from_numpy(numbers if self.prediction.density else numbers[..., :2]).to(codes.device)

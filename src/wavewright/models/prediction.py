@@ -16,6 +16,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from wavewright.errors import WavewrightError
+from wavewright.models.condition import Key, Name
 from wavewright.models.config import STRICT
 from wavewright.quantize import Encoding, Quantizer
 
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
 LEVELS = 64  # into which the spread of a forecast is divided, four to an octave
 FREEDOM = 10.0  # degrees of freedom of Student's t, the density around a prediction
 WIDEST = 8.0  # greatest logarithm of the factor by which a model changes the spread of that density
+
+
+@dataclass(frozen=True, config=STRICT)
+class Strings:
+    """The keys that a predictor expects to sound at their pitch when they are struck, as a piano's do.
+
+    Attributes:
+        rate: samples in a second.
+        name: name of the keyboard among the model's controls.
+        low: its lowest MIDI key.
+        high: its highest MIDI key.
+    """
+
+    rate: Annotated[int, Field(ge=1, le=768000)]
+    name: Name = "notes"
+    low: Key = 21
+    high: Key = 108
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,6 +56,7 @@ class Prediction:
         encoding: how codes stand for amplitudes, which is the run's encoding.
         density: start from the predictor's own density, whose width follows the last errors. An untrained model is then
             as good as the predictor. Bits are lower, but free play falls silent.
+        strings: keys that it expects to sound when they are struck. None means that it hears them first.
     """
 
     order: Annotated[int, Field(ge=1, le=4096)] = 512
@@ -45,11 +64,12 @@ class Prediction:
     hop: Annotated[int, Field(ge=1, le=4096)] = 128
     encoding: Encoding = "mu-law"
     density: bool = False
+    strings: Strings | None = None
 
     @property
     def state_bytes(self) -> int:
         """Bytes that a stream remembers."""
-        return 8 * (4 + self.order + self.hop + self.order + 1 + self.order)
+        return 8 * (4 + self.order + self.hop + self.order + 1 + self.order + (self.order + 1) * bool(self.strings))
 
     def rows(self, q_levels: int) -> int:
         """Return the number of rows of the table by which a forecast enters a model of so many codes."""
@@ -61,8 +81,8 @@ class Prediction:
 
 
 @lru_cache(maxsize=16)
-def native(prediction: Prediction, q_levels: int) -> "_engine.Predictor":
-    """Return the native predictor for so many codes.
+def native(prediction: Prediction, q_levels: int, hop: int) -> "_engine.Predictor":
+    """Return the native predictor for so many codes, and control frames of `hop` samples.
 
     Raises:
         WavewrightError: the native module is not built.
@@ -73,6 +93,7 @@ def native(prediction: Prediction, q_levels: int) -> "_engine.Predictor":
         raise WavewrightError(
             "model.prediction: needs the native engine; install wavewright again where there is a C++ compiler"
         ) from None
-    return _engine.Predictor(
-        prediction.order, prediction.window, prediction.hop, prediction.amplitudes(q_levels).tolist()
-    )
+    strings = prediction.strings
+    keyboard = (strings.low, strings.high - strings.low + 1, strings.rate, hop) if strings else (0, 0, 0, 0)
+    amplitudes = prediction.amplitudes(q_levels).tolist()
+    return _engine.Predictor(prediction.order, prediction.window, prediction.hop, amplitudes, *keyboard)

@@ -240,6 +240,13 @@ def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
             "prediction_amplitudes": prediction.amplitudes(config.q_levels).tolist(),
         }
     if (condition := config.condition) is not None:
+        if prediction and (strings := prediction.strings):
+            fields |= {
+                "strings_low": strings.low,
+                "strings_keys": strings.high - strings.low + 1,
+                "strings_rate": strings.rate,
+                "strings_offset": condition.offset(condition.named(strings.name)),
+            }
         fields |= {
             "condition_hop": condition.hop,
             "condition_width": condition.width,
