@@ -1,7 +1,7 @@
 """Linear prediction (`models/prediction.py`) in a torch model, with the shapes of `models/base.py`."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,9 +10,6 @@ from torch.nn import functional
 
 from wavewright.models.condition import Condition
 from wavewright.models.prediction import FREEDOM, WIDEST, Prediction, native
-
-if TYPE_CHECKING:
-    from wavewright import _engine
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Predictor(nn.Module):
         return torch.from_numpy(states)
 
     @property
-    def native(self) -> "_engine.Predictor":
+    def native(self) -> Any:
         """The native predictor, which is no part of a module's copy."""
         return native(self.prediction, self.q_levels, self._hop)
 
