@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from support.oracles import forecasts
 from wavewright import models
+from wavewright.conditioning.events import Kind, events
+from wavewright.conditioning.roll import Roll
 from wavewright.errors import ConfigError
 from wavewright.formats.config import resolve
+from wavewright.models.condition import Condition, Notes
 from wavewright.models.forecast import Predictor
-from wavewright.models.prediction import Prediction
+from wavewright.models.prediction import Prediction, Strings
 from wavewright.quantize import Quantizer
 
 QUANTIZER = Quantizer(256, "mu-law")
@@ -86,6 +89,42 @@ def test_codes_far_from_the_prediction_keep_a_logit() -> None:
     logits = predictor.logits(forecast, torch.arange(12.0).expand(1, 6, 12))
     for row, code in zip(logits[0], forecast.numbers[0, :, 0], strict=True):
         assert row.tolist() == [float(np.clip(q - int(code) + 6, 0, 11)) for q in range(12)]
+
+
+@torch.no_grad()
+def test_a_struck_string_rings_at_its_pitch() -> None:
+    """Noise of 5 ms after the strike is all that excites it. Without strings, the noise does not ring in tune."""
+    notes, rate, samples = Notes(low=60, high=72), 14_700, 4410
+    condition = Condition((notes,), hop=16)
+    roll = Roll(notes, condition.hop, rate).frames(events((0, Kind.strike, 69, 100)), condition.frames(samples))
+    frames = torch.from_numpy(np.pad(roll, ((0, 0), (0, 1))))[None]  # with the flag of an absent keyboard, which is 0
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, rate // 200)
+    cents = []
+    for strings in (Strings(rate, "notes", 60, 72), None):
+        predictor = Predictor(Prediction(strings=strings), 256, condition)
+        state, code, sound = predictor.initial_state(1), 128, []
+        for t in range(samples):
+            own = frames[:, t // condition.hop : t // condition.hop + 1]
+            forecast, state = predictor(torch.tensor([[code]]), state, own, t % condition.hop)
+            burst = noise[t] if t < len(noise) else 0.0
+            code = int(QUANTIZER.encode(np.clip(forecast.centre[0].numpy() + burst, -1, 1))[0])
+            sound.append(float(QUANTIZER.decode(np.array([code]))[0]))
+        spectrum = np.abs(np.fft.rfft(sound[500:] * np.hanning(samples - 500), 1 << 16))
+        cents.append(abs(1200 * np.log2(spectrum.argmax() * rate / (1 << 16) / 440)))
+    assert cents[0] < 15
+    assert cents[1] > 50
+
+
+def test_a_keyboard_gives_it_strings() -> None:
+    on, keyboard = ["model.prediction=on"], (Notes(low=30, high=90),)
+    made = resolve("wavenet", overrides=on, controls=keyboard, rate=8000).model
+    assert made.prediction == Prediction(strings=Strings(8000, "notes", 30, 90))
+    assert made.with_condition(None).prediction == Prediction()
+    without = resolve("wavenet", overrides=["model.prediction.strings=null"], controls=keyboard, rate=8000)
+    assert without.model.prediction == resolve("wavenet", overrides=on, rate=8000).model.prediction == Prediction()
+    for fields in ({}, {"condition": made.condition}):
+        with pytest.raises(ConfigError, match=r"model\.prediction\.strings: not the keys of the model's keyboard"):
+            models.configure("wavenet", prediction={"strings": {"rate": 8000}}, **fields)
 
 
 def test_it_is_switched_on_and_off_in_a_configuration() -> None:
