@@ -1,7 +1,7 @@
 """Model files: what goes in comes out, in every precision, as the specification has it."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,14 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from conftest import ROOT
 from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build
 from support.model_files import LEVELLING, TRAINING, make, parts, run_of
+from wavewright.commands.options import Playing
+from wavewright.errors import ConfigError
 from wavewright.formats.model_file import About, load
 from wavewright.formats.precision import pack, unpack
 from wavewright.playing import opening
 from wavewright.playing.export import export
 from wavewright.playing.torch_model import from_file
+from wavewright.sampling import Controls
 
 every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
@@ -110,10 +113,36 @@ def test_what_is_said_of_a_model_stays_with_it(tmp_path: Path) -> None:
         assert tensors == unsaid
         about = load(path).about
         assert about is not None
-        assert metadata == before | {"format": 3, "about": asdict(about)}
+        unsaid_of_the_draw = ("temperature", "top_p")  # are left out, as in files that were made before there were any
+        texts = {name: text for name, text in asdict(about).items() if name not in unsaid_of_the_draw}
+        assert metadata == before | {"format": 3, "about": texts}
         assert opening.load(path).about == opening.open_run(path).about == about
     export(opening.open_run(third), second, "int8")
     assert load(second).about == load(third).about
+
+
+def test_a_model_is_drawn_from_as_its_maker_says(tmp_path: Path) -> None:
+    """Unless a player says otherwise, by file or by hand."""
+    first, second, loud = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "loud"))
+    make(first, "naive scalar, conditioned")
+    export(from_file(load(first)), second, about={"temperature": 0.7, "top_p": 0.5})
+    assert parts(second)[0]["about"]["top_p"] == 0.5
+    plain, told = opening.load(first), opening.load(second)
+    assert (plain.draw, told.draw) == (Controls(), Controls(0.7, top_p=0.5))
+    for playing, expected in (
+        (Playing(free=True), Controls(0.7, top_p=0.5)),
+        (Playing(free=True, temperature=1.0, top_k=3), Controls(1.0, 3, 0.5)),
+    ):
+        options = playing.options(told, 1.0, 1.0)["controls"]
+        assert replace(options, part=None) == expected
+        same = playing.options(plain, 1.0, 1.0)["controls"]
+        assert replace(same, part=None) == Controls(playing.temperature or 1.0, playing.top_k)
+    own, alike = told.instrument(1), plain.instrument(1, temperature=0.7, top_p=0.5)
+    assert np.array_equal(own.generate(300), alike.generate(300))
+    for wrong in ({"top_p": 0.0}, {"temperature": -1.0}):
+        with pytest.raises(ConfigError, match=r"--(top_p|temperature): Input should be greater than"):
+            export(from_file(load(first)), loud, about=wrong)
+    assert not loud.exists()
 
 
 def test_what_is_reduced(tmp_path: Path) -> None:

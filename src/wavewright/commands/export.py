@@ -17,6 +17,8 @@ def export(
     author: str | None = None,
     licence: str | None = None,
     description: str | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
     json: Flag = False,
 ) -> None:
     """Write a trained model as one file that holds all that playing needs.
@@ -32,14 +34,18 @@ def export(
     checkpoint
         Checkpoint of a run folder: `best`, `last` or a step number.
     title
-        Title of the model. The file keeps this text and the next three, and `inspect` shows them. A model file that is
-        exported again keeps those that are not given.
+        Title of the model. The file keeps this and all that follows, and `inspect` shows it. A model file that is
+        exported again keeps what is not given.
     author
         Who made the model.
     licence
         Terms under which the model may be used, such as `CC0 1.0`. Respect those of the recordings.
     description
         What the model was made from, and what it is good for.
+    temperature
+        Temperature at which the model plays best. `generate` and `play` take it where they are given none.
+    top_p
+        The same for --top-p.
     json
         Print the file's facts as JSON.
     """
@@ -48,8 +54,15 @@ def export(
     from wavewright.playing.export import parity_error
     from wavewright.playing.opening import open_run
 
-    said = {"title": title, "author": author, "licence": licence, "description": description}
-    given = {name: text for name, text in said.items() if text is not None}
+    said: dict[str, str | float | None] = {
+        "title": title,
+        "author": author,
+        "licence": licence,
+        "description": description,
+        "temperature": temperature,
+        "top_p": top_p,
+    }
+    given = {name: value for name, value in said.items() if value is not None}
     file = write(open_run(run, checkpoint), out, precision, given)
     facts = {
         "model": file.config.name,

@@ -41,12 +41,14 @@ class Playing:
     """Where in the recording the prime begins, in seconds. The default is 0."""
     prime_seconds: float | None = None
     """Length of the prime in seconds, so that it can end in the midst of a sound. The default is up to the end."""
-    temperature: float = 1.0
-    """Temperature of the draw. Below 1 plays safer, above 1 wilder. 0 always takes the likeliest code."""
+    temperature: float | None = None
+    """Temperature of the draw. Below 1 plays safer, above 1 wilder. 0 always takes the likeliest code. The default is
+    the model file's own, or 1."""
     top_k: int | None = None
     """Draw only among the K likeliest codes. The default is all codes."""
     top_p: float | None = None
-    """Draw only among the fewest codes that together have probability P, such as 0.95. The default is all codes."""
+    """Draw only among the fewest codes that together have probability P, such as 0.95. The default is
+    the model file's own, or 1, which is all codes."""
     seed: int = 0
     """Seed of the random draw. Each seed gives another take, and the same seed gives the same take."""
     score: Path | None = None
@@ -107,11 +109,10 @@ class Playing:
         """
         from wavewright.conditioning.controls import amount
         from wavewright.playing.performance import read_performance, read_second
-        from wavewright.sampling import Controls
 
         prime = self._recording()
         part = read_performance(model, self.score, self.control, self.free)
-        controls = Controls(self.temperature, self.top_k, self.top_p, part)
+        controls = replace(model.draw, **self._draw(), part=part)
         if self.mix:
             second = read_second(model.models[1], part, self.score, self.mix_control, self.free)
             share = 0.5 if self.amount is None else amount(self.amount, model.rate)
@@ -140,8 +141,7 @@ class Playing:
             if getattr(self, name):
                 raise ConfigError(f"--{name.replace('_', '-')}: the model is played by hand; leave it out")
         prime = self._recording()
-        draw = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
-        instrument = model.instrument(self.seed, guidance=self.guidance, **draw)
+        instrument = model.instrument(self.seed, guidance=self.guidance, **self._draw())
         for name, value in split_settings(self.control).items():
             try:
                 instrument.control(name, value)
@@ -156,12 +156,16 @@ class Playing:
         from wavewright.playing.mixture import guided
         from wavewright.playing.performance import split_settings
         from wavewright.playing.takes import origin
-        from wavewright.sampling import Controls
 
-        controls = Controls(self.temperature, self.top_k, self.top_p, amount=-(self.guidance or 0.0))
+        controls = replace(model.draw, **self._draw(), amount=-(self.guidance or 0.0))
         played = {"score": None, "controls": split_settings(self.control), "by_hand": True}
         voices = model if self.guidance is None else guided(model, self.guidance)
         return origin(voices, self.seed, self._recording(), controls) | played
+
+    def _draw(self) -> dict[str, Any]:
+        """Return what is said of the draw, by the names of its fields."""
+        draw = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {name: value for name, value in draw.items() if value is not None}
 
     def _recording(self) -> "Prime | None":
         from wavewright.playing.prime import Prime

@@ -24,6 +24,7 @@ from wavewright.formats.tensor_file import Shape
 from wavewright.models import configure
 from wavewright.models.config import ModelConfig
 from wavewright.quantize import Encoding, Quantizer
+from wavewright.sampling import Controls
 
 FORMAT = 3  # the latest, raised when an older reader would misread the file
 KEY = "wavewright"  # of the safetensors metadata
@@ -65,14 +66,18 @@ class About:
         author: who made the model.
         licence: terms under which the model may be used.
         description: what the model was made from, and what it is good for.
+        temperature: temperature at which it plays best.
+        top_p: the same for top-p.
     """
 
     title: str | None = None
     author: str | None = None
     licence: str | None = None
     description: str | None = None
+    temperature: Annotated[float, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
-    @field_validator("*")
+    @field_validator("title", "author", "licence", "description")
     @classmethod
     def _is_short_line(cls, value: str | None, info: ValidationInfo) -> str | None:
         most = LONGEST_DESCRIPTION if info.field_name == "description" else LONGEST_LINE
@@ -108,6 +113,12 @@ class ModelFacts:
         """The quantiser between amplitudes and the model's codes."""
         return Quantizer(self.config.q_levels, self.encoding, self.emphasis)
 
+    @property
+    def draw(self) -> Controls:
+        """How codes are drawn where a player is not told: as the model's maker says, or from its own distribution."""
+        about = self.about or About()
+        return Controls(1.0 if about.temperature is None else about.temperature, top_p=about.top_p)
+
     def facts(self) -> dict[str, Any]:
         """Return these fields by their names, for another kind of model with the same facts."""
         return {name: getattr(self, name) for name in ModelFacts.__dataclass_fields__}
@@ -122,7 +133,11 @@ class ModelFacts:
             "levelling": self.levelling,
             "training": asdict(self.training),
         }
-        return facts | ({} if self.about is None else {"about": asdict(self.about)})
+        about = {} if self.about is None else asdict(self.about)
+        for name in ("temperature", "top_p"):  # left out as in files that were made before there were any
+            if about.get(name, 0) is None:
+                del about[name]
+        return facts | ({"about": about} if about else {})
 
 
 @dataclass(frozen=True)

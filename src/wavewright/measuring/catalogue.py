@@ -23,7 +23,7 @@ class Described:
         encoding, emphasis: see Quantizer.
         levels: number of codes.
         controls: the controls that the model takes, each with its range or its classes.
-        title, author, licence, description: see About.
+        title, author, licence, description, temperature, top_p: see About.
         precision: precision of the weights.
         parameters: number of weights.
         bytes: size of the file.
@@ -42,6 +42,8 @@ class Described:
     author: str | None
     licence: str | None
     description: str | None
+    temperature: float | None
+    top_p: float | None
     precision: str
     parameters: int
     bytes: int

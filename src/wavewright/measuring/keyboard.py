@@ -110,7 +110,7 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
         for key in keys
         for velocity in VELOCITIES
     ]
-    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length)), 1)
+    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length, controls=run.draw)), 1)
     sounds = run.quantizer.decode(codes).reshape(len(keys), len(VELOCITIES), length)
     after = sounds[..., strike:]
     tuned = np.array([[_in_tune(sound, key, run.rate) for sound in row] for key, row in zip(keys, after, strict=True)])
@@ -168,7 +168,7 @@ def transcribed(
     transcriber, conditions, notes = Transcriber(), Conditions(corpus, split, condition), condition.notes
     starts, length = _stretches(corpus, split, seconds)
     parts = [conditions.excerpt(start, length) for start in starts]
-    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length)), 1)
+    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, length, controls=run.draw)), 1)
     scores = [Struck.of(part.events(0, length), notes, run.rate).since(CARRIED) for part in parts]
     samples = corpus.reader(split)
     made: list[Struck] = []

@@ -161,7 +161,9 @@ def between(run: TrainedModel, corpus: Corpus, name: str, first: str, second: st
         mixture = {name: features(control, f"{first}:{1 - share},{second}:{share}")}
         part = Excerpt(condition.hop, events(), dense(condition, mixture, condition.frames(length) + 1))
         player = run.player(TAKES, SEED + i)
-        sounds = run.quantizer.decode(np.concatenate(list(perform(player, [part] * TAKES, length)), 1))
+        sounds = run.quantizer.decode(
+            np.concatenate(list(perform(player, [part] * TAKES, length, controls=run.draw)), 1)
+        )
         made.append(classifier.features(list(sounds)))
         if share in (0, 1):
             ends.append((classifier(list(sounds)) == (second if share else first)).mean())
@@ -215,7 +217,8 @@ def _generated(run: TrainedModel, corpus: Corpus, split: SplitName, sections: ND
     lengths = np.minimum(sections[:, 1] - sections[:, 0], round(LONGEST * run.rate))
     conditions = Conditions(corpus, split, run.config.condition)
     parts = [conditions.excerpt(int(start), int(lengths.max())) for start in sections[:, 0]]
-    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, int(lengths.max()))), 1)
+    longest = int(lengths.max())
+    codes = np.concatenate(list(perform(run.player(len(parts), SEED), parts, longest, controls=run.draw)), 1)
     return [run.quantizer.decode(row[:length]) for row, length in zip(codes, lengths, strict=True)]
 
 

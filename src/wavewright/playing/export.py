@@ -22,7 +22,7 @@ TOLERANCE = 1e-4  # greatest difference of a logit
 
 
 def export(
-    run: TorchModel, out: Path, precision: Precision = "float32", about: dict[str, str] | None = None
+    run: TorchModel, out: Path, precision: Precision = "float32", about: dict[str, Any] | None = None
 ) -> ModelFile:
     """Write a run as a model file, read the file back and check that it gives the same logits.
 
@@ -33,7 +33,7 @@ def export(
         about: what is said of the model, by the names of About's fields. The rest stays as a model file has it.
 
     Raises:
-        ConfigError: `out` is not a .safetensors file, or a text of `about` is too long or cannot be printed.
+        ConfigError: `out` is not a .safetensors file, or a value of `about` is out of range.
         WavewrightError: the file cannot be written, or does not hold the model. `out` then stays as it was.
     """
     if out.suffix != ".safetensors":
@@ -61,7 +61,7 @@ def export(
     return replace(file, path=out)
 
 
-def _updated(before: About | None, given: dict[str, str]) -> About | None:
+def _updated(before: About | None, given: dict[str, Any]) -> About | None:
     try:
         return About(**{**(asdict(before) if before else {}), **given}) if given else before
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """The contracts of both back ends: `Playable`, what can be played, and `Player`, which plays it."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -138,7 +138,7 @@ class TrainedModel(Playable):
         Args:
             seed: decides the stream.
             guidance: how far the sound is moved away from that of absent controls. See mixture.guided.
-            settings: the fields of Controls, each a single value.
+            settings: the fields of Controls, each a single value. Without one, the model's own holds (`draw`).
 
         Raises:
             ConfigError: the model was made without controls, or a setting is out of range.
@@ -147,8 +147,8 @@ class TrainedModel(Playable):
         from wavewright.playing.mixture import guided
 
         if guidance is None:
-            return Instrument(self, seed, Controls(**settings))
-        return Instrument(guided(self, guidance), seed, Controls(amount=-guidance, **settings))
+            return Instrument(self, seed, replace(self.draw, **settings))
+        return Instrument(guided(self, guidance), seed, replace(self.draw, amount=-guidance, **settings))
 
     @abstractmethod
     def score(

@@ -102,7 +102,11 @@ def stream(
 
 
 def perform(
-    player: Player, excerpts: Sequence[Part], samples: int, prime: NDArray[np.integer] | None = None
+    player: Player,
+    excerpts: Sequence[Part],
+    samples: int,
+    prime: NDArray[np.integer] | None = None,
+    controls: Controls = DEFAULT,
 ) -> Iterator[NDArray[np.integer]]:
     """Yield blocks of new codes (streams, up to BLOCK), each stream under its own excerpt.
 
@@ -111,6 +115,7 @@ def perform(
         excerpts: what the streams play, primes included.
         samples: number of samples to generate in each stream.
         prime: codes (streams, n) to read first.
+        controls: how codes are drawn, with single values.
     """
     performer = Performer(player)
     performer.begin(excerpts)
@@ -118,7 +123,7 @@ def perform(
         for start in range(0, prime.shape[1], BLOCK):  # since only so many events can wait
             performer.prime(prime[:, start : start + BLOCK])
     for start in range(0, samples, BLOCK):
-        yield performer.generate(min(BLOCK, samples - start), DEFAULT)
+        yield performer.generate(min(BLOCK, samples - start), controls)
 
 
 def _of_take(controls: Controls) -> list[Sequence[Part]]:
