@@ -16,9 +16,9 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from conftest import ROOT
 from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build
-from support.model_files import LEVELLING, TRAINING, make, parts, run_of
+from support.model_files import LEVELLING, TRAINING, make, parts, rewrite, run_of
 from wavewright.commands.options import Playing
-from wavewright.errors import ConfigError
+from wavewright.errors import ConfigError, ModelFileError
 from wavewright.formats.model_file import About, load
 from wavewright.formats.precision import pack, unpack
 from wavewright.playing import opening
@@ -143,6 +143,14 @@ def test_a_model_is_drawn_from_as_its_maker_says(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"--(top_p|temperature): Input should be greater than"):
             export(from_file(load(first)), loud, about=wrong)
     assert not loud.exists()
+
+
+def test_strings_have_the_rate_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    make(path, "linear 8 1, predicted with strings")
+    rewrite(path, lambda metadata, header, body: metadata["model"]["prediction"]["strings"].update(rate=8000))
+    with pytest.raises(ModelFileError, match=r"rate: 4000, but model\.prediction\.strings\.rate is 8000"):
+        load(path)
 
 
 def test_what_is_reduced(tmp_path: Path) -> None:

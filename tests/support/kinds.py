@@ -78,7 +78,7 @@ CONDITIONED["tiers 8 2, predicted and conditioned"] = (
     "sample-rnn",
     {"frame_sizes": (8, 2), "prediction": PREDICTION, "condition": CONDITION},
 )
-CONDITIONED["linear 8 1, with strings"] = (
+CONDITIONED["linear 8 1, predicted with strings"] = (
     "linear-rnn",
     {
         **KINDS["linear 8 1"][1],

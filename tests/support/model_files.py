@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ TRAINING = Training(run="mine", step=7, samples=900, best_bits=3.25, wavewright=
 
 
 def run_of(kind: str, **more: Any) -> TorchModel:
-    """A run with a model of that kind, in float32."""
-    name = build(kind).name
+    """A run with a model of that kind, in float32, whose strings have the run's rate."""
+    name, prediction = build(kind).name, build(kind).config.prediction
+    if prediction and prediction.strings:
+        more = {"prediction": replace(prediction, strings=replace(prediction.strings, rate=LEVELLING["rate"]))} | more
     model = build(kind, **{**WIDE[name], **more}).float()
     return TorchModel(model.config, "mu-law", 4000, LEVELLING, TRAINING, Path("runs/mine"), model)
 

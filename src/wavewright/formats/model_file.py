@@ -289,8 +289,9 @@ def _facts(path: Path, metadata: Any) -> tuple[ModelFacts, Precision, str]:
         raise WavewrightError(
             f"encoding: {known.encoding}, but model.prediction.encoding is {config.prediction.encoding}"
         )
-    if config.prediction and config.prediction.strings and config.prediction.strings.rate != known.rate:
-        raise WavewrightError(f"rate: {known.rate}, but model.prediction.strings.rate is another")
+    strings = config.prediction.strings if config.prediction else None
+    if strings and strings.rate != known.rate:
+        raise WavewrightError(f"rate: {known.rate}, but model.prediction.strings.rate is {strings.rate}")
     settings, _ = parse_levelling(known.levelling)
     if settings.rate != known.rate:
         raise WavewrightError(f"rate: {known.rate}, but levelling.rate is {settings.rate}")
