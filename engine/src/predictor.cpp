@@ -18,10 +18,11 @@ constexpr double kNoise = 1e-5, kColour = 0.95;
 constexpr float kFreedom = 10;          // degrees of freedom of Student's t
 constexpr double kWidest = 8;  // greatest logarithm of the factor by which a model changes the spread
 constexpr int kLanes = 8;
-// A struck string's power at full velocity, and how its partials fall: the power of each with the square of its number,
-// all of them with a time constant of kRinging seconds. The expectation fades with kExpecting seconds. All four are
-// found on the bits of a piano's validation split (docs/log/2026-11-26-expected-notes.md).
-constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.03;
+// A struck string's power at full velocity, the time constants in seconds of its ringing and of the expectation, and the
+// number of its partials, whose powers fall with the square of their numbers. The first two have the fewest bits on a
+// piano. The expectation lasts longer than bits ask for, since notes then stay in tune while they are made
+// (docs/log/2026-11-26-struck-strings.md).
+constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.4;
 constexpr int kPartials = 60;
 constexpr double kTrace = 0.010;  // seconds of the short trace (conditioning/roll.py)
 constexpr double kTau = 6.283185307179586;

@@ -126,7 +126,7 @@ def struck(config: Any, frame: Array) -> list[tuple[int, float]]:
 def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> list[Forecast] | list[None]:
     """The forecast after each of codes: the normal equations of the weighted past, solved as a whole.
 
-    A struck string adds its autocorrelation, 0.01 at full velocity, which fades with 30 ms.
+    A struck string adds its autocorrelation, 0.01 at full velocity, which fades with 0.4 s.
     """
     if (p := config.prediction) is None:
         return [None] * len(codes)
@@ -147,7 +147,7 @@ def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> lis
             heard = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in lags])
             heard += 1e-5 * p.window * 0.95**lags
             if t and p.strings:
-                expected *= np.exp(-p.hop / (0.03 * p.strings.rate))
+                expected *= np.exp(-p.hop / (0.4 * p.strings.rate))
         if frames is not None and p.strings and t and (t - 1) % config.condition.hop == 0:
             for key, velocity in struck(config, frames[(t - 1) // config.condition.hop]):
                 expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, lags)
