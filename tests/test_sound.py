@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import wavewright
+from support.model_files import run_of
 from support.tiny import RATE, start
 from wavewright.corpus.levelling import limit
 from wavewright.errors import ConfigError
@@ -57,13 +57,13 @@ def steepest(sound: NDArray[np.floating], rate: int) -> tuple[NDArray[np.floatin
     return steps[:, :first].max(1), steps[:, first:].max(1)
 
 
-def test_takes_of_the_shipped_model_begin_and_end_without_a_click(tmp_path: Path) -> None:
-    """Seed 0 begins at -0.69 of full scale, and five of these streams beyond 0.3."""
-    model = wavewright.load("piano")
+def test_takes_that_are_loud_at_once_begin_and_end_without_a_click(tmp_path: Path) -> None:
+    """Two thirds of the streams of a model that has learned nothing begin beyond 0.3 of full scale."""
+    model = opening.to_native(run_of("tiers 6 3", q_levels=64))
     paths = [take.path for take in takes.record(model, tmp_path / "take.wav", seconds=1, count=32)]
     sound = np.stack([soundfile.read(path)[0] for path in paths])
     raw = model.quantizer.decode(model.player(32).generate(model.rate))
-    assert (np.abs(raw[:, 0]) > 0.3).sum() == 5
+    assert (np.abs(raw[:, 0]) > 0.3).sum() > 5
     for one in (sound, sound[:, ::-1]):
         first, later = steepest(one, model.rate)
         assert (first <= later).all()

@@ -18,6 +18,7 @@ import soundfile
 import torch
 
 from conftest import melody
+from support.model_files import run_of
 from support.tiny import RATE, Command, checkpoints, small_disk, start
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import AudioError, ConfigError
@@ -329,8 +330,8 @@ def test_a_take_begins_where_its_prime_ends(run: TorchModel, tmp_path: Path, rec
 
 def test_a_long_prime_takes_a_wavenet_no_longer(tmp_path: Path, record: Record) -> None:
     """It reads what its receptive field reaches, which gives the same take."""
-    model = opening.load("piano")
-    path, given = record("long.wav", melody(20.0, 14700) - 0.01, 14700), []
+    model = opening.to_native(run_of("gated", blocks=2, layers=10))
+    path, given = record("long.wav", melody(20.0, model.rate) - 0.01, model.rate), []
     codes = np.concatenate(list(Prime(path).codes(model)))
     player = model.player(1, 3)
     player.prime(codes)

@@ -24,7 +24,6 @@ constexpr int kLanes = 8;
 // (docs/log/2026-11-26-struck-strings.md).
 constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.4;
 constexpr int kPartials = 60;
-constexpr double kTrace = 0.010;  // seconds of the short trace (conditioning/roll.py)
 constexpr double kTau = 6.283185307179586;
 
 // Sums in a fixed order, by which a compiler may use vectors of any width.
@@ -78,7 +77,9 @@ struct Predictor::View {
     double* past;             // (order + hop): the samples of this hop end at order + phase
     double* autocorrelation;  // (order + 1), weighted up to the beginning of this hop
     double* coefficients;     // (order), that of the oldest sample first
-    double* expected;         // (order + 1), added to the autocorrelation. A predictor without a keyboard has none.
+    // A predictor without a keyboard has neither of these.
+    double* expected;  // (order + 1), added to the autocorrelation
+    double* traces;    // (keys), the short trace of each key's last strike in the frame before
 
     View(std::span<double> state, int order, int hop)
         : phase(state[0]),
@@ -88,7 +89,8 @@ struct Predictor::View {
           past(state.data() + 4),
           autocorrelation(past + order + hop),
           coefficients(autocorrelation + order + 1),
-          expected(coefficients + order) {}
+          expected(coefficients + order),
+          traces(expected + order + 1) {}
 };
 
 Predictor::Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard)
@@ -118,11 +120,10 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
     for (int lag = 0; lag <= order; lag++) lag_weights_.push_back(std::exp(-lag / (2 * window)));
     size_ = 4 + (order + hop) + (order + 1) + order;
     if (keys) {
-        size_ += order + 1;
+        size_ += order + 1 + keys;
         strings_.resize(std::size_t(keys) * (order + 1));
         for (int key = 0; key < keys; key++) string_of(low + key, rate, order, &strings_[std::size_t(key) * (order + 1)]);
         fading_ = std::exp(-hop / (kExpecting * rate));
-        just_struck_ = static_cast<float>(std::exp(-(frame + 0.5) / (kTrace * rate)));
     }
 }
 
@@ -155,10 +156,12 @@ bool Predictor::strike(std::span<double> state, const float* features) const {
     const View view(state, order_, hop_);
     bool any = false;
     for (int key = 0; key < keyboard_.keys; key++) {
-        const float velocity = features[4 * key + 1], trace = features[4 * key + 2];  // 0 while the key is silent
-        if (velocity <= 0 || trace < just_struck_ * velocity) continue;
-        expect(view, key, velocity);
-        any = true;
+        const float velocity = features[4 * key + 1], trace = features[4 * key + 2];
+        if (velocity > 0 && trace > view.traces[key]) {  // a trace only falls until the next strike
+            expect(view, key, velocity);
+            any = true;
+        }
+        view.traces[key] = trace;
     }
     if (any) {
         solve(view);

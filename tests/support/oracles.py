@@ -110,17 +110,14 @@ def string(key: int, rate: int, lags: Array) -> Array:
     return np.exp(-lags / (0.1 * rate)) * (np.cos(2 * np.pi * np.outer(lags, frequencies)) @ powers) / powers.sum()
 
 
-def struck(config: Any, frame: Array) -> list[tuple[int, float]]:
-    """The keys that are struck in a control frame, with their velocities."""
+def struck(config: Any, frames: Array, m: int) -> list[tuple[int, float]]:
+    """The keys that are struck in control frame m, with their velocities: those whose short trace has risen."""
     strings, condition = config.prediction.strings, config.condition
     first = sum(control.size for control in condition.controls if control.kind != "notes")  # the keyboard comes last
-    threshold = np.exp(-(condition.hop + 0.5) / (0.010 * strings.rate))
-    keys = frame[first : first + 4 * (strings.high - strings.low + 1)].reshape(-1, 4)
-    return [
-        (strings.low + i, float(velocity))
-        for i, (_, velocity, trace, _) in enumerate(keys)
-        if velocity > 0 and trace >= threshold * velocity
-    ]
+    keys = frames[:, first : first + 4 * (strings.high - strings.low + 1)].reshape(len(frames), -1, 4)
+    before = keys[m - 1, :, 2] if m else np.zeros(keys.shape[1])
+    risen = (keys[m, :, 1] > 0) & (keys[m, :, 2] > before)
+    return [(strings.low + int(i), float(keys[m, i, 1])) for i in np.flatnonzero(risen)]
 
 
 def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> list[Forecast] | list[None]:
@@ -149,7 +146,7 @@ def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> lis
             if t and p.strings:
                 expected *= np.exp(-p.hop / (0.4 * p.strings.rate))
         if frames is not None and p.strings and t and (t - 1) % config.condition.hop == 0:
-            for key, velocity in struck(config, frames[(t - 1) // config.condition.hop]):
+            for key, velocity in struck(config, frames, (t - 1) // config.condition.hop):
                 expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, lags)
         weights = solve_toeplitz((heard + expected)[:-1], (heard + expected)[1:])
         centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))

@@ -73,7 +73,6 @@ private:
     Keyboard keyboard_;
     std::vector<double> strings_;  // (keys, order + 1), the autocorrelation that a strike lets expect
     double fading_ = 0;            // of an expectation within a hop
-    float just_struck_ = 0;        // a strike's short trace over its velocity is above it in the frame of the strike
     std::size_t size_;
 };
 

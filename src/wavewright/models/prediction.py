@@ -69,7 +69,8 @@ class Prediction:
     @property
     def state_bytes(self) -> int:
         """Bytes that a stream remembers."""
-        return 8 * (4 + self.order + self.hop + self.order + 1 + self.order + (self.order + 1) * bool(self.strings))
+        strings = self.order + 1 + self.strings.high - self.strings.low + 1 if self.strings else 0
+        return 8 * (4 + self.order + self.hop + self.order + 1 + self.order + strings)
 
     def rows(self, q_levels: int) -> int:
         """Return the number of rows of the table by which a forecast enters a model of so many codes."""
