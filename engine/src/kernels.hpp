@@ -76,8 +76,9 @@ struct Kernels {
     double (*exponential)(double x);
     // Reads the bytes, for measure_limits.
     float (*read)(const std::byte* data, std::size_t bytes);
-    // Does so many multiply-adds, for measure_limits.
+    // Do so many multiply-adds, for measure_limits.
     float (*multiply_add)(std::size_t count);
+    float (*multiply_add_int8)(std::size_t count);
 };
 
 const Kernels* scalar_kernels();

@@ -66,9 +66,11 @@ void tile_int8(const std::int8_t* w, const float* scales, int columns, const Ope
     const int pairs = (columns + 1) / 2;
     int pair = 0;
     const auto add = [&](int turn) {
+        Ints weights[V];
+        for (int v = 0; v < V; v++) weights[v] = widen(w + 32 * v);
         for (int s = 0; s < S; s++) {
             const Ints input = splat_pair(codes + s * x.stride + 2 * pair);
-            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_pairs(sums[turn][s][v], w + 32 * v, input);
+            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_pairs(sums[turn][s][v], weights[v], input);
         }
         pair++;
         w += 2 * kBlock;
@@ -281,38 +283,61 @@ int weigh(const float* logits, int count, double temperature, double* weights) {
     return index;
 }
 
-float read(const std::byte* data, std::size_t bytes) {
-    Floats sums[8];
-    for (Floats& sum : sums) sum = splat(0);
-    const Floats one = splat(1);
-    for (std::size_t at = 0; at + 512 <= bytes; at += 512)
-        for (int v = 0; v < 8; v++)
-            sums[v] = fma(load(reinterpret_cast<const float*>(data + at + 64 * v)), one, sums[v]);
-    float row[16], total = 0;
+// -- The machine's limits. Several sums hide the latency of an operation. All of them stay in registers.
+
+#if defined(__AVX512F__)
+constexpr int kSums = 10, kIntSums = 10, kReadSums = 8;
+#else
+constexpr int kSums = 5, kIntSums = 4, kReadSums = 4;
+#endif
+
+template <int N>
+float total(const Floats (&sums)[N]) {
+    float row[16], all = 0;
     for (const Floats& sum : sums) {
         store(row, sum);
-        for (float lane : row) total += lane;
+        for (float lane : row) all += lane;
     }
-    return total;
+    return all;
+}
+
+float read(const std::byte* data, std::size_t bytes) {
+    Floats sums[kReadSums];
+    for (Floats& sum : sums) sum = splat(0);
+    const Floats one = splat(1);
+    for (std::size_t at = 0; at + 64 * kReadSums <= bytes; at += 64 * kReadSums)
+        for (int v = 0; v < kReadSums; v++)
+            sums[v] = fma(load(reinterpret_cast<const float*>(data + at + 64 * v)), one, sums[v]);
+    return total(sums);
 }
 
 float multiply_add(std::size_t count) {
-    Floats sums[10];
+    Floats sums[kSums];
     for (Floats& sum : sums) sum = splat(0);
     const Floats half = splat(0.5f), one = splat(1);
-    for (std::size_t i = 0; i < count; i += 160)
+    for (std::size_t i = 0; i < count; i += 16 * kSums)
         for (Floats& sum : sums) sum = fma(sum, half, one);
-    float row[16], total = 0;
-    for (const Floats& sum : sums) {
-        store(row, sum);
-        for (float lane : row) total += lane;
-    }
-    return total;
+    return total(sums);
+}
+
+float multiply_add_int8(std::size_t count) {
+    const std::int16_t pair[2] = {1, 1};
+    const Ints weights = splat_pair(pair);
+    Ints sums[kIntSums], x = weights;
+    for (int v = 0; v < kIntSums; v++) sums[v] = zero();
+    for (std::size_t i = 0; i < count; i += 32 * kIntSums)
+        for (int v = 0; v < kIntSums; v++) {
+            hide(x);  // A product that did not change would be made once.
+            sums[v] = dot_pairs(sums[v], weights, x);
+        }
+    Floats floats[kIntSums];
+    for (int v = 0; v < kIntSums; v++) floats[v] = to_floats(sums[v]);
+    return total(floats);
 }
 
 constexpr Kernels table(const char* name) {
-    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,        normalise,
-            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add};
+    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,         normalise,
+            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add, multiply_add_int8};
 }
 
 }  // namespace

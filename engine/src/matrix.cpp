@@ -78,6 +78,7 @@ PackedMatrix::PackedMatrix(const Matrix& matrix, Precision wanted, int groups) {
     precision = matrix.columns < kNarrow ? Precision::float32 : wanted;
     blocks = blocks_for(matrix.rows, groups);
     columns = matrix.columns;
+    multiply_adds_ = matrix.values.size();
     const int even = (columns + 1) / 2 * 2;
     const std::size_t size = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
     block_bytes = std::size_t(kBlock) * (precision == Precision::float32 ? columns : even) * size;

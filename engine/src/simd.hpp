@@ -17,7 +17,7 @@ struct Floats {
     __m512 v;
 };
 struct Ints {
-    __m512i v;
+    __v16si v;  // GCC keeps a second copy of running sums whose type is __m512i.
 };
 inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
@@ -25,27 +25,32 @@ inline Floats splat(float x) { return {_mm512_set1_ps(x)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline Floats minus_fma(Floats a, Floats b, Floats c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
 inline Floats times(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
-inline Ints plus(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
+inline Ints ints(__m512i a) { return {reinterpret_cast<__v16si>(a)}; }
+inline __m512i bits(Ints a) { return reinterpret_cast<__m512i>(a.v); }
+inline Ints plus(Ints a, Ints b) { return {a.v + b.v}; }
 // Pairs of bfloat16, and the even and odd elements of them.
-inline Ints load_pairs(const std::uint16_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Ints load_pairs(const std::uint16_t* p) { return ints(_mm512_loadu_si512(p)); }
 // Operators stand for two intrinsics, since GCC 12 warns about its own header there (GCC bug 105593).
 inline Floats even(Ints a) { return {reinterpret_cast<__m512>(reinterpret_cast<__v16su>(a.v) << 16)}; }
 inline Floats odd(Ints a) {
-    return {_mm512_castsi512_ps(_mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+    return {_mm512_castsi512_ps(_mm512_and_si512(bits(a), _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
-inline Ints zero() { return {_mm512_setzero_si512()}; }
+inline Ints zero() { return ints(_mm512_setzero_si512()); }
 inline Ints splat_pair(const std::int16_t* p) {
     std::int32_t pair;
     __builtin_memcpy(&pair, p, 4);
-    return {_mm512_set1_epi32(pair)};
+    return ints(_mm512_set1_epi32(pair));
 }
-// sums + w[2i] * x[0] + w[2i + 1] * x[1] for 16 pairs of int8 weights
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
-    const __m512i wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-    return {_mm512_dpwssd_epi32(sums.v, wide, x.v)};
+// 16 pairs of int8 weights, as pairs of int16
+inline Ints widen(const std::int8_t* w) {
+    return ints(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w))));
 }
+// sums + w[2i] * x[2i] + w[2i + 1] * x[2i + 1] for 16 pairs of int16
+inline Ints dot_pairs(Ints sums, Ints w, Ints x) { return ints(_mm512_dpwssd_epi32(bits(sums), bits(w), bits(x))); }
+// Makes the compiler take x for unknown.
+inline void hide(Ints& x) { __asm__ volatile("" : "+v"(x.v)); }
 inline Floats to_floats(Ints a) {
-    return {reinterpret_cast<__m512>(__builtin_convertvector(reinterpret_cast<__v16si>(a.v), __v16sf))};
+    return {reinterpret_cast<__m512>(__builtin_convertvector(a.v, __v16sf))};
 }
 
 #elif defined(__AVX2__) && !defined(WAVEWRIGHT_SCALAR)
@@ -54,7 +59,7 @@ struct Floats {
     __m256 a, b;
 };
 struct Ints {
-    __m256i a, b;
+    __v8si a, b;  // GCC keeps a second copy of running sums whose type is __m256i.
 };
 inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline void store(float* p, Floats x) {
@@ -69,30 +74,35 @@ inline Floats minus_fma(Floats a, Floats b, Floats c) {
     return {_mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b)};
 }
 inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline Ints plus(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Ints ints(__m256i a, __m256i b) { return {reinterpret_cast<__v8si>(a), reinterpret_cast<__v8si>(b)}; }
+inline __m256i bits(__v8si half) { return reinterpret_cast<__m256i>(half); }
+inline Ints plus(Ints x, Ints y) { return {x.a + y.a, x.b + y.b}; }
 inline __m256i load_half(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline Ints load_pairs(const std::uint16_t* p) { return {load_half(p), load_half(p + 16)}; }
+inline Ints load_pairs(const std::uint16_t* p) { return ints(load_half(p), load_half(p + 16)); }
 inline Floats even(Ints x) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(x.a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(x.b, 16))};
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(bits(x.a), 16)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(bits(x.b), 16))};
 }
 inline Floats odd(Ints x) {
     const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-    return {_mm256_castsi256_ps(_mm256_and_si256(x.a, mask)), _mm256_castsi256_ps(_mm256_and_si256(x.b, mask))};
+    return {_mm256_castsi256_ps(_mm256_and_si256(bits(x.a), mask)),
+            _mm256_castsi256_ps(_mm256_and_si256(bits(x.b), mask))};
 }
-inline Ints zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline Ints zero() { return ints(_mm256_setzero_si256(), _mm256_setzero_si256()); }
 inline Ints splat_pair(const std::int16_t* p) {
     std::int32_t pair;
     __builtin_memcpy(&pair, p, 4);
-    return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+    return ints(_mm256_set1_epi32(pair), _mm256_set1_epi32(pair));
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+inline Ints widen(const std::int8_t* w) {
     const __m128i* halves = reinterpret_cast<const __m128i*>(w);
-    const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves));
-    const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1));
-    return {_mm256_add_epi32(sums.a, _mm256_madd_epi16(low, x.a)),
-            _mm256_add_epi32(sums.b, _mm256_madd_epi16(high, x.b))};
+    return ints(_mm256_cvtepi8_epi16(_mm_loadu_si128(halves)), _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1)));
 }
-inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+inline Ints dot_pairs(Ints sums, Ints w, Ints x) {
+    return plus(sums, ints(_mm256_madd_epi16(bits(w.a), bits(x.a)), _mm256_madd_epi16(bits(w.b), bits(x.b))));
+}
+inline void hide(Ints& x) { __asm__ volatile("" : "+x"(x.a), "+x"(x.b)); }
+inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(bits(x.a)), _mm256_cvtepi32_ps(bits(x.b))}; }
 
 #elif defined(__ARM_NEON) && !defined(WAVEWRIGHT_SCALAR)
 
@@ -152,15 +162,21 @@ inline Ints splat_pair(const std::int16_t* p) {
     const int32x4_t v = vdupq_n_s32(pair);
     return {{v, v, v, v}};
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+inline Ints widen(const std::int8_t* w) {
+    Ints wide;
+    for (int i = 0; i < 4; i++) wide.v[i] = vreinterpretq_s32_s16(vmovl_s8(vld1_s8(w + 8 * i)));
+    return wide;
+}
+inline Ints dot_pairs(Ints sums, Ints w, Ints x) {
     for (int i = 0; i < 4; i++) {
-        const int16x8_t wide = vmovl_s8(vld1_s8(w + 8 * i)), pair = vreinterpretq_s16_s32(x.v[i]);
-        const int32x4_t low = vmull_s16(vget_low_s16(wide), vget_low_s16(pair));
-        const int32x4_t high = vmull_high_s16(wide, pair);
+        const int16x8_t weights = vreinterpretq_s16_s32(w.v[i]), pair = vreinterpretq_s16_s32(x.v[i]);
+        const int32x4_t low = vmull_s16(vget_low_s16(weights), vget_low_s16(pair));
+        const int32x4_t high = vmull_high_s16(weights, pair);
         sums.v[i] = vaddq_s32(sums.v[i], vpaddq_s32(low, high));
     }
     return sums;
 }
+inline void hide(Ints& x) { __asm__ volatile("" : "+w"(x.v[0]), "+w"(x.v[1]), "+w"(x.v[2]), "+w"(x.v[3])); }
 inline Floats to_floats(Ints a) {
     Floats x;
     for (int i = 0; i < 4; i++) x.v[i] = vcvtq_f32_s32(a.v[i]);
@@ -223,14 +239,24 @@ inline Ints splat_pair(const std::int16_t* p) {
     for (std::int32_t& lane : a.v) __builtin_memcpy(&lane, p, 4);
     return a;
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+inline Ints widen(const std::int8_t* w) {
+    Ints wide;
     for (int i = 0; i < 16; i++) {
-        std::int16_t pair[2];
+        const std::int16_t pair[2] = {w[2 * i], w[2 * i + 1]};
+        __builtin_memcpy(&wide.v[i], pair, 4);
+    }
+    return wide;
+}
+inline Ints dot_pairs(Ints sums, Ints w, Ints x) {
+    for (int i = 0; i < 16; i++) {
+        std::int16_t weights[2], pair[2];
+        __builtin_memcpy(weights, &w.v[i], 4);
         __builtin_memcpy(pair, &x.v[i], 4);
-        sums.v[i] += w[2 * i] * pair[0] + w[2 * i + 1] * pair[1];
+        sums.v[i] += weights[0] * pair[0] + weights[1] * pair[1];
     }
     return sums;
 }
+inline void hide(Ints& x) { __asm__ volatile("" : "+m"(x)); }
 inline Floats to_floats(Ints a) {
     Floats x;
     for (int i = 0; i < 16; i++) x.v[i] = static_cast<float>(a.v[i]);
