@@ -43,7 +43,7 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
         for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
     for (int c = 0; c < columns; c += 2, w += 2 * kBlock) {
         Ints pairs[V];
-        for (int v = 0; v < V; v++) pairs[v] = load_pairs(w + 32 * v);
+        for (int v = 0; v < V; v++) pairs[v] = load_words(w + 32 * v);
         for (int s = 0; s < S; s++) {
             const Floats first = splat(x[s * stride + c]), second = splat(x[s * stride + c + 1]);
             for (int v = 0; v < V; v++) sums[s][v] = fma(odd(pairs[v]), second, fma(even(pairs[v]), first, sums[s][v]));
@@ -53,31 +53,38 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
         for (int v = 0; v < V; v++) store(out + s * to + 16 * v, sums[s][v]);
 }
 
-// Sums of integers are exact in any order. For one stream two sums take turns, since one would wait for itself.
+// Sums of integers are exact in any order. Where one instruction multiplies and adds, two sums of one stream take turns,
+// since one would wait for itself.
+#if defined(__AVX512VNNI__)
+constexpr int kTurns = 2;
+#else
+constexpr int kTurns = 1;
+#endif
+
 template <int V, int S>
-void tile_int8(const std::int8_t* w, const float* scales, int columns, const Operand& x, int first, float* out,
-               std::ptrdiff_t to) {
-    constexpr int turns = S == 1 ? 2 : 1;
+void tile_int8(const std::int8_t* w, const std::int32_t* starts, const float* scales, int columns, const Operand& x,
+               int first, float* out, std::ptrdiff_t to) {
+    constexpr int turns = S == 1 ? kTurns : 1;
     Ints sums[turns][S][V];
-    for (auto& turn : sums)
-        for (auto& stream : turn)
-            for (Ints& sum : stream) sum = zero();
-    const std::int16_t* codes = x.codes + first * x.stride;
-    const int pairs = (columns + 1) / 2;
-    int pair = 0;
+    for (int turn = 0; turn < turns; turn++)
+        for (int s = 0; s < S; s++)
+            for (int v = 0; v < V; v++) sums[turn][s][v] = kMiddle && turn == 0 ? load_words(starts + 16 * v) : zero();
+    const std::uint8_t* codes = x.codes + first * x.stride;
+    const int fours = (columns + 3) / 4;
+    int four = 0;
     const auto add = [&](int turn) {
         Ints weights[V];
-        for (int v = 0; v < V; v++) weights[v] = widen(w + 32 * v);
+        for (int v = 0; v < V; v++) weights[v] = load_words(w + 64 * v);
         for (int s = 0; s < S; s++) {
-            const Ints input = splat_pair(codes + s * x.stride + 2 * pair);
-            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_pairs(sums[turn][s][v], weights[v], input);
+            const Ints input = splat_word(codes + s * x.stride + 4 * four);
+            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_fours(sums[turn][s][v], input, weights[v]);
         }
-        pair++;
-        w += 2 * kBlock;
+        four++;
+        w += 4 * kBlock;
     };
-    while (pair + turns <= pairs)
+    while (four + turns <= fours)
         for (int turn = 0; turn < turns; turn++) add(turn);
-    if (pair < pairs) add(0);
+    if (four < fours) add(0);
     for (int s = 0; s < S; s++) {
         const Floats scale = splat(x.scales[first + s]);
         for (int v = 0; v < V; v++) {
@@ -100,8 +107,9 @@ void tile(const MatrixView& m, int block, int row, const Operand& x, int first, 
             return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + 2 * row, m.columns,
                                        x.values + first * x.stride, x.stride, out, to);
         case Precision::int8:
-            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 2 * row,
-                                   m.scales + block * kBlock + row, m.columns, x, first, out, to);
+            row += block * kBlock;
+            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 4 * (row % kBlock), m.starts + row,
+                                   m.scales + row, m.columns, x, first, out, to);
     }
 }
 
@@ -113,7 +121,7 @@ void product(const MatrixView& m, int block, const Operand& x, int streams, floa
     for (; s < streams; s++) tile<4, 1>(m, block, 0, x, s, out, to);
 }
 
-float quantise(const float* x, int count, float limit, std::int16_t* codes) {
+float quantise(const float* x, int count, std::uint8_t* codes) {
     std::uint32_t greatest = 0;
     for (int i = 0; i < count; i++) {
         std::uint32_t bits;
@@ -123,16 +131,15 @@ float quantise(const float* x, int count, float limit, std::int16_t* codes) {
     }
     float peak;
     __builtin_memcpy(&peak, &greatest, 4);
-    if (!(peak > 1e-30f)) {
-        for (int i = 0; i < count; i++) codes[i] = 0;
-        return 0;
-    }
-    const float up = limit / peak;
+    const bool silent = !(peak > 1e-30f);
+    const float up = silent ? 0.0f : kFarthest / peak;
     for (int i = 0; i < count; i++) {
-        const float rounded = (x[i] * up + 12582912.0f) - 12582912.0f;  // to the nearest integer, ties to even
-        codes[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
+        const float rounded = x[i] * up + (12582912.0f + kMiddle);  // the integer, ties to even, is in the lowest bits
+        std::uint32_t bits;
+        __builtin_memcpy(&bits, &rounded, 4);
+        codes[i] = static_cast<std::uint8_t>(bits);
     }
-    return peak / limit;
+    return silent ? 0.0f : peak / kFarthest;
 }
 
 // -- Elementwise functions. They are plain loops, which the compiler vectorises.
@@ -321,14 +328,14 @@ float multiply_add(std::size_t count) {
 }
 
 float multiply_add_int8(std::size_t count) {
-    const std::int16_t pair[2] = {1, 1};
-    const Ints weights = splat_pair(pair);
+    const std::int8_t ones[4] = {1, 1, 1, 1};
+    const Ints weights = splat_word(ones);
     Ints sums[kIntSums], x = weights;
     for (int v = 0; v < kIntSums; v++) sums[v] = zero();
-    for (std::size_t i = 0; i < count; i += 32 * kIntSums)
+    for (std::size_t i = 0; i < count; i += 64 * kIntSums)
         for (int v = 0; v < kIntSums; v++) {
             hide(x);  // A product that did not change would be made once.
-            sums[v] = dot_pairs(sums[v], weights, x);
+            sums[v] = dot_fours(sums[v], x, weights);
         }
     Floats floats[kIntSums];
     for (int v = 0; v < kIntSums; v++) floats[v] = to_floats(sums[v]);

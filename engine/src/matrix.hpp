@@ -51,6 +51,7 @@ private:
     std::size_t multiply_adds_ = 0;  // without those of padding
     Buffer<std::byte> storage_;
     Buffer<float> row_scales_;
+    Buffer<std::int32_t> row_starts_;
 };
 
 // A column, such as a bias, in the order of a packed matrix's rows. The padding is zero.

@@ -33,7 +33,7 @@ public:
 
 private:
     struct Scratch {
-        Buffer<std::int16_t> codes;
+        Buffer<std::uint8_t> codes;
         Buffer<float> scales;
     };
     std::vector<Scratch> scratch_;  // of each thread
