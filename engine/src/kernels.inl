@@ -10,13 +10,7 @@
 namespace wavewright {
 namespace {
 
-// -- Products. A tile of V x 16 rows by S streams stays in registers.
-
-#if defined(__AVX512F__)
-constexpr int kTileRows = 4, kTileStreams = 4;
-#else
-constexpr int kTileRows = 2, kTileStreams = 2;
-#endif
+// -- Products. A tile of V x 16 rows by S streams stays in registers, where each loaded weight is used S times.
 
 template <int V, int S>
 void tile_float32(const float* w, int columns, const float* x, std::ptrdiff_t stride, float* out, std::ptrdiff_t to) {
@@ -24,11 +18,11 @@ void tile_float32(const float* w, int columns, const float* x, std::ptrdiff_t st
     for (int s = 0; s < S; s++)
         for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
     for (int c = 0; c < columns; c++, w += kBlock) {
-        Floats weights[V];
-        for (int v = 0; v < V; v++) weights[v] = load(w + 16 * v);
-        for (int s = 0; s < S; s++) {
-            const Floats input = splat(x[s * stride + c]);
-            for (int v = 0; v < V; v++) sums[s][v] = fma(weights[v], input, sums[s][v]);
+        Floats inputs[S];
+        for (int s = 0; s < S; s++) inputs[s] = splat(x[s * stride + c]);
+        for (int v = 0; v < V; v++) {
+            const Floats weights = load(w + 16 * v);
+            for (int s = 0; s < S; s++) sums[s][v] = fma(weights, inputs[s], sums[s][v]);
         }
     }
     for (int s = 0; s < S; s++)
@@ -42,11 +36,23 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
     for (int s = 0; s < S; s++)
         for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
     for (int c = 0; c < columns; c += 2, w += 2 * kBlock) {
-        Ints pairs[V];
-        for (int v = 0; v < V; v++) pairs[v] = load_words(w + 32 * v);
-        for (int s = 0; s < S; s++) {
-            const Floats first = splat(x[s * stride + c]), second = splat(x[s * stride + c + 1]);
-            for (int v = 0; v < V; v++) sums[s][v] = fma(odd(pairs[v]), second, fma(even(pairs[v]), first, sums[s][v]));
+        if constexpr (S == 1) {
+            const Floats first = splat(x[c]), second = splat(x[c + 1]);
+            for (int v = 0; v < V; v++) {
+                const Ints pairs = load_words(w + 32 * v);
+                sums[0][v] = fma(odd(pairs), second, fma(even(pairs), first, sums[0][v]));
+            }
+        } else {  // one column after the other, which needs fewer registers
+            Ints pairs[V];
+            for (int v = 0; v < V; v++) pairs[v] = load_words(w + 32 * v);
+            for (int column = 0; column < 2; column++) {
+                Floats weights[V];
+                for (int v = 0; v < V; v++) weights[v] = column ? odd(pairs[v]) : even(pairs[v]);
+                for (int s = 0; s < S; s++) {
+                    const Floats input = splat(x[s * stride + c + column]);
+                    for (int v = 0; v < V; v++) sums[s][v] = fma(weights[v], input, sums[s][v]);
+                }
+            }
         }
     }
     for (int s = 0; s < S; s++)
@@ -107,18 +113,29 @@ void tile(const MatrixView& m, int block, int row, const Operand& x, int first, 
             return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + 2 * row, m.columns,
                                        x.values + first * x.stride, x.stride, out, to);
         case Precision::int8:
-            row += block * kBlock;
-            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 4 * (row % kBlock), m.starts + row,
-                                   m.scales + row, m.columns, x, first, out, to);
+            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 4 * row,
+                                   m.starts + block * kBlock + row, m.scales + block * kBlock + row, m.columns, x,
+                                   first, out, to);
     }
 }
 
+// Streams from `first` on, in tiles of S, and what remains in smaller ones.
+template <int V, int S>
+void tiles(const MatrixView& m, int block, const Operand& x, int first, int streams, float* out, std::ptrdiff_t to) {
+    for (; first + S <= streams; first += S)
+        for (int row = 0; row < kBlock; row += 16 * V) tile<V, S>(m, block, row, x, first, out, to);
+    if constexpr (S > 1)
+        if (first < streams) tiles<S == 2 ? 4 : V, S - 1>(m, block, x, first, streams, out, to);
+}
+
 void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
-    int s = 0;
-    for (; s + kTileStreams <= streams; s += kTileStreams)
-        for (int row = 0; row < kBlock; row += 16 * kTileRows)
-            tile<kTileRows, kTileStreams>(m, block, row, x, s, out, to);
-    for (; s < streams; s++) tile<4, 1>(m, block, 0, x, s, out, to);
+#if defined(__AVX512F__)
+    tiles<4, 4>(m, block, x, 0, streams, out, to);
+#else
+    if (m.precision == Precision::float32) return tiles<2, 3>(m, block, x, 0, streams, out, to);
+    if (m.precision == Precision::bfloat16) return tiles<1, 6>(m, block, x, 0, streams, out, to);
+    tiles<2, 2>(m, block, x, 0, streams, out, to);
+#endif
 }
 
 float quantise(const float* x, int count, std::uint8_t* codes) {
