@@ -31,11 +31,12 @@ struct MatrixView {
 
 // Vectors to multiply a matrix with. They are `values` for float32 and bfloat16. A zero follows each vector of an odd
 // number of values. For int8 they are `codes` times `scales`. Codes lie around 0 or kUnsignedMiddle, as the instruction set
-// wants them.
+// wants them. Sums of their products begin with `starts`, or with those of the matrix for unsigned codes.
 struct Operand {
     const float* values;
     const std::uint8_t* codes;
     const float* scales;
+    const std::int32_t* starts;
     std::ptrdiff_t stride;
 };
 
@@ -55,8 +56,8 @@ struct Kernels {
     // out[s][0..63] += block of the matrix * x[s]
     void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out,
                     std::ptrdiff_t stride);
-    // Rounds x to codes, and returns the scale.
-    float (*quantise)(const float* x, int count, std::uint8_t* codes);
+    // Rounds x to codes with a start for sums, and returns the scale.
+    float (*quantise)(const float* x, int count, std::uint8_t* codes, std::int32_t* start);
     // Computes 16 units from the gates [i f g o][16].
     void (*lstm)(const float* gates, float* cell, float* hidden);
     // Computes 16 units from the gates [r z n(input) n(hidden)][16].

@@ -62,19 +62,21 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
 // Sums of integers are exact in any order. Where one instruction multiplies and adds, two sums of one stream take turns,
 // since one would wait for itself.
 #if defined(__AVX512VNNI__)
-constexpr int kTurns = 2;
+constexpr int kSumsInTurn = 2;
 #else
-constexpr int kTurns = 1;
+constexpr int kSumsInTurn = 1;
 #endif
 
 template <int V, int S>
 void tile_int8(const std::int8_t* w, const std::int32_t* starts, const float* scales, int columns, const Operand& x,
                int first, float* out, std::ptrdiff_t to) {
-    constexpr int turns = S == 1 ? kTurns : 1;
+    constexpr int turns = S == 1 ? kSumsInTurn : 1;
     Ints sums[turns][S][V];
-    for (int turn = 0; turn < turns; turn++)
-        for (int s = 0; s < S; s++)
-            for (int v = 0; v < V; v++) sums[turn][s][v] = kMiddle && turn == 0 ? load_words(starts + 16 * v) : zero();
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) {
+            sums[turns - 1][s][v] = zero();
+            sums[0][s][v] = kUnsigned ? load_words(starts + 16 * v) : splat_word(x.starts + first + s);
+        }
     const std::uint8_t* codes = x.codes + first * x.stride;
     const int fours = (columns + 3) / 4;
     int four = 0;
@@ -138,7 +140,7 @@ void product(const MatrixView& m, int block, const Operand& x, int streams, floa
 #endif
 }
 
-float quantise(const float* x, int count, std::uint8_t* codes) {
+float quantise(const float* x, int count, std::uint8_t* codes, std::int32_t* start) {
     std::uint32_t greatest = 0;
     for (int i = 0; i < count; i++) {
         std::uint32_t bits;
@@ -156,6 +158,13 @@ float quantise(const float* x, int count, std::uint8_t* codes) {
         __builtin_memcpy(&bits, &rounded, 4);
         codes[i] = static_cast<std::uint8_t>(bits);
     }
+    std::int32_t lacking = 0;  // A product with -w - 1 lacks the input's absolute value.
+    if (kTurns)
+        for (int i = 0; i < count; i++) {
+            const auto code = static_cast<std::int8_t>(codes[i]);
+            lacking -= code < 0 ? code : 0;
+        }
+    *start = lacking;
     return silent ? 0.0f : peak / kFarthest;
 }
 

@@ -35,6 +35,7 @@ private:
     struct Scratch {
         Buffer<std::uint8_t> codes;
         Buffer<float> scales;
+        Buffer<std::int32_t> starts;
     };
     std::vector<Scratch> scratch_;  // of each thread
 };

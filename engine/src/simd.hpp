@@ -11,11 +11,17 @@
 namespace wavewright {
 namespace {
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-constexpr int kMiddle = kUnsignedMiddle;  // of the codes of int8 inputs, which are unsigned bytes
+// How codes of int8 inputs are multiplied, see dot_fours.
+#if defined(WAVEWRIGHT_SCALAR)
+constexpr bool kUnsigned = false, kTurns = false;
+#elif defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+constexpr bool kUnsigned = true, kTurns = false;
+#elif defined(__AVX2__)
+constexpr bool kUnsigned = false, kTurns = true;
 #else
-constexpr int kMiddle = 0;  // They are signed bytes.
+constexpr bool kUnsigned = false, kTurns = false;
 #endif
+constexpr int kMiddle = kUnsigned ? kUnsignedMiddle : 0;
 
 #if defined(__AVX512F__) && !defined(WAVEWRIGHT_SCALAR)
 
@@ -48,13 +54,13 @@ inline Ints splat_word(const void* p) {
     return ints(_mm512_set1_epi32(word));
 }
 // Adds four products of an input and a weight, each from -127 to 127, to each sum. The inputs are counted from kMiddle. One
-// factor of an instruction must be unsigned. Where a sum of two products must fit into 16 bits, the sign goes from the
-// input to the weight.
+// factor of an instruction must be unsigned. Where kTurns, a sum of two products must fit into 16 bits. So for a negative
+// input, its absolute value is multiplied with -w - 1, whose bits are those of w turned over.
 #if defined(__AVX512VNNI__)
 inline Ints dot_fours(Ints sums, Ints x, Ints w) { return ints(_mm512_dpbusd_epi32(bits(sums), bits(x), bits(w))); }
 #else
 inline Ints dot_fours(Ints sums, Ints x, Ints w) {
-    const __m512i turned = _mm512_mask_sub_epi8(bits(w), _mm512_movepi8_mask(bits(x)), _mm512_setzero_si512(), bits(w));
+    const __m512i turned = _mm512_xor_si512(bits(w), _mm512_movm_epi8(_mm512_movepi8_mask(bits(x))));
     const __m512i twos = _mm512_maddubs_epi16(_mm512_abs_epi8(bits(x)), turned);
     return plus(sums, ints(_mm512_madd_epi16(twos, _mm512_set1_epi16(1))));
 }
@@ -113,7 +119,8 @@ inline Ints dot_fours(Ints sums, Ints x, Ints w) {
 }
 #else
 inline __m256i fours(__v8si x, __v8si w) {
-    const __m256i twos = _mm256_maddubs_epi16(_mm256_abs_epi8(bits(x)), _mm256_sign_epi8(bits(w), bits(x)));
+    const __m256i turned = _mm256_xor_si256(bits(w), _mm256_cmpgt_epi8(_mm256_setzero_si256(), bits(x)));
+    const __m256i twos = _mm256_maddubs_epi16(_mm256_abs_epi8(bits(x)), turned);
     return _mm256_madd_epi16(twos, _mm256_set1_epi16(1));
 }
 inline Ints dot_fours(Ints sums, Ints x, Ints w) { return plus(sums, ints(fours(x.a, w.a), fours(x.b, w.b))); }

@@ -74,13 +74,15 @@ void products(Precision precision, int columns, int streams, bool extreme) {
         const Kernels& set = kernels(isa);
         Buffer<std::uint8_t> codes(std::size_t(streams) * padded(columns));
         Buffer<float> scales(streams);
+        Buffer<std::int32_t> starts(streams);
         for (int s = 0; s < streams; s++)
-            scales[s] = set.quantise(x[s], columns, codes.data() + std::ptrdiff_t(s) * padded(columns));
+            scales[s] =
+                set.quantise(x[s], columns, codes.data() + std::ptrdiff_t(s) * padded(columns), starts.data() + s);
         Vectors out(streams, kRows);
         for (int s = 0; s < streams; s++) std::copy_n(sums[s], kRows, out[s]);
         for (int block = 0; block < packed.blocks; block++)
-            set.product(packed, block, {x.data, codes.data(), scales.data(), x.stride}, streams,
-                        out.data + block * kBlock, out.stride);
+            set.product(packed, block, {x.data, codes.data(), scales.data(), starts.data(), x.stride},
+                        streams, out.data + block * kBlock, out.stride);
         int wrong = 0;
         for (int row = 0; row < kRows; row++) {
             const auto first = matrix.values.begin() + std::ptrdiff_t(row) * columns;
