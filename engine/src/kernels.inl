@@ -355,12 +355,12 @@ float multiply_add(std::size_t count) {
 
 float multiply_add_int8(std::size_t count) {
     const std::int8_t ones[4] = {1, 1, 1, 1};
-    const Ints weights = splat_word(ones);
-    Ints sums[kIntSums], x = weights;
+    const Ints x = splat_word(ones);
+    Ints sums[kIntSums], weights = x;
     for (int v = 0; v < kIntSums; v++) sums[v] = zero();
     for (std::size_t i = 0; i < count; i += 64 * kIntSums)
         for (int v = 0; v < kIntSums; v++) {
-            hide(x);  // A product that did not change would be made once.
+            hide(weights);  // A product that did not change would be made once.
             sums[v] = dot_fours(sums[v], x, weights);
         }
     Floats floats[kIntSums];
