@@ -59,14 +59,17 @@ TEST_BUILD := $(BIN)/cmake -S . -DWAVEWRIGHT_TESTS=ON -DCMAKE_BUILD_TYPE=Release
 engine-test: setup
 	@$(TEST_BUILD) -B build/tests > /dev/null
 	@$(BIN)/cmake --build build/tests --parallel 2 > /dev/null
+	build/tests/engine/test_kernels
 	build/tests/engine/test_engine
 
 sanitize: setup
 	$(TEST_BUILD) -B build/asan -DCMAKE_CXX_FLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
 	$(BIN)/cmake --build build/asan --parallel 2
+	build/asan/engine/test_kernels
 	build/asan/engine/test_engine
 	$(TEST_BUILD) -B build/tsan -DCMAKE_CXX_FLAGS="-g -fsanitize=thread"
 	$(BIN)/cmake --build build/tsan --parallel 2
+	build/tsan/engine/test_kernels
 	build/tsan/engine/test_engine
 
 # Coverage-guided, on Python 3.11: atheris has no wheel for 3.12. What it finds lies in .fuzz/ as crash-*.

@@ -1,8 +1,9 @@
 // The Python module wavewright._engine. It is thin, since the Python class over it checks arguments.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
-#include <nanobind/stl/pair.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include "wavewright/engine.hpp"
@@ -121,17 +122,22 @@ NB_MODULE(_engine, module) {
     nb::class_<Engine>(module, "Engine")
         .def(
             "__init__",
-            [](Engine* self, const nb::list& voices, int streams, int threads, const std::string& isa) {
+            [](Engine* self, const nb::list& voices, int streams, std::optional<int> threads, const std::string& isa) {
                 std::vector<Model> models;
                 for (const nb::handle voice : voices) models.push_back(model_of(nb::cast<nb::tuple>(voice)));
                 std::vector<Source> sources;
                 for (const Model& model : models) sources.push_back({model.config, model.weights, model.precision});
                 new (self) Engine(sources, {streams, threads, isa});
             },
-            nb::arg("voices"), nb::arg("streams"), nb::arg("threads"), nb::arg("isa") = "")
+            nb::arg("voices"), nb::arg("streams"), nb::arg("threads").none(), nb::arg("isa") = "")
         .def_prop_ro("isa", &Engine::isa)
         .def_prop_ro("samples_alone", &Engine::samples_alone)
-        .def_prop_ro("weight_bytes", &Engine::weight_bytes)
+        .def_prop_ro("threads", &Engine::threads)
+        .def_prop_ro("work",
+                     [](const Engine& engine) {
+                         const Work work = engine.work();
+                         return std::make_tuple(work.multiply_adds, work.bytes_read, work.bytes);
+                     })
         .def(
             "reset", [](Engine& engine, const Keys& keys) { engine.reset(span(keys)); }, nb::arg("keys"))
         .def(
@@ -211,10 +217,11 @@ NB_MODULE(_engine, module) {
         nb::arg("logits"), nb::arg("uniform"), nb::arg("temperature"), nb::arg("top_k"), nb::arg("top_p"));
     module.def(
         "measure_limits",
-        [](std::size_t size, int threads) {
+        [](std::size_t size, int threads, const std::string& isa) {
             const nb::gil_scoped_release release;
-            const Limits limits = measure_limits(size, threads);
-            return std::make_pair(limits.bytes_per_second, limits.multiply_adds_per_second);
+            const Limits limits = measure_limits(size, threads, isa);
+            return std::make_tuple(limits.bytes_per_second, limits.multiply_adds_per_second,
+                                   limits.integer_multiply_adds_per_second);
         },
-        nb::arg("size"), nb::arg("threads"));
+        nb::arg("size"), nb::arg("threads"), nb::arg("isa"));
 }

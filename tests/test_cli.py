@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import soundfile
@@ -18,7 +19,9 @@ from conftest import melody, refusal
 from support.tiny import as_arguments, checkpoints, records, start, tiny
 from wavewright import __version__
 from wavewright.cli import app
+from wavewright.commands.options import ModelName, PresetName
 from wavewright.corpus.corpus import Corpus
+from wavewright.models import CONFIGS
 from wavewright.playing import opening
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,6 +66,17 @@ def test_help_needs_no_torch(code: str) -> None:
 
 def test_that_the_test_above_would_notice() -> None:
     assert "soundfile" in loaded_by("import wavewright.corpus.audio")
+
+
+def test_help_needs_no_numpy() -> None:
+    """Which takes longer than all else that `--help` does."""
+    code = "from wavewright.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    assert not {"numpy", "pydantic"} & loaded_by(code)
+
+
+def test_the_options_name_what_the_registry_has() -> None:
+    assert get_args(ModelName) == tuple(CONFIGS)
+    assert set(get_args(PresetName)) == {preset for config in CONFIGS.values() for preset in config.presets}
 
 
 def commands(within: App, *names: str) -> Iterator[tuple[str, ...]]:

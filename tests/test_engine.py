@@ -25,12 +25,14 @@ from wavewright import _engine
 from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
 from wavewright.conditioning.frames import Frames
 from wavewright.errors import ConfigError, WavewrightError
+from wavewright.formats.config import resolve
 from wavewright.formats.precision import Precision
+from wavewright.measuring.speed import random_weights
 from wavewright.models.base import Model
 from wavewright.models.condition import Condition
 from wavewright.models.output import Softmax
 from wavewright.playing import engine
-from wavewright.playing.engine import Engine, instruction_sets
+from wavewright.playing.engine import Engine, instruction_sets, measure_limits
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_player import TorchPlayer
 from wavewright.sampling import Controls, Uniforms
@@ -343,6 +345,52 @@ def test_samples_made_alone_are_counted() -> None:
     assert two.samples_alone > 0
     one.generate(100)
     assert one.samples_alone == 0
+
+
+# What a sample costs, by hand: (multiply-adds, weights read, weights stored). An LSTM has four gates. A tier of frames
+# of eight samples makes a step every eight samples.
+N, S = 512, 128  # units
+COSTS = {
+    # The first layer's input matrix is folded into a table.
+    ("naive-rnn", "thesis"): (3 * 4 * N * N + 256 * N,) * 3,
+    # Tiers of 8 and 2 samples. The slow one conditions four steps of the fast one, whose matrix it reads once.
+    ("sample-rnn", "thesis"): (
+        (4 + 4) * N * N / 8 + (4 + 4 + 2) * N * N / 2 + N * N + 256 * N,
+        (4 + 4 + 4) * N * N / 8 + (4 + 2) * N * N / 2 + N * N + 256 * N,
+        (4 + 4 + 4) * N * N + (4 + 2) * N * N + N * N + 256 * N,
+    ),
+    # Tiers of 8, 4 and 2 samples, each of which conditions two steps of the next.
+    ("sample-rnn", "small"): (
+        (4 + 2) * S * S / 8 + (4 + 4 + 2) * S * S / 4 + (4 + 4 + 2) * S * S / 2 + S * S + 256 * S,
+        (4 + 2 + 4) * S * S / 8 + (4 + 2 + 4) * S * S / 4 + (4 + 2) * S * S / 2 + S * S + 256 * S,
+        (4 + 2 + 4) * S * S + (4 + 2 + 4) * S * S + (4 + 2) * S * S + S * S + 256 * S,
+    ),
+    # Two taps in each of 24 layers of 128 channels. The first has one input.
+    ("wavenet", "thesis"): (2 * 128 + 23 * 2 * 128 * 128 + 256 * 128,) * 3,
+    # Blocks of 8 modes, a gate and, in the slow tier of 8 samples, a network. A mode has six constants. Lambda's four
+    # are multiplied twice.
+    ("linear-rnn", "small"): (
+        (3 * (128 * 81 + 6 * 128 * 128) + 8 * 64 * 128) / 8 + 4 * (64 * 81 + 2 * 64 * 64) + 256 * 64,
+        (3 * (128 * 49 + 6 * 128 * 128) + 8 * 64 * 128) / 8 + 4 * (64 * 49 + 2 * 64 * 64) + 256 * 64,
+        (3 * (128 * 49 + 6 * 128 * 128) + 8 * 64 * 128) + 4 * (64 * 49 + 2 * 64 * 64) + 256 * 64,
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "preset"), COSTS)
+def test_the_work_of_a_sample_is_counted(name: str, preset: str) -> None:
+    """The bench compares speeds with it, and an engine takes two threads only where a sample costs enough."""
+    config = resolve(name, preset, None, []).model
+    player = Engine(config, random_weights(config))
+    multiply_adds, read, stored = COSTS[name, preset]
+    assert player.work == (multiply_adds, 4 * read, 4 * stored)
+    assert player.threads == (2 if multiply_adds >= 300_000 and len(os.sched_getaffinity(0)) > 1 else 1)
+
+
+def test_limits_of_an_unknown_instruction_set_are_refused() -> None:
+    assert min(measure_limits(1000, 1)) > 0
+    with pytest.raises(ConfigError, match="mmx"):
+        measure_limits(1000, 1, "mmx")
 
 
 def test_settings_change_between_blocks_and_along_curves() -> None:

@@ -97,7 +97,7 @@ void Condition::encode_alone(int stream) {
     }
     kernels.relu(hidden, hidden, static_cast<int>(input_bias_.size()));
     std::copy_n(output_bias_.data(), output_bias_.size(), vectors_[stream]);
-    const Operand operand{hidden, nullptr, nullptr, hidden_.stride};
+    const Operand operand{hidden, nullptr, nullptr, nullptr, hidden_.stride};
     for (int block = 0; block < output_.blocks; block++)
         kernels.product(output_, block, operand, 1, vectors_[stream] + block * kBlock, vectors_.stride);
 }

@@ -18,7 +18,11 @@ Convolution::Convolution(const BuildContext& context, const std::string& name, c
     context.runtime.reserve(runtime_->streams, shape.columns);
 }
 
-std::size_t Convolution::bytes() const { return taps_.size() * taps_[0].bytes(); }
+Cost Convolution::cost() const {
+    Cost all;
+    for (const PackedMatrix& tap : taps_) all += tap.cost();
+    return all;
+}
 
 void Convolution::start(int thread, std::uint64_t clock, const VectorsView& all) const {
     const VectorsView sums = runtime_->own(thread, all);

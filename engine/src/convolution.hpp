@@ -18,7 +18,7 @@ public:
     Convolution(const BuildContext& context, const std::string& name, const ConvolutionShape& shape,
                 const Matrix& bias);
 
-    std::size_t bytes() const;  // of the taps
+    Cost cost() const;  // of all taps
     std::span<std::byte> state() const { return ring_.bytes(); }
 
     // Where the inputs of `back` samples before step `clock` lie.

@@ -17,7 +17,7 @@ public:
     // An empty bias is zero.
     Dense(const BuildContext& context, const Matrix& weight, const Matrix& bias, const DenseOptions& options = {});
 
-    std::size_t bytes() const { return weight_.bytes(); }
+    Cost cost() const { return weight_.cost(); }
     // Layers of one shape and precision can share the operand, which costs time in int8.
     Operand operand(int thread, const VectorsView& x) const { return runtime_->operand(thread, weight_, x); }
 

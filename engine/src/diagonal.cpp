@@ -41,6 +41,11 @@ Diagonal::Diagonal(const BuildContext& context, const std::string& name, int cha
     }
 }
 
+Cost Diagonal::cost() const {
+    constexpr int of_mode = 8 + 2;  // lambda times the state, with what lambda lacks of float64, and the real part of y
+    return {std::size_t(channels_) * (of_mode * modes_ + 1), constants_.bytes().size() + direct_.bytes().size()};
+}
+
 void Diagonal::step(int thread, const VectorsView& u, const VectorsView& y) const {
     const DiagonalView view{modes_, constants_.stride, constants_.data, direct_.data};
     const auto [first, last] = runtime_->team.rows(thread, static_cast<int>(y.stride) / kLanes);

@@ -20,7 +20,7 @@ public:
     // Reads the weights name.nu, .theta, .kappa and .delta. period: see settle.
     Diagonal(const BuildContext& context, const std::string& name, int channels, int modes, int period);
 
-    std::size_t bytes() const { return constants_.bytes().size() + direct_.bytes().size(); }
+    Cost cost() const;
     std::span<std::byte> state() const { return states_.bytes(); }
 
     // Computes y and the next states from u, for the thread's own channels and streams.

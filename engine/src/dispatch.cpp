@@ -7,7 +7,8 @@ namespace {
 
 template <class Visit>
 void each(Visit visit) {
-    for (const Kernels* set : {avx512_kernels(), avx2_kernels(), neon_kernels(), scalar_kernels()})
+    for (const Kernels* set : {avx512vnni_kernels(), avx512_kernels(), avxvnni_kernels(), avx2_kernels(),
+                               neon_kernels(), scalar_kernels()})
         if (set) visit(*set);
 }
 

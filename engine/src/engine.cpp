@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 #include "condition.hpp"
 #include "dispatch.hpp"
@@ -23,6 +24,9 @@ int positive(int value, const char* field, int most = 1 << 30) {
 
 // From so many streams for each thread, a thread does as well with its own streams as with its own rows.
 constexpr int kManyStreams = 8;
+
+// Multiply-adds a sample from which two threads play a stream faster than one, since meeting costs time too.
+constexpr double kWorthSharing = 300'000;
 
 // One value for all samples, or one for each.
 template <class T>
@@ -109,7 +113,7 @@ struct Engine::Impl {
 
     Impl(const std::vector<Source>& sources, const Options& options)
         : kernels(wavewright::kernels(options.isa)),
-          team(positive(options.threads, "threads", 64)),
+          team(options.threads ? positive(*options.threads, "threads", 64) : most_threads()),
           streams(positive(options.streams, "streams", 4096)),
           q_levels(common_levels(sources)),
           runtime(kernels, team, streams),
@@ -123,6 +127,15 @@ struct Engine::Impl {
         }
         for (const Voice& voice : voices)
             for (const std::span<std::byte> part : voice.state()) state.push_back(part);
+        if (!options.threads && work().multiply_adds < kWorthSharing) team.dismiss();
+    }
+
+    static int most_threads() { return std::thread::hardware_concurrency() > 1 ? 2 : 1; }
+
+    Work work() const {
+        Work all;
+        for (const Voice& voice : voices) all += voice.network->work();
+        return all;
     }
 
     static int common_levels(const std::vector<Source>& sources) {
@@ -212,11 +225,8 @@ int Engine::q_levels() const { return impl_->q_levels; }
 const char* Engine::isa() const { return impl_->kernels.name; }
 std::uint64_t Engine::samples_alone() const { return impl_->samples_alone; }
 
-std::size_t Engine::weight_bytes() const {
-    double bytes = 0;
-    for (const Voice& voice : impl_->voices) bytes += voice.network->read_bytes();
-    return static_cast<std::size_t>(bytes);
-}
+int Engine::threads() const { return impl_->team.size(); }
+Work Engine::work() const { return impl_->work(); }
 
 void Engine::reset(std::span<const std::uint64_t> keys) {
     Impl& impl = *impl_;

@@ -14,23 +14,29 @@ namespace wavewright {
 
 inline constexpr int kBlock = 64;  // rows
 
-// A matrix in blocks of rows. float32 is stored as [block][column][64], bfloat16 and int8 as
-// [block][pair of columns][64][2].
+// Inputs of int8 matrices are rounded to codes from -127 to 127, plus 128 where the code must be unsigned.
+inline constexpr int kFarthest = 127, kUnsignedMiddle = 128;
+
+// A matrix in blocks of rows. float32 is stored as [block][column][64], bfloat16 as [block][pair of columns][64][2], and
+// int8 as [block][four columns][64][4].
 struct MatrixView {
     Precision precision = Precision::float32;
     int blocks = 0;
     int columns = 0;
     const std::byte* data = nullptr;
-    const float* scales = nullptr;  // of each row, int8 only
+    const float* scales = nullptr;         // of each row, int8 only
+    const std::int32_t* starts = nullptr;  // likewise: the sum of the weights, times -kUnsignedMiddle
     std::size_t block_bytes = 0;
 };
 
-// Vectors to multiply a matrix with. They are `values` for float32 and bfloat16, `codes` times `scales` for int8.
-// Zeros follow each vector up to an even number of columns.
+// Vectors to multiply a matrix with. They are `values` for float32 and bfloat16. A zero follows each vector of an odd
+// number of values. For int8 they are `codes` times `scales`. Codes lie around 0 or kUnsignedMiddle, as the instruction set
+// wants them. Sums of their products begin with `starts`, or with those of the matrix for unsigned codes.
 struct Operand {
     const float* values;
-    const std::int16_t* codes;
+    const std::uint8_t* codes;
     const float* scales;
+    const std::int32_t* starts;
     std::ptrdiff_t stride;
 };
 
@@ -50,8 +56,8 @@ struct Kernels {
     // out[s][0..63] += block of the matrix * x[s]
     void (*product)(const MatrixView& matrix, int block, const Operand& x, int streams, float* out,
                     std::ptrdiff_t stride);
-    // Rounds x to codes with |codes| <= limit, and returns the scale.
-    float (*quantise)(const float* x, int count, float limit, std::int16_t* codes);
+    // Rounds x to codes with a start for sums, and returns the scale.
+    float (*quantise)(const float* x, int count, std::uint8_t* codes, std::int32_t* start);
     // Computes 16 units from the gates [i f g o][16].
     void (*lstm)(const float* gates, float* cell, float* hidden);
     // Computes 16 units from the gates [r z n(input) n(hidden)][16].
@@ -76,13 +82,16 @@ struct Kernels {
     double (*exponential)(double x);
     // Reads the bytes, for measure_limits.
     float (*read)(const std::byte* data, std::size_t bytes);
-    // Does so many multiply-adds, for measure_limits.
+    // Do so many multiply-adds, for measure_limits.
     float (*multiply_add)(std::size_t count);
+    float (*multiply_add_int8)(std::size_t count);
 };
 
 const Kernels* scalar_kernels();
 const Kernels* avx2_kernels();
+const Kernels* avxvnni_kernels();
 const Kernels* avx512_kernels();
+const Kernels* avx512vnni_kernels();
 const Kernels* neon_kernels();
 
 }  // namespace wavewright

@@ -10,13 +10,7 @@
 namespace wavewright {
 namespace {
 
-// -- Products. A tile of V x 16 rows by S streams stays in registers.
-
-#if defined(__AVX512F__)
-constexpr int kTileRows = 4, kTileStreams = 4;
-#else
-constexpr int kTileRows = 2, kTileStreams = 2;
-#endif
+// -- Products. A tile of V x 16 rows by S streams stays in registers, where each loaded weight is used S times.
 
 template <int V, int S>
 void tile_float32(const float* w, int columns, const float* x, std::ptrdiff_t stride, float* out, std::ptrdiff_t to) {
@@ -24,11 +18,11 @@ void tile_float32(const float* w, int columns, const float* x, std::ptrdiff_t st
     for (int s = 0; s < S; s++)
         for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
     for (int c = 0; c < columns; c++, w += kBlock) {
-        Floats weights[V];
-        for (int v = 0; v < V; v++) weights[v] = load(w + 16 * v);
-        for (int s = 0; s < S; s++) {
-            const Floats input = splat(x[s * stride + c]);
-            for (int v = 0; v < V; v++) sums[s][v] = fma(weights[v], input, sums[s][v]);
+        Floats inputs[S];
+        for (int s = 0; s < S; s++) inputs[s] = splat(x[s * stride + c]);
+        for (int v = 0; v < V; v++) {
+            const Floats weights = load(w + 16 * v);
+            for (int s = 0; s < S; s++) sums[s][v] = fma(weights, inputs[s], sums[s][v]);
         }
     }
     for (int s = 0; s < S; s++)
@@ -42,40 +36,63 @@ void tile_bfloat16(const std::uint16_t* w, int columns, const float* x, std::ptr
     for (int s = 0; s < S; s++)
         for (int v = 0; v < V; v++) sums[s][v] = load(out + s * to + 16 * v);
     for (int c = 0; c < columns; c += 2, w += 2 * kBlock) {
-        Ints pairs[V];
-        for (int v = 0; v < V; v++) pairs[v] = load_pairs(w + 32 * v);
-        for (int s = 0; s < S; s++) {
-            const Floats first = splat(x[s * stride + c]), second = splat(x[s * stride + c + 1]);
-            for (int v = 0; v < V; v++) sums[s][v] = fma(odd(pairs[v]), second, fma(even(pairs[v]), first, sums[s][v]));
+        if constexpr (S == 1) {
+            const Floats first = splat(x[c]), second = splat(x[c + 1]);
+            for (int v = 0; v < V; v++) {
+                const Ints pairs = load_words(w + 32 * v);
+                sums[0][v] = fma(odd(pairs), second, fma(even(pairs), first, sums[0][v]));
+            }
+        } else {  // one column after the other, which needs fewer registers
+            Ints pairs[V];
+            for (int v = 0; v < V; v++) pairs[v] = load_words(w + 32 * v);
+            for (int column = 0; column < 2; column++) {
+                Floats weights[V];
+                for (int v = 0; v < V; v++) weights[v] = column ? odd(pairs[v]) : even(pairs[v]);
+                for (int s = 0; s < S; s++) {
+                    const Floats input = splat(x[s * stride + c + column]);
+                    for (int v = 0; v < V; v++) sums[s][v] = fma(weights[v], input, sums[s][v]);
+                }
+            }
         }
     }
     for (int s = 0; s < S; s++)
         for (int v = 0; v < V; v++) store(out + s * to + 16 * v, sums[s][v]);
 }
 
-// Sums of integers are exact in any order. For one stream two sums take turns, since one would wait for itself.
+// Sums of integers are exact in any order. Where one instruction multiplies and adds, two sums of one stream take turns,
+// since one would wait for itself.
+#if defined(__AVX512VNNI__)
+constexpr int kSumsInTurn = 2;
+#else
+constexpr int kSumsInTurn = 1;
+#endif
+
 template <int V, int S>
-void tile_int8(const std::int8_t* w, const float* scales, int columns, const Operand& x, int first, float* out,
-               std::ptrdiff_t to) {
-    constexpr int turns = S == 1 ? 2 : 1;
+void tile_int8(const std::int8_t* w, const std::int32_t* starts, const float* scales, int columns, const Operand& x,
+               int first, float* out, std::ptrdiff_t to) {
+    constexpr int turns = S == 1 ? kSumsInTurn : 1;
     Ints sums[turns][S][V];
-    for (auto& turn : sums)
-        for (auto& stream : turn)
-            for (Ints& sum : stream) sum = zero();
-    const std::int16_t* codes = x.codes + first * x.stride;
-    const int pairs = (columns + 1) / 2;
-    int pair = 0;
-    const auto add = [&](int turn) {
-        for (int s = 0; s < S; s++) {
-            const Ints input = splat_pair(codes + s * x.stride + 2 * pair);
-            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_pairs(sums[turn][s][v], w + 32 * v, input);
+    for (int s = 0; s < S; s++)
+        for (int v = 0; v < V; v++) {
+            sums[turns - 1][s][v] = zero();
+            sums[0][s][v] = kUnsigned ? load_words(starts + 16 * v) : splat_word(x.starts + first + s);
         }
-        pair++;
-        w += 2 * kBlock;
+    const std::uint8_t* codes = x.codes + first * x.stride;
+    const int fours = (columns + 3) / 4;
+    int four = 0;
+    const auto add = [&](int turn) {
+        Ints weights[V];
+        for (int v = 0; v < V; v++) weights[v] = load_words(w + 64 * v);
+        for (int s = 0; s < S; s++) {
+            const Ints input = splat_word(codes + s * x.stride + 4 * four);
+            for (int v = 0; v < V; v++) sums[turn][s][v] = dot_fours(sums[turn][s][v], input, weights[v]);
+        }
+        four++;
+        w += 4 * kBlock;
     };
-    while (pair + turns <= pairs)
+    while (four + turns <= fours)
         for (int turn = 0; turn < turns; turn++) add(turn);
-    if (pair < pairs) add(0);
+    if (four < fours) add(0);
     for (int s = 0; s < S; s++) {
         const Floats scale = splat(x.scales[first + s]);
         for (int v = 0; v < V; v++) {
@@ -98,20 +115,32 @@ void tile(const MatrixView& m, int block, int row, const Operand& x, int first, 
             return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + 2 * row, m.columns,
                                        x.values + first * x.stride, x.stride, out, to);
         case Precision::int8:
-            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 2 * row,
-                                   m.scales + block * kBlock + row, m.columns, x, first, out, to);
+            return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 4 * row,
+                                   m.starts + block * kBlock + row, m.scales + block * kBlock + row, m.columns, x,
+                                   first, out, to);
     }
 }
 
-void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
-    int s = 0;
-    for (; s + kTileStreams <= streams; s += kTileStreams)
-        for (int row = 0; row < kBlock; row += 16 * kTileRows)
-            tile<kTileRows, kTileStreams>(m, block, row, x, s, out, to);
-    for (; s < streams; s++) tile<4, 1>(m, block, 0, x, s, out, to);
+// Streams from `first` on, in tiles of S, and what remains in smaller ones.
+template <int V, int S>
+void tiles(const MatrixView& m, int block, const Operand& x, int first, int streams, float* out, std::ptrdiff_t to) {
+    for (; first + S <= streams; first += S)
+        for (int row = 0; row < kBlock; row += 16 * V) tile<V, S>(m, block, row, x, first, out, to);
+    if constexpr (S > 1)
+        if (first < streams) tiles<S == 2 ? 4 : V, S - 1>(m, block, x, first, streams, out, to);
 }
 
-float quantise(const float* x, int count, float limit, std::int16_t* codes) {
+void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
+#if defined(__AVX512F__)
+    tiles<4, 4>(m, block, x, 0, streams, out, to);
+#else
+    if (m.precision == Precision::float32) return tiles<2, 3>(m, block, x, 0, streams, out, to);
+    if (m.precision == Precision::bfloat16) return tiles<1, 6>(m, block, x, 0, streams, out, to);
+    tiles<2, 2>(m, block, x, 0, streams, out, to);
+#endif
+}
+
+float quantise(const float* x, int count, std::uint8_t* codes, std::int32_t* start) {
     std::uint32_t greatest = 0;
     for (int i = 0; i < count; i++) {
         std::uint32_t bits;
@@ -121,16 +150,22 @@ float quantise(const float* x, int count, float limit, std::int16_t* codes) {
     }
     float peak;
     __builtin_memcpy(&peak, &greatest, 4);
-    if (!(peak > 1e-30f)) {
-        for (int i = 0; i < count; i++) codes[i] = 0;
-        return 0;
-    }
-    const float up = limit / peak;
+    const bool silent = !(peak > 1e-30f);
+    const float up = silent ? 0.0f : kFarthest / peak;
     for (int i = 0; i < count; i++) {
-        const float rounded = (x[i] * up + 12582912.0f) - 12582912.0f;  // to the nearest integer, ties to even
-        codes[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(rounded));
+        const float rounded = x[i] * up + (12582912.0f + kMiddle);  // the integer, ties to even, is in the lowest bits
+        std::uint32_t bits;
+        __builtin_memcpy(&bits, &rounded, 4);
+        codes[i] = static_cast<std::uint8_t>(bits);
     }
-    return peak / limit;
+    std::int32_t lacking = 0;  // A product with -w - 1 lacks the input's absolute value.
+    if (kTurns)
+        for (int i = 0; i < count; i++) {
+            const auto code = static_cast<std::int8_t>(codes[i]);
+            lacking -= code < 0 ? code : 0;
+        }
+    *start = lacking;
+    return silent ? 0.0f : peak / kFarthest;
 }
 
 // -- Elementwise functions. They are plain loops, which the compiler vectorises.
@@ -281,38 +316,61 @@ int weigh(const float* logits, int count, double temperature, double* weights) {
     return index;
 }
 
-float read(const std::byte* data, std::size_t bytes) {
-    Floats sums[8];
-    for (Floats& sum : sums) sum = splat(0);
-    const Floats one = splat(1);
-    for (std::size_t at = 0; at + 512 <= bytes; at += 512)
-        for (int v = 0; v < 8; v++)
-            sums[v] = fma(load(reinterpret_cast<const float*>(data + at + 64 * v)), one, sums[v]);
-    float row[16], total = 0;
+// -- The machine's limits. Several sums hide the latency of an operation. All of them stay in registers.
+
+#if defined(__AVX512F__)
+constexpr int kSums = 10, kIntSums = 10, kReadSums = 8;
+#else
+constexpr int kSums = 5, kIntSums = 4, kReadSums = 4;
+#endif
+
+template <int N>
+float total(const Floats (&sums)[N]) {
+    float row[16], all = 0;
     for (const Floats& sum : sums) {
         store(row, sum);
-        for (float lane : row) total += lane;
+        for (float lane : row) all += lane;
     }
-    return total;
+    return all;
+}
+
+float read(const std::byte* data, std::size_t bytes) {
+    Floats sums[kReadSums];
+    for (Floats& sum : sums) sum = splat(0);
+    const Floats one = splat(1);
+    for (std::size_t at = 0; at + 64 * kReadSums <= bytes; at += 64 * kReadSums)
+        for (int v = 0; v < kReadSums; v++)
+            sums[v] = fma(load(reinterpret_cast<const float*>(data + at + 64 * v)), one, sums[v]);
+    return total(sums);
 }
 
 float multiply_add(std::size_t count) {
-    Floats sums[10];
+    Floats sums[kSums];
     for (Floats& sum : sums) sum = splat(0);
     const Floats half = splat(0.5f), one = splat(1);
-    for (std::size_t i = 0; i < count; i += 160)
+    for (std::size_t i = 0; i < count; i += 16 * kSums)
         for (Floats& sum : sums) sum = fma(sum, half, one);
-    float row[16], total = 0;
-    for (const Floats& sum : sums) {
-        store(row, sum);
-        for (float lane : row) total += lane;
-    }
-    return total;
+    return total(sums);
+}
+
+float multiply_add_int8(std::size_t count) {
+    const std::int8_t ones[4] = {1, 1, 1, 1};
+    const Ints x = splat_word(ones);
+    Ints sums[kIntSums], weights = x;
+    for (int v = 0; v < kIntSums; v++) sums[v] = zero();
+    for (std::size_t i = 0; i < count; i += 64 * kIntSums)
+        for (int v = 0; v < kIntSums; v++) {
+            hide(weights);  // A product that did not change would be made once.
+            sums[v] = dot_fours(sums[v], x, weights);
+        }
+    Floats floats[kIntSums];
+    for (int v = 0; v < kIntSums; v++) floats[v] = to_floats(sums[v]);
+    return total(floats);
 }
 
 constexpr Kernels table(const char* name) {
-    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,        normalise,
-            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add};
+    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,         normalise,
+            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add, multiply_add_int8};
 }
 
 }  // namespace

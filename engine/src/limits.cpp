@@ -25,9 +25,9 @@ double shortest(Team& team, Work work) {
 
 }  // namespace
 
-Limits measure_limits(std::size_t bytes, int threads) {
+Limits measure_limits(std::size_t bytes, int threads, const std::string& isa) {
     Team team(threads);
-    const Kernels& set = kernels("");
+    const Kernels& set = kernels(isa);
     const std::size_t own = std::max<std::size_t>(bytes / threads / 512 * 512, 512);
     const std::size_t rounds = std::max<std::size_t>(1, (std::size_t{1} << 28) / (own * threads));
     std::vector<Buffer<std::byte>> memory;
@@ -38,7 +38,9 @@ Limits measure_limits(std::size_t bytes, int threads) {
     });
     const std::size_t steps = 160'000'000;
     const double adding = shortest(team, [&](int thread) { sums[thread] += set.multiply_add(steps); });
-    return {static_cast<double>(own * rounds) * threads / reading, static_cast<double>(steps) * threads / adding};
+    const double counting = shortest(team, [&](int thread) { sums[thread] += set.multiply_add_int8(steps); });
+    const double added = static_cast<double>(steps) * threads;
+    return {static_cast<double>(own * rounds) * threads / reading, added / adding, added / counting};
 }
 
 }  // namespace wavewright

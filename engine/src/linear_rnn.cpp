@@ -64,7 +64,7 @@ public:
         if (prediction_) forecast_ = prediction_->image(context, identity(fields.widths.back()));
         head_ = Dense(context, context.weight("output.weight", output_count_, fields.widths.back()),
                       context.weight("output.bias", output_count_));
-        add_read_bytes(head_.bytes());
+        add_work(head_.cost());
     }
 
     // Endless silence leaves every tier in a round that repeats itself with each step of the slowest.
@@ -96,9 +96,8 @@ private:
             tier.blocks.push_back(block_of(context, name + ".blocks." + std::to_string(j), fields, i));
             const Block& block = tier.blocks[j];
             add_state({block.diagonal.state()});
-            for (std::size_t bytes :
-                 {block.diagonal.bytes(), block.gate.bytes(), block.hidden.bytes(), block.output.bytes()})
-                add_read_bytes(bytes, 1.0 / frame);
+            for (const Cost& cost : {block.diagonal.cost(), block.gate.cost(), block.hidden.cost(), block.output.cost()})
+                add_work(cost, 1.0 / frame);
         }
         if (fields.slow(i)) add_upsample(context, fields, i, tier);
         for (Vectors* work : {&tier.x, &tier.y}) *work = Vectors(streams_, width);
@@ -137,7 +136,7 @@ private:
         for (int k = 0; k < ratio; k++) {
             tier.upsample.emplace_back(context, rows_of(weight, k * next, next),
                                        rows_of(bias, k * next, next) + next_bias);
-            add_read_bytes(tier.upsample[k].bytes(), 1.0 / tier.frame);
+            add_work(tier.upsample[k].cost(), 1.0 / tier.frame);
         }
         tier.upsampled = Vectors(ratio * streams_, next);
         add_state({tier.upsampled.bytes()});

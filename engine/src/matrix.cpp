@@ -78,11 +78,15 @@ PackedMatrix::PackedMatrix(const Matrix& matrix, Precision wanted, int groups) {
     precision = matrix.columns < kNarrow ? Precision::float32 : wanted;
     blocks = blocks_for(matrix.rows, groups);
     columns = matrix.columns;
-    const int even = (columns + 1) / 2 * 2;
-    const std::size_t size = precision == Precision::float32 ? 4 : precision == Precision::bfloat16 ? 2 : 1;
-    block_bytes = std::size_t(kBlock) * (precision == Precision::float32 ? columns : even) * size;
+    multiply_adds_ = matrix.values.size();
+    const int together = precision == Precision::float32 ? 1 : precision == Precision::bfloat16 ? 2 : 4;  // columns
+    const std::size_t row_bytes = std::size_t(columns + together - 1) / together * 4;
+    block_bytes = kBlock * row_bytes;
     storage_ = Buffer<std::byte>(blocks * block_bytes);
-    if (precision == Precision::int8) row_scales_ = Buffer<float>(std::size_t(blocks) * kBlock);
+    if (precision == Precision::int8) {
+        row_scales_ = Buffer<float>(std::size_t(blocks) * kBlock);
+        row_starts_ = Buffer<std::int32_t>(std::size_t(blocks) * kBlock);
+    }
     for (int block = 0; block < blocks; block++)
         for (int lane = 0; lane < kBlock; lane++) {
             const int row = source_row(matrix.rows, groups, block, lane);
@@ -91,21 +95,25 @@ PackedMatrix::PackedMatrix(const Matrix& matrix, Precision wanted, int groups) {
             float peak = 0;
             for (int c = 0; c < columns; c++) peak = std::max(peak, std::abs(static_cast<float>(matrix(row, c))));
             const float scale = peak / 127.0f;
-            if (precision == Precision::int8) row_scales_[std::size_t(block) * kBlock + lane] = scale;
+            const std::size_t place = std::size_t(block) * kBlock + lane;
+            if (precision == Precision::int8) row_scales_[place] = scale;
             for (int c = 0; c < columns; c++) {
                 const auto value = static_cast<float>(matrix(row, c));
-                const std::size_t paired = (std::size_t(c / 2) * kBlock + lane) * 2 + c % 2;
-                if (precision == Precision::float32)
-                    reinterpret_cast<float*>(start)[std::size_t(c) * kBlock + lane] = value;
-                else if (precision == Precision::bfloat16)
-                    reinterpret_cast<std::uint16_t*>(start)[paired] = to_bfloat16(value);
-                else if (scale > 0)
-                    reinterpret_cast<std::int8_t*>(start)[paired] =
-                        static_cast<std::int8_t>(std::lrint(std::clamp(value / scale, -127.0f, 127.0f)));
+                const std::size_t at = (std::size_t(c / together) * kBlock + lane) * together + c % together;
+                if (precision == Precision::float32) {
+                    reinterpret_cast<float*>(start)[at] = value;
+                } else if (precision == Precision::bfloat16) {
+                    reinterpret_cast<std::uint16_t*>(start)[at] = to_bfloat16(value);
+                } else if (scale > 0) {
+                    const long rounded = std::lrint(std::clamp(value / scale, -127.0f, 127.0f));
+                    reinterpret_cast<std::int8_t*>(start)[at] = static_cast<std::int8_t>(rounded);
+                    row_starts_[place] -= kUnsignedMiddle * static_cast<std::int32_t>(rounded);
+                }
             }
         }
     data = storage_.data();
     scales = row_scales_.data();
+    starts = row_starts_.data();
 }
 
 Buffer<float> pack(const Matrix& column, int groups) {

@@ -28,17 +28,30 @@ Matrix rows_of(const Matrix& a, int first, int count);
 Matrix columns_of(const Matrix& a, int first, int count);
 Matrix vstack(const Matrix& top, const Matrix& bottom);
 
+// What one product with some weights costs.
+struct Cost {
+    std::size_t multiply_adds = 0, bytes = 0;
+
+    Cost& operator+=(const Cost& other) {
+        multiply_adds += other.multiply_adds;
+        bytes += other.bytes;
+        return *this;
+    }
+};
+
 // A matrix in blocks of 64 rows. With `groups` gates, whose rows follow one another in the matrix, a block holds
 // the same 64 / groups units of every gate. So the thread that sums a block can finish the block's units.
 struct PackedMatrix : MatrixView {
     PackedMatrix() = default;
     // A matrix of fewer than 16 columns stays in float32, since reading it costs next to nothing.
     PackedMatrix(const Matrix& matrix, Precision precision, int groups = 1);
-    std::size_t bytes() const { return storage_.size(); }
+    Cost cost() const { return {multiply_adds_, storage_.size()}; }
 
 private:
+    std::size_t multiply_adds_ = 0;  // without those of padding
     Buffer<std::byte> storage_;
     Buffer<float> row_scales_;
+    Buffer<std::int32_t> row_starts_;
 };
 
 // A column, such as a bias, in the order of a packed matrix's rows. The padding is zero.

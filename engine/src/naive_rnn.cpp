@@ -37,11 +37,11 @@ public:
             layers_.emplace_back(context, cell);
             layer_outputs_.emplace_back(streams_, units);
             add_state(layers_[i].state());
-            add_read_bytes(layers_[i].bytes());
+            add_work(layers_[i].cost());
         }
         head_ = Dense(context, context.weight("output.weight", output_count_, units),
                       context.weight("output.bias", output_count_));
-        add_read_bytes(head_.bytes());
+        add_work(head_.cost());
         for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
     }
 

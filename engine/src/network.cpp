@@ -20,7 +20,7 @@ Network::Network(const BuildContext& context, int past)
 VectorsView Network::add_entry(const BuildContext& context, const Matrix& weight, int groups) {
     Entry entry{Dense(context, weight, Matrix(), {.groups = groups}), Vectors(streams_, weight.rows)};
     add_state({entry.held.bytes()});
-    add_read_bytes(entry.matrix.bytes(), 1.0 / condition_->hop());
+    add_work(entry.matrix.cost(), 1.0 / condition_->hop());
     return entries_.emplace_back(std::move(entry)).held;
 }
 
@@ -49,6 +49,9 @@ void Network::check_codes(std::span<const std::byte> state) const {
     }
 }
 
-void Network::add_read_bytes(std::size_t bytes, double share) { read_bytes_ += share * static_cast<double>(bytes); }
+void Network::add_work(const Cost& cost, double uses, double reads) {
+    const auto bytes = static_cast<double>(cost.bytes);
+    work_ += {uses * static_cast<double>(cost.multiply_adds), reads * bytes, bytes};
+}
 
 }  // namespace wavewright

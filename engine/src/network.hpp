@@ -41,7 +41,7 @@ public:
     std::span<const std::span<std::byte>> state() const { return state_; }
     // Throws Error where a saved state, which begins with the past codes, holds one that is no code. Codes are indices.
     void check_codes(std::span<const std::byte> state) const;
-    double read_bytes() const { return read_bytes_; }
+    const Work& work() const { return work_; }
 
 protected:
     // Does what step does, when what enters by the condition is held.
@@ -52,8 +52,9 @@ protected:
     VectorsView add_entry(const BuildContext& context, const Matrix& weight, int groups = 1);
     // Adds memory to the state that an engine saves.
     void add_state(const std::vector<std::span<std::byte>>& parts);
-    // Adds `bytes` of weights, of which a step reads `share` on average.
-    void add_read_bytes(std::size_t bytes, double share = 1);
+    // Adds weights that a step multiplies so many times on average, and reads as often, or `reads` times.
+    void add_work(const Cost& cost, double uses = 1) { add_work(cost, uses, uses); }
+    void add_work(const Cost& cost, double uses, double reads);
 
     const Runtime& runtime_;
     Team& team_;
@@ -75,7 +76,7 @@ private:
 
     std::vector<Entry> entries_;
     std::vector<std::span<std::byte>> state_;
-    double read_bytes_ = 0;
+    Work work_;
 };
 
 }  // namespace wavewright

@@ -26,7 +26,7 @@ class Recurrent {
 public:
     Recurrent(const BuildContext& context, const Cell& cell);
 
-    std::size_t bytes() const { return input_weight_.bytes() + hidden_weight_.bytes(); }
+    Cost cost() const { return hidden_weight_.cost() += input_weight_.cost(); }
     std::vector<std::span<std::byte>> state() const { return {hidden_[0].bytes(), hidden_[1].bytes(), cell_.bytes()}; }
     void reset();
 

@@ -33,8 +33,9 @@ public:
 
 private:
     struct Scratch {
-        Buffer<std::int16_t> codes;
+        Buffer<std::uint8_t> codes;
         Buffer<float> scales;
+        Buffer<std::int32_t> starts;
     };
     std::vector<Scratch> scratch_;  // of each thread
 };

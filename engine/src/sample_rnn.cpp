@@ -65,8 +65,8 @@ public:
                         context.weight("hidden.1.bias", units), {.relu = true});
         head_ = Dense(context, context.weight("output.weight", output_count_, units),
                       context.weight("output.bias", output_count_));
-        add_read_bytes(second_.bytes());
-        add_read_bytes(head_.bytes());
+        add_work(second_.cost());
+        add_work(head_.cost());
     }
 
     void reset() override {
@@ -98,7 +98,7 @@ private:
             if (j == 0) fold_inputs(context, fields, i, cell, tier);
             tier.layers.emplace_back(context, cell);
             add_state(tier.layers[j].state());
-            add_read_bytes(tier.layers[j].bytes(), 1.0 / tier.frame);
+            add_work(tier.layers[j].cost(), 1.0 / tier.frame);
         }
         const int ratio = fastest ? tier.frame : tier.frame / fields.frame_sizes[i + 1];
         const Matrix up = context.weight(name + ".upsample.weight", ratio * units, units);
@@ -107,7 +107,7 @@ private:
             const Matrix part = rows_of(up, k * units, units), part_bias = rows_of(up_bias, k * units, units);
             tier.upsample.push_back(fastest ? Dense(context, hidden * part, hidden * part_bias + hidden_bias)
                                             : Dense(context, part, part_bias));
-            add_read_bytes(tier.upsample[k].bytes(), 1.0 / tier.frame);
+            add_work(tier.upsample[k].cost(), 1.0 / tier.frame);
         }
         tier.upsampled = Vectors(ratio * streams_, units);
         add_state({tier.upsampled.bytes()});
@@ -128,7 +128,7 @@ private:
             tier.conditioning = Dense(context, cell.input, Matrix(), {.groups = Cell::kGates, .vectors = vectors});
             tier.conditioned = Vectors(vectors, cell.input.rows);
             add_state({tier.conditioned.bytes()});
-            add_read_bytes(tier.conditioning.bytes(), 1.0 / slower);
+            add_work(tier.conditioning.cost(), 1.0 / tier.frame, 1.0 / slower);
         }
         if (condition_) tier.entering = add_entry(context, condition, Cell::kGates);
         tier.frames = CodeImage(context, frames, {.scale = fields.frame_scale, .groups = Cell::kGates});

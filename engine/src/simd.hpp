@@ -11,13 +11,25 @@
 namespace wavewright {
 namespace {
 
+// How codes of int8 inputs are multiplied, see dot_fours.
+#if defined(WAVEWRIGHT_SCALAR)
+constexpr bool kUnsigned = false, kTurns = false;
+#elif defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+constexpr bool kUnsigned = true, kTurns = false;
+#elif defined(__AVX2__)
+constexpr bool kUnsigned = false, kTurns = true;
+#else
+constexpr bool kUnsigned = false, kTurns = false;
+#endif
+constexpr int kMiddle = kUnsigned ? kUnsignedMiddle : 0;
+
 #if defined(__AVX512F__) && !defined(WAVEWRIGHT_SCALAR)
 
 struct Floats {
     __m512 v;
 };
 struct Ints {
-    __m512i v;
+    __v16si v;  // GCC keeps a second copy of running sums whose type is __m512i.
 };
 inline Floats load(const float* p) { return {_mm512_loadu_ps(p)}; }
 inline void store(float* p, Floats a) { _mm512_storeu_ps(p, a.v); }
@@ -25,27 +37,38 @@ inline Floats splat(float x) { return {_mm512_set1_ps(x)}; }
 inline Floats fma(Floats a, Floats b, Floats c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 inline Floats minus_fma(Floats a, Floats b, Floats c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }  // c - a b
 inline Floats times(Floats a, Floats b) { return {_mm512_mul_ps(a.v, b.v)}; }
-inline Ints plus(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
-// Pairs of bfloat16, and the even and odd elements of them.
-inline Ints load_pairs(const std::uint16_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Ints ints(__m512i a) { return {reinterpret_cast<__v16si>(a)}; }
+inline __m512i bits(Ints a) { return reinterpret_cast<__m512i>(a.v); }
+inline Ints plus(Ints a, Ints b) { return {a.v + b.v}; }
+// Words of 32 bits. As pairs of bfloat16, they have even and odd elements.
+inline Ints load_words(const void* p) { return ints(_mm512_loadu_si512(p)); }
 // Operators stand for two intrinsics, since GCC 12 warns about its own header there (GCC bug 105593).
 inline Floats even(Ints a) { return {reinterpret_cast<__m512>(reinterpret_cast<__v16su>(a.v) << 16)}; }
 inline Floats odd(Ints a) {
-    return {_mm512_castsi512_ps(_mm512_and_si512(a.v, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+    return {_mm512_castsi512_ps(_mm512_and_si512(bits(a), _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
 }
-inline Ints zero() { return {_mm512_setzero_si512()}; }
-inline Ints splat_pair(const std::int16_t* p) {
-    std::int32_t pair;
-    __builtin_memcpy(&pair, p, 4);
-    return {_mm512_set1_epi32(pair)};
+inline Ints zero() { return ints(_mm512_setzero_si512()); }
+inline Ints splat_word(const void* p) {
+    std::int32_t word;
+    __builtin_memcpy(&word, p, 4);
+    return ints(_mm512_set1_epi32(word));
 }
-// sums + w[2i] * x[0] + w[2i + 1] * x[1] for 16 pairs of int8 weights
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
-    const __m512i wide = _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
-    return {_mm512_dpwssd_epi32(sums.v, wide, x.v)};
+// Adds four products of an input and a weight, each from -127 to 127, to each sum. The inputs are counted from kMiddle. One
+// factor of an instruction must be unsigned. Where kTurns, a sum of two products must fit into 16 bits. So for a negative
+// input, its absolute value is multiplied with -w - 1, whose bits are those of w turned over.
+#if defined(__AVX512VNNI__)
+inline Ints dot_fours(Ints sums, Ints x, Ints w) { return ints(_mm512_dpbusd_epi32(bits(sums), bits(x), bits(w))); }
+#else
+inline Ints dot_fours(Ints sums, Ints x, Ints w) {
+    const __m512i turned = _mm512_xor_si512(bits(w), _mm512_movm_epi8(_mm512_movepi8_mask(bits(x))));
+    const __m512i twos = _mm512_maddubs_epi16(_mm512_abs_epi8(bits(x)), turned);
+    return plus(sums, ints(_mm512_madd_epi16(twos, _mm512_set1_epi16(1))));
 }
+#endif
+// Makes the compiler take x for unknown.
+inline void hide(Ints& x) { __asm__ volatile("" : "+v"(x.v)); }
 inline Floats to_floats(Ints a) {
-    return {reinterpret_cast<__m512>(__builtin_convertvector(reinterpret_cast<__v16si>(a.v), __v16sf))};
+    return {reinterpret_cast<__m512>(__builtin_convertvector(a.v, __v16sf))};
 }
 
 #elif defined(__AVX2__) && !defined(WAVEWRIGHT_SCALAR)
@@ -54,7 +77,7 @@ struct Floats {
     __m256 a, b;
 };
 struct Ints {
-    __m256i a, b;
+    __v8si a, b;  // GCC keeps a second copy of running sums whose type is __m256i.
 };
 inline Floats load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 inline void store(float* p, Floats x) {
@@ -69,30 +92,41 @@ inline Floats minus_fma(Floats a, Floats b, Floats c) {
     return {_mm256_fnmadd_ps(a.a, b.a, c.a), _mm256_fnmadd_ps(a.b, b.b, c.b)};
 }
 inline Floats times(Floats x, Floats y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
-inline Ints plus(Ints x, Ints y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+inline Ints ints(__m256i a, __m256i b) { return {reinterpret_cast<__v8si>(a), reinterpret_cast<__v8si>(b)}; }
+inline __m256i bits(__v8si half) { return reinterpret_cast<__m256i>(half); }
+inline Ints plus(Ints x, Ints y) { return {x.a + y.a, x.b + y.b}; }
 inline __m256i load_half(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline Ints load_pairs(const std::uint16_t* p) { return {load_half(p), load_half(p + 16)}; }
+inline Ints load_words(const void* p) { return ints(load_half(p), load_half(static_cast<const char*>(p) + 32)); }
 inline Floats even(Ints x) {
-    return {_mm256_castsi256_ps(_mm256_slli_epi32(x.a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(x.b, 16))};
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(bits(x.a), 16)),
+            _mm256_castsi256_ps(_mm256_slli_epi32(bits(x.b), 16))};
 }
 inline Floats odd(Ints x) {
     const __m256i mask = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
-    return {_mm256_castsi256_ps(_mm256_and_si256(x.a, mask)), _mm256_castsi256_ps(_mm256_and_si256(x.b, mask))};
+    return {_mm256_castsi256_ps(_mm256_and_si256(bits(x.a), mask)),
+            _mm256_castsi256_ps(_mm256_and_si256(bits(x.b), mask))};
 }
-inline Ints zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-inline Ints splat_pair(const std::int16_t* p) {
-    std::int32_t pair;
-    __builtin_memcpy(&pair, p, 4);
-    return {_mm256_set1_epi32(pair), _mm256_set1_epi32(pair)};
+inline Ints zero() { return ints(_mm256_setzero_si256(), _mm256_setzero_si256()); }
+inline Ints splat_word(const void* p) {
+    std::int32_t word;
+    __builtin_memcpy(&word, p, 4);
+    return ints(_mm256_set1_epi32(word), _mm256_set1_epi32(word));
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
-    const __m128i* halves = reinterpret_cast<const __m128i*>(w);
-    const __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves));
-    const __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128(halves + 1));
-    return {_mm256_add_epi32(sums.a, _mm256_madd_epi16(low, x.a)),
-            _mm256_add_epi32(sums.b, _mm256_madd_epi16(high, x.b))};
+#if defined(__AVXVNNI__)
+inline Ints dot_fours(Ints sums, Ints x, Ints w) {
+    return ints(_mm256_dpbusd_avx_epi32(bits(sums.a), bits(x.a), bits(w.a)),
+                _mm256_dpbusd_avx_epi32(bits(sums.b), bits(x.b), bits(w.b)));
 }
-inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+#else
+inline __m256i fours(__v8si x, __v8si w) {
+    const __m256i turned = _mm256_xor_si256(bits(w), _mm256_cmpgt_epi8(_mm256_setzero_si256(), bits(x)));
+    const __m256i twos = _mm256_maddubs_epi16(_mm256_abs_epi8(bits(x)), turned);
+    return _mm256_madd_epi16(twos, _mm256_set1_epi16(1));
+}
+inline Ints dot_fours(Ints sums, Ints x, Ints w) { return plus(sums, ints(fours(x.a, w.a), fours(x.b, w.b))); }
+#endif
+inline void hide(Ints& x) { __asm__ volatile("" : "+x"(x.a), "+x"(x.b)); }
+inline Floats to_floats(Ints x) { return {_mm256_cvtepi32_ps(bits(x.a)), _mm256_cvtepi32_ps(bits(x.b))}; }
 
 #elif defined(__ARM_NEON) && !defined(WAVEWRIGHT_SCALAR)
 
@@ -126,9 +160,9 @@ inline Ints plus(Ints a, Ints b) {
     for (int i = 0; i < 4; i++) a.v[i] = vaddq_s32(a.v[i], b.v[i]);
     return a;
 }
-inline Ints load_pairs(const std::uint16_t* p) {
+inline Ints load_words(const void* p) {
     Ints a;
-    for (int i = 0; i < 4; i++) a.v[i] = vreinterpretq_s32_u16(vld1q_u16(p + 8 * i));
+    for (int i = 0; i < 4; i++) a.v[i] = vld1q_s32(static_cast<const std::int32_t*>(p) + 4 * i);
     return a;
 }
 inline Floats even(Ints a) {
@@ -146,21 +180,22 @@ inline Ints zero() {
     const int32x4_t v = vdupq_n_s32(0);
     return {{v, v, v, v}};
 }
-inline Ints splat_pair(const std::int16_t* p) {
-    std::int32_t pair;
-    __builtin_memcpy(&pair, p, 4);
-    const int32x4_t v = vdupq_n_s32(pair);
+inline Ints splat_word(const void* p) {
+    std::int32_t word;
+    __builtin_memcpy(&word, p, 4);
+    const int32x4_t v = vdupq_n_s32(word);
     return {{v, v, v, v}};
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+inline Ints dot_fours(Ints sums, Ints x, Ints w) {
     for (int i = 0; i < 4; i++) {
-        const int16x8_t wide = vmovl_s8(vld1_s8(w + 8 * i)), pair = vreinterpretq_s16_s32(x.v[i]);
-        const int32x4_t low = vmull_s16(vget_low_s16(wide), vget_low_s16(pair));
-        const int32x4_t high = vmull_high_s16(wide, pair);
+        const int8x16_t inputs = vreinterpretq_s8_s32(x.v[i]), weights = vreinterpretq_s8_s32(w.v[i]);
+        const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(inputs), vget_low_s8(weights)));
+        const int32x4_t high = vpaddlq_s16(vmull_high_s8(inputs, weights));
         sums.v[i] = vaddq_s32(sums.v[i], vpaddq_s32(low, high));
     }
     return sums;
 }
+inline void hide(Ints& x) { __asm__ volatile("" : "+w"(x.v[0]), "+w"(x.v[1]), "+w"(x.v[2]), "+w"(x.v[3])); }
 inline Floats to_floats(Ints a) {
     Floats x;
     for (int i = 0; i < 4; i++) x.v[i] = vcvtq_f32_s32(a.v[i]);
@@ -202,7 +237,7 @@ inline Ints plus(Ints a, Ints b) {
     for (int i = 0; i < 16; i++) a.v[i] += b.v[i];
     return a;
 }
-inline Ints load_pairs(const std::uint16_t* p) {
+inline Ints load_words(const void* p) {
     Ints a;
     __builtin_memcpy(a.v, p, sizeof a.v);
     return a;
@@ -218,19 +253,21 @@ inline Floats from_bits(Ints a, int shift, std::uint32_t mask) {
 inline Floats even(Ints a) { return from_bits(a, 16, ~0u); }
 inline Floats odd(Ints a) { return from_bits(a, 0, 0xffff0000u); }
 inline Ints zero() { return {}; }
-inline Ints splat_pair(const std::int16_t* p) {
+inline Ints splat_word(const void* p) {
     Ints a;
     for (std::int32_t& lane : a.v) __builtin_memcpy(&lane, p, 4);
     return a;
 }
-inline Ints dot_pairs(Ints sums, const std::int8_t* w, Ints x) {
+inline Ints dot_fours(Ints sums, Ints x, Ints w) {
     for (int i = 0; i < 16; i++) {
-        std::int16_t pair[2];
-        __builtin_memcpy(pair, &x.v[i], 4);
-        sums.v[i] += w[2 * i] * pair[0] + w[2 * i + 1] * pair[1];
+        std::int8_t inputs[4], weights[4];
+        __builtin_memcpy(inputs, &x.v[i], 4);
+        __builtin_memcpy(weights, &w.v[i], 4);
+        for (int k = 0; k < 4; k++) sums.v[i] += inputs[k] * weights[k];
     }
     return sums;
 }
+inline void hide(Ints& x) { __asm__ volatile("" : "+m"(x)); }
 inline Floats to_floats(Ints a) {
     Floats x;
     for (int i = 0; i < 16; i++) x.v[i] = static_cast<float>(a.v[i]);

@@ -35,13 +35,18 @@ Team::Team(int threads) : threads_(threads), process_(getpid()), places_(threads
     run([](int) {});  // The threads have started, which takes system calls.
 }
 
-Team::~Team() {
+Team::~Team() { dismiss(); }
+
+void Team::dismiss() {
     stop_ = true;
     for (std::thread& other : others_)
         if (process_ == getpid())
             other.join();
         else
             other.detach();  // A forked process has no such thread.
+    others_.clear();
+    places_ = std::vector<Place>(1);
+    threads_ = 1;
 }
 
 void Team::wait_for_others(int thread) {

@@ -32,6 +32,8 @@ public:
     Team& operator=(const Team&) = delete;
 
     int size() const { return threads_; }
+    // Sends all threads but the caller away. Not to be called inside run().
+    void dismiss();
 
     // Runs work(thread) on every thread, and returns when all are done.
     template <class Work>

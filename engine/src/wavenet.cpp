@@ -54,12 +54,12 @@ public:
         if (gated_) {
             middle_ = Dense(context, context.weight("output.1.weight", skip, skip),
                             context.weight("output.1.bias", skip), {.relu = true});
-            add_read_bytes(middle_.bytes());
+            add_work(middle_.cost());
         }
         const std::string head = gated_ ? "output.3" : "output";
         head_ = Dense(context, context.weight(head + ".weight", output_count_, gated_ ? skip : channels),
                       context.weight(head + ".bias", output_count_));
-        add_read_bytes(head_.bytes());
+        add_work(head_.cost());
     }
 
     // Endless silence leaves every layer's response to a constant input in the rings.
@@ -89,14 +89,14 @@ private:
         const Matrix bias = gated_ ? context.weight(name + ".bias", rows) : Matrix();
         Layer layer{Convolution(context, name + ".weight", {rows, inputs, taps, dilation, groups}, bias), {}, {}, {}};
         add_state({layer.convolution.state()});
-        add_read_bytes(layer.convolution.bytes());
+        add_work(layer.convolution.cost());
         if (gated_) {
             const Matrix out = context.tap_weight(name + ".out_weight", channels + skip, channels, 1, 0);
             const Matrix out_bias = context.weight(name + ".out_bias", channels + skip);
             if (!last) layer.residual = Dense(context, rows_of(out, 0, channels), rows_of(out_bias, 0, channels));
             layer.skip = Dense(context, rows_of(out, channels, skip), rows_of(out_bias, channels, skip));
-            add_read_bytes(layer.residual.bytes());
-            add_read_bytes(layer.skip.bytes());
+            add_work(layer.residual.cost());
+            add_work(layer.skip.cost());
         }
         layers_.push_back(std::move(layer));
     }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -48,6 +49,20 @@ struct Event {
     std::uint16_t key, value;  // MIDI's key, and its velocity or the pedal's position, each 0 to 127
 };
 
+// What one sample of one stream costs on average. It reads a weight once where it multiplies it with several vectors.
+struct Work {
+    double multiply_adds = 0;  // of matrices and recurrences
+    double bytes_read = 0;     // of weights
+    double bytes = 0;          // of all weights, which are read in turn
+
+    Work& operator+=(const Work& other) {
+        multiply_adds += other.multiply_adds;
+        bytes_read += other.bytes_read;
+        bytes += other.bytes;
+        return *this;
+    }
+};
+
 // A model with a condition takes control frames, each of which holds for some samples. The frame of a sample is its
 // number, counted from the stream's start, over that hop. A frame has the features of each control in turn, and a flag
 // for each control that says it is absent. A keyboard's own features come from its events. The features of all other
@@ -62,7 +77,7 @@ class Engine {
 public:
     struct Options {
         int streams = 1;
-        int threads = 1;
+        std::optional<int> threads = 1;  // none: two where that plays one stream faster
         std::string isa = {};  // one of instruction_sets(), or empty for the best
     };
 
@@ -76,7 +91,8 @@ public:
     int streams() const;
     int q_levels() const;
     const char* isa() const;
-    std::size_t weight_bytes() const;  // of all voices' weights that one sample of one stream reads on average
+    int threads() const;
+    Work work() const;  // of all voices
     // Samples of each stream that one of several threads made alone, since other programs held up the others.
     std::uint64_t samples_alone() const;
 
@@ -112,12 +128,13 @@ std::vector<std::string> instruction_sets();
 // Draws a code from logits and a uniform number in [0, 1), as sampling.py does.
 int draw(std::span<const float> logits, double uniform, double temperature, int top_k, double top_p);
 
-// Measures the best that this machine can do with so many threads. It reads `bytes` of memory over and over, and
-// counts float32 multiply-adds.
+// Measures the best that this machine can do with so many threads and an instruction set. It reads `bytes` of memory
+// over and over, and counts multiply-adds of float32 and of int8, each as the products of matrices make them.
 struct Limits {
     double bytes_per_second;
     double multiply_adds_per_second;
+    double integer_multiply_adds_per_second;
 };
-Limits measure_limits(std::size_t bytes, int threads);
+Limits measure_limits(std::size_t bytes, int threads, const std::string& isa = {});
 
 }  // namespace wavewright

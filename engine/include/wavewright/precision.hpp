@@ -3,7 +3,7 @@
 namespace wavewright {
 
 // How matrices are stored. float32 is exact. bfloat16 rounds weights to 8 bits of mantissa. int8 rounds weights to
-// 8 bits with a scale for each row, and inputs to 16 bits with a scale for each vector.
+// 8 bits with a scale for each row, and inputs to 8 bits with a scale for each vector.
 enum class Precision { float32, bfloat16, int8 };
 
 }  // namespace wavewright

@@ -2,11 +2,14 @@
 
 from dataclasses import asdict, astuple
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wavewright.commands.console import print_json, say, table
 from wavewright.commands.options import Fields, Flag, ModelName, PresetName
 from wavewright.errors import ConfigError
-from wavewright.formats.precision import Precision
+
+if TYPE_CHECKING:
+    from wavewright.formats.precision import Precision
 
 RATE = 14700  # Hz, the thesis's
 
@@ -96,8 +99,10 @@ def _numbers(option: str, text: str) -> list[int]:
     return numbers
 
 
-def _precisions(text: str) -> list[Precision]:
+def _precisions(text: str) -> "list[Precision]":
     from pydantic import TypeAdapter, ValidationError
+
+    from wavewright.formats.precision import Precision
 
     try:
         return TypeAdapter(list[Precision]).validate_python(text.split(","))

@@ -10,23 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from wavewright.errors import ConfigError
-from wavewright.models import CONFIGS
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 FEW = 5
 EngineName = Literal["auto", "native", "torch"]
 PrecisionName = Literal["float32", "bfloat16", "int8"]
+ModelName = Literal["linear-rnn", "naive-rnn", "sample-rnn", "wavenet"]  # of the registry, which imports numpy
+PresetName = Literal["large", "small", "tiny", "thesis", "paper"]
 if TYPE_CHECKING:
     from wavewright.playing.instrument import Instrument
     from wavewright.playing.playable import Playable, TrainedModel
     from wavewright.playing.prime import Prime
 
-    ModelName = str
-    PresetName = str
-else:  # the registry's names, so that `--help` lists them
-    ModelName = Literal[tuple(CONFIGS)]
-    PresetName = Literal[tuple(dict.fromkeys(name for config in CONFIGS.values() for name in config.presets))]
 Fields = Annotated[tuple[str, ...], Parameter(name="--set", negative="", show_default=False)]
 
 

@@ -14,7 +14,6 @@ from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import Engine, measure_limits
 from wavewright.playing.native_model import NativeModel
 
-BYTES = {"float32": 4, "bfloat16": 2, "int8": 1}  # of a weight
 ROUNDS = 5
 
 
@@ -27,8 +26,8 @@ class Row:
         times_real_time: samples_per_second over the sample rate.
         times_torch: samples_per_second over torch's, for as many streams on one thread. None without torch.
         of_limit: samples_per_second over the tighter of two limits, measured in the same run. One is how often this
-            machine's threads can read the weights from their caches, the other their float32 multiply-add peak. int8
-            can exceed 1, since integers are added faster than floats.
+            machine's threads can read the weights from their caches. The other is their peak of multiply-adds, of
+            integers for int8.
     """
 
     model: str
@@ -85,8 +84,10 @@ def bench(
     for precision, sharing, count in product(precisions, threads, streams):
         player = Engine(config, weights, streams=count, threads=sharing, precision=precision, rate=rate)
         speed = _speed(player.generate, count, seconds)
-        by_reading, by_adding = measure_limits(player.weight_bytes, sharing)
-        limit = min(by_reading * count / player.weight_bytes, by_adding * BYTES[precision] / player.weight_bytes)
+        work = player.work
+        limits = measure_limits(round(work.bytes), sharing, player.isa)
+        adding = limits.integer_multiply_adds if precision == "int8" else limits.multiply_adds
+        limit = min(limits.bytes * count / work.bytes_read, adding / work.multiply_adds)
         beside = torch_speed[count]
         yield Row(
             config.name,

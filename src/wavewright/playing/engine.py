@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,6 @@ except ImportError:  # installed without a compiler
 
 STATE = b"wavewright2"  # how a saved state begins; the number is the version of its layout
 DIGEST = hashlib.sha256().digest_size
-WORTH_SHARING = 300_000  # weights from which two threads play a stream faster than one: meeting costs time too
 
 
 def available() -> bool:
@@ -40,9 +39,44 @@ def instruction_sets() -> list[str]:
     return _native().instruction_sets()
 
 
-def measure_limits(size: int, threads: int) -> tuple[float, float]:
-    """Measure the machine's best: bytes a second read from `size` bytes again and again, multiply-adds a second."""
-    return _native().measure_limits(size, threads)
+class Limits(NamedTuple):
+    """The machine's best in a second, with so many threads and an instruction set.
+
+    Attributes:
+        bytes: read from the same memory again and again.
+        multiply_adds: of float32.
+        integer_multiply_adds: of int8, as the engine's products make them.
+    """
+
+    bytes: float
+    multiply_adds: float
+    integer_multiply_adds: float
+
+
+def measure_limits(size: int, threads: int, isa: str = "") -> Limits:
+    """Measure the limits of this machine on so many threads, where `size` bytes of memory are read.
+
+    Raises:
+        ConfigError: `isa` is none of `instruction_sets()`. An empty one means the best.
+    """
+    try:
+        return Limits(*_native().measure_limits(size, threads, isa))
+    except _native().Error as error:
+        raise ConfigError(str(error)) from None
+
+
+class Work(NamedTuple):
+    """What one sample of one stream costs on average.
+
+    Attributes:
+        multiply_adds: of matrices and recurrences.
+        bytes_read: bytes of weights that are read. A weight that several vectors of a stream share is read once.
+        bytes: bytes of all weights, which are read in turn.
+    """
+
+    multiply_adds: float
+    bytes_read: float
+    bytes: float
 
 
 def draw(logits: NDArray[np.float32], uniform: float, temperature: float, top_k: int, top_p: float) -> int:
@@ -75,7 +109,7 @@ class Engine:
         config: the model's name and fields.
         weights: float32, by their names in a model file.
         streams: how many.
-        threads: none means two for a large model where there are two processors.
+        threads: none means two where there are two processors and a sample costs 300,000 multiply-adds or more.
         precision: of the matrices; `int8` is fastest, `float32` exact.
         seed: of the draws; stream k draws as stream k of any other number of streams.
         isa: one of `instruction_sets()`; none means the best.
@@ -103,10 +137,7 @@ class Engine:
         voices = [_contiguous(voice) for voice in (Voice(config, weights, precision), second) if voice]
         for voice in voices:
             voice.config.check_streams(streams)
-        if threads is None:
-            large = any(sum(weight.size for weight in v.weights.values()) >= WORTH_SHARING for v in voices)
-            threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
-        self.streams, self.threads, self.precision = streams, threads, precision
+        self.streams, self.precision = streams, precision
         self.q_levels, self._conditions = config.q_levels, [voice.config.condition for voice in voices]
         native = _native()
         sources = [(v.config.name, _fields(v.config, rate), v.weights, v.precision) for v in voices]
@@ -125,9 +156,14 @@ class Engine:
         return self._engine.isa
 
     @property
-    def weight_bytes(self) -> int:
-        """Bytes of weights that one sample reads, on average."""
-        return self._engine.weight_bytes
+    def threads(self) -> int:
+        """How many threads play."""
+        return self._engine.threads
+
+    @property
+    def work(self) -> Work:
+        """What one sample costs, of both models where there are two."""
+        return Work(*self._engine.work)
 
     @property
     def samples_alone(self) -> int:
