@@ -19,7 +19,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import ROOT
-from support.kinds import CONDITION, CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, Score, build, codes_of, score_of
+from support.kinds import (
+    CONDITION,
+    CONDITIONED,
+    KINDS,
+    LEVELS,
+    PREDICTED,
+    RATE,
+    SPLIT,
+    Score,
+    build,
+    codes_of,
+    score_of,
+)
 from support.oracles import ORACLES, weights_of
 from wavewright import _engine
 from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
@@ -37,7 +49,7 @@ from wavewright.sampling import Controls, Uniforms
 
 LENGTH = 1500
 
-every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 conditioned = pytest.mark.parametrize("kind", CONDITIONED)
 
 

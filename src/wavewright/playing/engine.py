@@ -103,11 +103,14 @@ class Engine:
         voices = [_contiguous(voice) for voice in (Voice(config, weights, precision), second) if voice]
         for voice in voices:
             voice.config.check_streams(streams)
+            if voice.config.split:
+                raise ConfigError("model.split: the engine plays no such model; play it with torch, by --engine torch")
         if threads is None:
             large = any(sum(weight.size for weight in v.weights.values()) >= WORTH_SHARING for v in voices)
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
         self.streams, self.threads, self.precision = streams, threads, precision
-        self.q_levels, self._conditions = config.q_levels, [voice.config.condition for voice in voices]
+        self.q_levels, self._classes = config.q_levels, config.output.classes
+        self._conditions = [voice.config.condition for voice in voices]
         native = _native()
         sources = [(v.config.name, _fields(v.config, rate), v.weights, v.precision) for v in voices]
         try:
@@ -157,13 +160,13 @@ class Engine:
         self._call("prime", self._codes(codes), *self._dense(dense, second))
 
     def logits(self, codes: NDArray[np.integer], dense: Dense = None) -> NDArray[np.float32]:
-        """Read codes (streams, n), and return the logits (streams, n, Q) from which each would have been drawn.
+        """Read codes (streams, n), and return the logits (streams, n, C) from which each would have been drawn.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams, or two models. See also Player.
         """
         read = self._codes(codes)
-        logits = np.empty((*read.shape, self.q_levels), np.float32)
+        logits = np.empty((*read.shape, self._classes), np.float32)
         self._call("logits", read, logits, checked_dense(self._conditions[0], dense, self.streams))
         return logits
 
