@@ -103,8 +103,6 @@ class Engine:
         voices = [_contiguous(voice) for voice in (Voice(config, weights, precision), second) if voice]
         for voice in voices:
             voice.config.check_streams(streams)
-            if voice.config.split:
-                raise ConfigError("model.split: the engine plays no such model; play it with torch, by --engine torch")
         if threads is None:
             large = any(sum(weight.size for weight in v.weights.values()) >= WORTH_SHARING for v in voices)
             threads = 2 if large and (os.cpu_count() or 1) > 1 else 1
