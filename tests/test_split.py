@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from support.kinds import build, codes_of
+from support.model_files import run_of
 from support.oracles import ORACLES, of_codes, weights_of
 from support.tiny import tiny
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.formats.config import resolve
 from wavewright.models.output import IGNORED, Softmax, Split
+from wavewright.playing.engine import Engine
+from wavewright.playing.opening import to_native
+from wavewright.playing.torch_player import TorchPlayer
 from wavewright.quantize import Encoding, Quantizer
 from wavewright.sampling import Controls
 
@@ -113,6 +117,47 @@ def test_ignored_targets_cost_nothing_and_leave_no_gradient() -> None:
     loss.sum().backward()
     assert logits.grad is not None
     assert (logits.grad.abs().amax(2) > 0).tolist() == [[True, False, True]]
+
+
+@pytest.mark.parametrize("kind", ["naive embedded, split", "plain, split", "linear 6 3 1, split"])
+def test_16_bits_are_the_same_in_torch_and_in_the_engine(kind: str) -> None:
+    """256 x 256: the logits of random codes by float64, and free play."""
+    model = build(kind, q_levels=65536)
+    codes = np.random.default_rng(0).integers(65536, size=(2, 300))
+    heard = torch.from_numpy(np.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=32768))
+    with torch.no_grad():
+        expected = model.logits(model(heard)[0], torch.from_numpy(codes)).numpy()
+    weights = {name: np.float32(weight) for name, weight in weights_of(model).items()}
+    assert expected.shape == (2, 300, 512)
+    found = Engine(model.config, weights, streams=2, threads=2).logits(codes)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=4e-5)
+    players = (Engine(model.config, weights, seed=3), TorchPlayer(model, 1, 3))
+    native, slow = (player.generate(400, Controls(0.9, top_k=100, top_p=0.97)) for player in players)
+    assert np.array_equal(native, slow)
+    assert len(np.unique(slow // 256)) > 20
+    assert len(np.unique(slow % 256)) > 20
+
+
+@pytest.mark.parametrize("kind", ["tiers 8 2, split", "gated, split"])
+def test_both_back_ends_score_alike(kind: str) -> None:
+    """And so they measure the entropy of what the model plays."""
+    run = run_of(kind)
+    native = to_native(run)
+    samples = np.random.default_rng(0).normal(0, 5000, 3000).astype(np.int16)
+    sections = np.array([[0, 900], [900, 2100], [2100, 3000]])
+    expected = run.score(samples, sections)
+    np.testing.assert_allclose(native.score(samples, sections), expected, rtol=1e-5)
+    codes, model = run.quantizer.encode_int16(samples[:900]), run.model
+    with torch.no_grad():
+        heard = torch.from_numpy(np.concatenate(([8], codes[:-1])))[None]
+        logits = model.logits(model(heard)[0], torch.from_numpy(codes)[None])
+        by_hand = sum(
+            -torch.log_softmax(part, 2).gather(2, torch.from_numpy(own)[None, :, None]).sum().item()
+            for part, own in zip(logits.split(4, 2), np.divmod(codes, 4), strict=True)
+        )
+    assert abs(expected[0] / by_hand - 1) < 1e-5
+    played = native.player(2, 1).generate(500)
+    np.testing.assert_allclose(native.entropy(played), run.entropy(played), atol=1e-4)
 
 
 @pytest.mark.parametrize("encoding", ["linear", "mu-law"])
