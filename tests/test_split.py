@@ -197,8 +197,8 @@ def test_a_split_code_costs_fewer_weights_and_exponentials_than_todays() -> None
     assert 64 * Split(256, 256).size + 64 * 256 == 36_864
 
 
-def test_noise_is_as_loud_with_split_codes() -> None:
-    """It is in 256ths of the codes."""
+def test_noise_counts_256ths_of_split_codes() -> None:
+    """So that its size does not depend on their number."""
     assert tiny("wavenet", noise=3).noise == 3
     assert tiny("wavenet", {"q_levels": 4096, "split": True}, noise=3).noise == 48
     assert tiny("wavenet", {"q_levels": 65536, "split": True}, noise=3).noise == 768

@@ -116,7 +116,7 @@ class RunConfig:
 
     @property
     def noise(self) -> int:
-        """Greatest number of codes by which an input may be off. With split codes, it is as loud as with 256 codes."""
+        """Greatest number of codes by which an input may be off. Of split codes, it counts 256ths of all."""
         return self.training.noise * (max(1, self.model.q_levels // 256) if self.model.split else 1)
 
     def as_dict(self) -> dict[str, Any]:

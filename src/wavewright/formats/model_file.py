@@ -127,7 +127,7 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Parity:
-    """Logits (T, C) after each of codes (T,), T = 64, by which another program checks that it computes the same.
+    """Logits (T, L) after each of codes (T,), T = 64, by which another program checks that it computes the same.
 
     Each row is that of the code that follows. The first code follows the last.
 

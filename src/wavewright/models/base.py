@@ -175,7 +175,7 @@ class Model(nn.Module, Generic[S]):
 
     @final
     def logits(self, outputs: Tensor, codes: Tensor) -> Tensor:
-        """Return the logits (..., C) of the codes (...) that outputs (..., S) predict, as `config.output` takes them.
+        """Return the logits (..., L) of the codes (...) that outputs (..., S) predict, as `config.output` takes them.
 
         A code may be IGNORED. Its logits then mean nothing.
         """

@@ -158,7 +158,7 @@ class Engine:
         self._call("prime", self._codes(codes), *self._dense(dense, second))
 
     def logits(self, codes: NDArray[np.integer], dense: Dense = None) -> NDArray[np.float32]:
-        """Read codes (streams, n), and return the logits (streams, n, C) from which each would have been drawn.
+        """Read codes (streams, n), and return the logits (streams, n, L) from which each would have been drawn.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams, or two models. See also Player.

@@ -76,7 +76,7 @@ def parity_error(file: ModelFile) -> float:
 
 @torch.inference_mode()
 def _logits(model: Model[Any], codes: NDArray[np.int32], condition: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """Return logits (T, C) after each of the codes (T,) that begin a stream, under control frames (M, F).
+    """Return logits (T, L) after each of the codes (T,) that begin a stream, under control frames (M, F).
 
     They are the logits of the code that follows, and behind the last code those of the first.
     """
