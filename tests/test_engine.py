@@ -19,8 +19,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from conftest import ROOT
-from support.kinds import CONDITION, CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, Score, build, codes_of, score_of
-from support.oracles import ORACLES, weights_of
+from support.kinds import (
+    CONDITION,
+    CONDITIONED,
+    KINDS,
+    LEVELS,
+    PREDICTED,
+    RATE,
+    SPLIT,
+    Score,
+    build,
+    codes_of,
+    score_of,
+)
+from support.oracles import ORACLES, of_codes, weights_of
 from wavewright import _engine
 from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
 from wavewright.conditioning.frames import Frames
@@ -39,7 +51,7 @@ from wavewright.sampling import Controls, Uniforms
 
 LENGTH = 1500
 
-every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 conditioned = pytest.mark.parametrize("kind", CONDITIONED)
 
 
@@ -50,10 +62,10 @@ def native(model: Model[Any], **options: Any) -> Engine:
 
 
 def forced(model: Model[Any], codes: NDArray[np.integer], condition: torch.Tensor | None = None) -> NDArray[np.float64]:
-    """The torch model's logits (B, T, Q) for each of codes (B, T) of streams that begin with them."""
-    heard = np.concatenate([np.full((len(codes), 1), LEVELS // 2), codes[:, :-1]], 1)
+    """The torch model's logits (B, T, C) for each of codes (B, T) of streams that begin with them."""
+    heard = np.concatenate([np.full((len(codes), 1), model.config.q_levels // 2), codes[:, :-1]], 1)
     with torch.no_grad():
-        return model(torch.from_numpy(heard), None, condition)[0].numpy()
+        return model.logits(model(torch.from_numpy(heard), None, condition)[0], torch.from_numpy(codes)).numpy()
 
 
 def test_the_engine_is_built() -> None:
@@ -75,7 +87,10 @@ def test_logits_are_those_of_the_float64_model(kind: str) -> None:
     clear = best[..., -1] - best[..., -2] > 1e-4
     assert np.array_equal(found.argmax(2)[clear], expected.argmax(2)[clear])
     control = None if frames is None else frames[0].numpy()
-    oracle = ORACLES[model.name](model.config, weights_of(model), [LEVELS // 2, *codes[0, :99].tolist()], control)
+    own, heard = weights_of(model), [model.config.q_levels // 2, *codes[0, :99].tolist()]
+    oracle = of_codes(
+        model.config, own, ORACLES[model.name](model.config, own, heard, control), codes[0].tolist()[:100]
+    )
     np.testing.assert_allclose(found[0, :100], oracle, atol=atol)
 
 
@@ -115,7 +130,7 @@ def test_any_score_has_the_same_bits_in_every_way(
     assert np.array_equal(found[0], expected)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT])
 def test_it_plays_what_torch_plays(kind: str) -> None:
     """The same uniforms, so the same codes; a primed stream too."""
     model = build(kind).float()
@@ -202,6 +217,7 @@ def test_beyond_what_can_wait_the_oldest_strikes_are_dropped(kind: str) -> None:
         "tiers 8 4 2, conditioned",
         "gated of 3 taps, conditioned",
         "linear 6 3 1, conditioned",
+        "tiers 8 2, split",
     ],
 )
 def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
@@ -214,7 +230,7 @@ def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
     assert 1e-5 < rms < {"bfloat16": 0.01, "int8": 0.02}[precision]
 
 
-@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated", *CONDITIONED])
+@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated", "tiers 8 2, split", *CONDITIONED])
 def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> None:
     """Inside a control frame, with events waiting and dense values held."""
     model = build(kind)

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from conftest import melody
-from support.kinds import CONDITIONED, KINDS, PREDICTED
+from support.kinds import CONDITIONED, KINDS, PREDICTED, SPLIT
 from support.model_files import make, run_of
-from support.oracles import ORACLES
+from support.oracles import ORACLES, of_codes
 from support.tiny import start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError
@@ -38,7 +38,7 @@ def normed(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 @pytest.mark.parametrize("precise", PRECISIONS)
 def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_path: Path) -> None:
     """With the weights as the file gives them, by the float64 oracle."""
@@ -49,7 +49,9 @@ def test_the_parity_pair_is_that_of_the_equations(kind: str, precise: Any, tmp_p
             states = 2 if file.config.cell == "lstm" else 1
             weights.setdefault(f"tiers.{i}.layers.{j}.start", np.zeros((states, file.config.units)))
     pair = file.parity
-    expected = ORACLES[file.config.name](file.config, weights, pair.codes.tolist(), pair.condition)
+    codes = pair.codes.tolist()
+    outputs = ORACLES[file.config.name](file.config, weights, codes, pair.condition)
+    expected = of_codes(file.config, weights, outputs, [*codes[1:], codes[0]])
     np.testing.assert_allclose(file.parity.logits, expected, rtol=0, atol=2e-4)
     assert parity_error(file) < 1e-6
     assert len(set(file.parity.codes.tolist())) > 8

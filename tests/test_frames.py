@@ -76,6 +76,15 @@ def test_one_frame_holds_from_the_next_that_begins_on() -> None:
     assert np.array_equal(frames.next(3)[0, -1], found[-1])
 
 
+def test_a_late_event_waits_for_the_next_frame_that_begins() -> None:
+    frames = Frames(CONDITION, 1, RATE)
+    frames.give(np.zeros((1, 1, 6)), 11)
+    frames.next(11)
+    frames.feed(0, events((8, Kind.strike, 60, 127)))
+    sounding = [frames.next(samples)[0, -1, 2] for samples in (2, 1, 5)]  # of which only the last begins a frame
+    assert sounding == [0, 0, 1]
+
+
 def test_what_was_refused_changed_nothing() -> None:
     frames = Frames(CONDITION, 1, RATE)
     for dense, named in ((np.zeros((1, 3, 6)), "the 2 that begin"), (np.full((1, 1, 6), np.inf), "not finite")):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, build, score_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, RATE, SPLIT, build, score_of
 from wavewright.models.output import Softmax
 from wavewright.playing.stream import BLOCK, stream
 from wavewright.playing.torch_player import PRIME_BLOCK, TorchPlayer
@@ -34,20 +34,24 @@ def slow(
     controls: Controls,
     frames: torch.Tensor | None = None,
 ) -> list[int]:
-    """One stream, one step at a time: silence, what it has heard, then what it draws with each of `numbers`."""
-    state, code, codes = model.initial_state(1), silence(LEVELS), []
+    """One stream, one step at a time: silence, what it has heard, then what it draws with `numbers` (n, draws)."""
+    state, code, codes = model.initial_state(1), silence(model.config.q_levels), []
     for t in range(len(heard) + len(numbers)):
         frame = None if frames is None else frames[None, t // model.config.condition.hop]
-        logits, state = model.step(torch.tensor([code]), state, frame)
+        outputs, state = model.step(torch.tensor([code]), state, frame)
         if t < len(heard):
             code = heard[t]
         else:
-            code = int(Softmax(256).draw(logits.numpy(), numbers[t - len(heard)], controls)[0])
+            drawn: list[torch.Tensor] = []
+            for number in numbers[t - len(heard)]:
+                logits = model.next_logits(outputs, *drawn).numpy()
+                drawn.append(torch.from_numpy(Softmax(256).draw(logits, number[None], controls)))
+            code = int(drawn[0]) * 4 + int(drawn[1]) if model.config.split else int(drawn[0])
             codes.append(code)
     return codes
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 @pytest.mark.parametrize("prime", [0, 1, 13, 32])
 def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> None:
     model, controls = build(kind), Controls(0.9, top_k=7, top_p=0.95)
@@ -65,7 +69,8 @@ def test_takes_are_those_of_a_loop_of_single_steps(kind: str, prime: int) -> Non
     )
     frames = score.frames(prime + 50)
     for k in range(3):
-        numbers = Uniforms(5, 3)(50)[k, :, None]
+        draws = 1 + model.config.split
+        numbers = Uniforms(5, 3)(50 * draws)[k].reshape(50, draws)
         own = None if frames is None else frames[k]
         assert found[k].tolist() == slow(model, heard[k].tolist(), numbers, controls, own)
 

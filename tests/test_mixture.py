@@ -26,7 +26,8 @@ from wavewright.sampling import Controls, Uniforms
 
 LEVELS = 12
 KEYS, OTHER_KEYS = "tiers 8 4 2, conditioned", "gated of 3 taps, conditioned"
-PAIRS = [("gated", "naive of 3 layers"), ("naive scalar", KEYS), (OTHER_KEYS, KEYS), (KEYS, KEYS)]
+SPLIT = ("tiers 8 2, split", "linear 8 1, split and conditioned")
+PAIRS = [("gated", "naive of 3 layers"), ("naive scalar", KEYS), (OTHER_KEYS, KEYS), (KEYS, KEYS), SPLIT]
 SECOND_HOP = 3  # of OTHER_KEYS, since two models may have different frames
 
 back_ends = pytest.mark.parametrize("back_end", ["native", "torch"])
@@ -109,10 +110,13 @@ def test_codes_are_drawn_from_the_mixed_logits_of_both(kinds: tuple[str, str]) -
         player = part.player(3)
         assert isinstance(player, Engine)
         logits.append(player.logits(made, give(player, part, 0, voice)).astype(np.float64))
-    both = (1 - share)[:, None] * logits[0] + share[:, None] * logits[1]
-    probabilities = np.exp(both - both.max(2, keepdims=True))
-    cumulative = np.cumsum(probabilities / probabilities.sum(2, keepdims=True), 2)
-    expected = (cumulative <= Uniforms(4, 3)(samples)[:, :, None]).sum(2)
+    all_logits = (1 - share)[:, None] * logits[0] + share[:, None] * logits[1]
+    draws = 2 if kinds == SPLIT else 1
+    uniforms, expected = Uniforms(4, 3)(samples * draws).reshape(3, samples, draws), np.zeros_like(made)
+    for i, both in enumerate(np.split(all_logits, draws, 2)):  # each part of a split code has four classes
+        probabilities = np.exp(both - both.max(2, keepdims=True))
+        cumulative = np.cumsum(probabilities / probabilities.sum(2, keepdims=True), 2)
+        expected = 4 * expected + (cumulative <= uniforms[:, :, i, None]).sum(2)
     assert np.array_equal(made, expected)
 
 
@@ -351,6 +355,9 @@ def test_one_model_takes_nothing_for_a_second(back_end: str) -> None:
 def test_models_that_do_not_fit_are_refused() -> None:
     model = trained("gated", "native")
     assert wavewright.mix is mix
+    whole, split = (to_native(run_of("gated", q_levels=16, split=split)) for split in (False, True))
+    with pytest.raises(ConfigError, match="number of parts of a code is 1 in runs/mine and 2 in"):
+        mix(whole, split)
     for other, line in (
         (
             replace(model, rate=8000),

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from conftest import ROOT
-from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, SPLIT, build
 from support.model_files import LEVELLING, TRAINING, make, parts, rewrite, run_of
 from wavewright.commands.options import Playing
 from wavewright.errors import ConfigError, ModelFileError
@@ -26,7 +26,7 @@ from wavewright.playing.export import export
 from wavewright.playing.torch_model import from_file
 from wavewright.sampling import Controls
 
-every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 every_precision = pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 
 
@@ -70,7 +70,9 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     file, there, before = load(path), load_file(path), weights_of(kind)
     config = run_of(kind).config.multiplied_out()
     assert (file.path, file.config, file.encoding, file.rate) == (path, config, "mu-law", 4000)
-    assert parts(path)[0]["format"] == (3 if "predicted" in kind else 2 if kind in CONDITIONED else 1)
+    assert parts(path)[0]["format"] == (
+        3 if "predicted" in kind or "split" in kind else 2 if kind in CONDITIONED else 1
+    )
     assert (file.levelling, file.training, file.precision) == (LEVELLING, TRAINING, precision)
     assert file.config == made.config
     assert not getattr(file.config, "weight_norm", False)
@@ -97,7 +99,7 @@ def test_round_trip(kind: str, precision: Any, tmp_path: Path) -> None:
     assert sorted(there) == ["parity.codes", "parity.logits"]
     assert file.parity.codes.tolist() == there["parity.codes"].tolist()
     assert np.array_equal(file.parity.logits, there["parity.logits"].numpy())
-    assert (file.parity.codes.shape, file.parity.logits.shape) == ((64,), (64, LEVELS))
+    assert (file.parity.codes.shape, file.parity.logits.shape) == ((64,), (64, 8 if file.config.split else LEVELS))
 
 
 def test_what_is_said_of_a_model_stays_with_it(tmp_path: Path) -> None:

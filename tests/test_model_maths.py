@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, build, codes_of, condition_of
-from support.oracles import ORACLES, weights_of
+from support.kinds import CONDITIONED, KINDS, LEVELS, PREDICTED, SPLIT, build, codes_of, condition_of
+from support.oracles import ORACLES, of_codes, weights_of
 from wavewright import models
 from wavewright.formats import config
 from wavewright.models.base import Model
@@ -16,15 +16,17 @@ from wavewright.models.layers import Recurrent, linear
 from wavewright.quantize import silence
 
 
-@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *CONDITIONED])
+@pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
 @torch.no_grad()
 def test_logits_are_those_of_the_equations(kind: str) -> None:
     model, codes = build(kind), codes_of(2, 37)
     condition = condition_of(model, 2, 37)
-    logits, _ = model(codes, None, condition)
+    outputs, _ = model(codes, None, condition)
+    logits, weights = model.logits(outputs, codes.roll(-1, 1)), weights_of(model)
     for b, (row, expected) in enumerate(zip(codes.tolist(), logits.numpy(), strict=True)):
         frames = None if condition is None else condition[b].numpy()
-        found = ORACLES[model.name](model.config, weights_of(model), row, frames)
+        found = ORACLES[model.name](model.config, weights, row, frames)
+        found = of_codes(model.config, weights, found, [*row[1:], row[0]])
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 

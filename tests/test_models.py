@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.kinds import CONDITION, CONDITIONED, KINDS, PREDICTED, build, codes_of, condition_of, in_parts
+from support.kinds import CONDITION, CONDITIONED, KINDS, PREDICTED, SPLIT, build, codes_of, condition_of, in_parts
 from wavewright import models
 from wavewright.errors import ConfigError
 from wavewright.models.base import Model, State
 
 every_kind = pytest.mark.parametrize(
-    "kind", [*KINDS, *PREDICTED, *CONDITIONED]
+    "kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED]
 )  # without control frames, they are absent
 conditioned = pytest.mark.parametrize("kind", CONDITIONED)
 # Strings hear a condition beside its entries, and know in which frame a key was struck.
@@ -197,8 +197,8 @@ def test_streams_have_conditions_of_their_own(kind: str) -> None:
 def test_without_entries_a_conditioned_model_is_the_plain_one(kind: str) -> None:
     """So a run with a condition can go on from a model without one. Entries are zero at first."""
     name, fields = CONDITIONED[kind]
-    fresh = models.build(name, **{**fields, "q_levels": 12}).double()
-    plain = models.build(name, **{**fields, "q_levels": 12, "condition": None}).double()
+    fresh = models.build(name, **{"q_levels": 12, **fields}).double()
+    plain = models.build(name, **{"q_levels": 12, **fields, "condition": None}).double()
     plain.load_state_dict({key: value for key, value in fresh.state_dict().items() if key in plain.state_dict()})
     codes = codes_of(2, 30)
     close(fresh(codes, None, condition_of(fresh, 2, 30))[0], plain(codes)[0])
@@ -251,6 +251,9 @@ def test_what_the_contract_refuses(name: str) -> None:
         ("linear-rnn", {"frame_sizes": (8, 2, 1)}, "widths: 2 values for 3 frame_sizes; give 3"),
         ("linear-rnn", {"blocks": (1,)}, "blocks: 1 values for 2 frame_sizes; give 2"),
         ("linear-rnn", {"window": 1024, "q_levels": 65_536}, "frame_sizes: the engine would need .* numbers to look"),
+        ("wavenet", {"split": True, "q_levels": 1000}, "q_levels: 1000; with split, give a square such as 4096"),
+        ("naive-rnn", {"split": True, "prediction": {}}, "split: .*; leave out split or prediction"),
+        ("linear-rnn", {"split": "yes, please"}, "model.split: .* boolean"),
         ("wavenet", {"form": "plain"}, "form: plain has a scalar input"),
         ("wavenet", {"form": "round"}, r"model.form: .* \(got 'round'\)"),
         ("wavenet", {"filter_width": 1}, "model.filter_width: .* greater than or equal to 2"),

@@ -27,6 +27,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         {"schedule": "cosine", "schedule_steps": 60, "warmup_steps": 9, "clip": "value"},
     ),
     "linear-rnn": ("linear-rnn", {"frame_sizes": [8, 2, 1], "widths": [8, 6, 8], "blocks": [1, 1, 1]}, {"ema": 0.9}),
+    "split": ("sample-rnn", {"split": True}, {"noise": 2}),
     "prediction": ("wavenet", {"prediction": {"order": 9, "window": 40.0, "hop": 7}}, {"noise": 1}),
     "wavenet": ("wavenet", {"skip_channels": 5}, {"ema": 0.95, "batch_size": 3, "length": 200}),
 }

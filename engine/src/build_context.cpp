@@ -35,6 +35,12 @@ Matrix BuildContext::weight(const std::string& name, int rows) const {
     return column;
 }
 
+Embedding BuildContext::embedding(const std::string& name, int width) const {
+    if (fine_levels == 1) return {weight(name + ".weight", q_levels, width)};
+    return {weight(name + ".coarse", coarse_levels(), width), weight(name + ".fine", fine_levels, width),
+            weight(name + ".amplitude", width)};
+}
+
 Matrix BuildContext::tap_weight(const std::string& name, int rows, int columns, int taps, int tap) const {
     const float* const data = find(weights, name, {std::size_t(rows), std::size_t(columns), std::size_t(taps)});
     Matrix matrix(rows, columns);

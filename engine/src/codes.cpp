@@ -1,6 +1,7 @@
 #include "codes.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace wavewright {
 namespace {
@@ -17,6 +18,15 @@ Buffer<float> table_of(const Matrix& embedding, const Matrix& weight, int groups
     return table;
 }
 
+// The centre of a code's bin in (-1, 1).
+float centre(int code, int levels) { return (2.0f * code + 1.0f) / levels - 1.0f; }
+
+// Its amplitude in mu-law, as quantize.py decodes it.
+float mu_law(int code, int levels) {
+    const double x = (2.0 * code + 1.0) / levels - 1.0, mu = levels - 1;
+    return static_cast<float>(std::copysign(std::expm1(std::abs(x) * std::log1p(mu)) / mu, x));
+}
+
 }  // namespace
 
 void CodeHistory::push(int stream, int code) {
@@ -29,19 +39,27 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const Co
     : runtime_(&context.runtime),
       bias_(pack(options.bias.empty() ? Matrix(weight.rows, 1) : options.bias, options.groups)) {
     blocks_ = static_cast<int>(bias_.size()) / kBlock;
+    const auto& [rows, fine, amplitude] = options.embedding;
     const int levels = context.q_levels;
-    if (options.embedding.empty()) {
+    if (rows.empty() || !fine.empty()) amplitudes_ = Buffer<float>(levels);
+    if (rows.empty()) {
         reach_ = weight.columns;
-        amplitudes_ = Buffer<float>(levels);
-        for (int code = 0; code < levels; code++)
-            amplitudes_[code] = options.scale * ((2.0f * code + 1.0f) / levels - 1.0f);
+        for (int code = 0; code < levels; code++) amplitudes_[code] = options.scale * centre(code, levels);
         for (int place = 0; place < reach_; place++)
             columns_.push_back(pack(columns_of(weight, place, 1), options.groups));
     } else {
-        const int width = options.embedding.columns;
+        const int width = rows.columns;
         reach_ = weight.columns / width;
-        for (int place = 0; place < reach_; place++)
-            tables_.push_back(table_of(options.embedding, columns_of(weight, place * width, width), options.groups));
+        for (int place = 0; place < reach_; place++) {
+            const Matrix part = columns_of(weight, place * width, width);
+            tables_.push_back(table_of(rows, part, options.groups));
+            if (fine.empty()) continue;
+            fine_tables_.push_back(table_of(fine, part, options.groups));
+            columns_.push_back(pack(part * amplitude, options.groups));
+        }
+        if (fine.empty()) return;
+        fine_levels_ = context.fine_levels;
+        for (int code = 0; code < levels; code++) amplitudes_[code] = mu_law(code, levels);
     }
 }
 
@@ -86,10 +104,13 @@ void CodeImage::add_block(const CodeHistory& codes, int stream, int block, float
     const int* const last = codes.last(stream, reach_);
     for (int place = 0; place < reach_; place++) {
         const int code = last[place];
-        if (tables_.empty())
+        const auto add_row = [&](const Buffer<float>& table, int row) {
+            kernels.add(out, table.data() + (std::size_t(row) * blocks_ + block) * kBlock, kBlock);
+        };
+        if (!tables_.empty()) add_row(tables_[place], code / fine_levels_);
+        if (!fine_tables_.empty()) add_row(fine_tables_[place], code % fine_levels_);
+        if (!columns_.empty())
             kernels.add_scaled(out, columns_[place].data() + block * kBlock, amplitudes_[code], kBlock);
-        else
-            kernels.add(out, tables_[place].data() + (std::size_t(code) * blocks_ + block) * kBlock, kBlock);
     }
 }
 

@@ -24,10 +24,10 @@ private:
 };
 
 struct CodeImageOptions {
-    Matrix bias = {};       // empty for zeros
-    Matrix embedding = {};  // (codes, width), or empty for scalar codes
-    float scale = 1;        // scalar codes are amplitudes in (-scale, scale)
-    int groups = 1;         // see PackedMatrix
+    Matrix bias = {};          // empty for zeros
+    Embedding embedding = {};  // empty for scalar codes
+    float scale = 1;           // scalar codes are amplitudes in (-scale, scale)
+    int groups = 1;            // see PackedMatrix
 };
 
 // A linear image of a stream's last codes. Scalar codes are amplitudes, embedded codes are learned vectors.
@@ -52,11 +52,13 @@ public:
 
 private:
     const Runtime* runtime_ = nullptr;
-    int blocks_ = 0, reach_ = 0;
+    int blocks_ = 0, reach_ = 0, fine_levels_ = 1;
     Buffer<float> bias_;
-    Buffer<float> amplitudes_;            // (codes), scalar only
-    std::vector<Buffer<float>> columns_;  // scalar: (rows) for each place
-    std::vector<Buffer<float>> tables_;   // embedded: (codes, rows) for each place
+    // For each place, what its code adds: amplitude times a column, and rows of one table or of two.
+    Buffer<float> amplitudes_;                // (codes), of scalar codes or of those in two parts
+    std::vector<Buffer<float>> columns_;      // (rows), likewise
+    std::vector<Buffer<float>> tables_;       // (codes or coarse parts, rows), embedded only
+    std::vector<Buffer<float>> fine_tables_;  // (fine parts, rows), embedded codes in two parts only
 };
 
 }  // namespace wavewright

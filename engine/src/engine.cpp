@@ -49,11 +49,13 @@ struct Voice {
     std::unique_ptr<Prediction> prediction;  // likewise
     std::unique_ptr<Network> network;
 
-    Voice(Runtime& runtime, const Source& source, int q_levels) {
-        BuildContext context{runtime, source.weights, source.precision, q_levels};
+    Voice(Runtime& runtime, const Source& source, int q_levels, int fine_levels) {
+        BuildContext context{runtime, source.weights, source.precision, q_levels, fine_levels};
         if (source.config.fields.contains("condition_hop"))
             condition = std::make_unique<Condition>(context, source.config);
         context.condition = condition.get();
+        if (source.config.fields.contains("prediction_order") && fine_levels > 1)
+            throw Error("split: a model with prediction draws a code in one part");
         if (source.config.fields.contains("prediction_order"))
             prediction = std::make_unique<Prediction>(source.config, runtime.streams,
                                                       condition ? condition->features_count() : 0);
@@ -86,6 +88,15 @@ struct Voice {
     }
 };
 
+// The number of fine parts of a model's codes, 1 where they are drawn at once.
+int fine_levels_of(const Config& config) {
+    if (!config.fields.contains("split") || !config.flag("split")) return 1;
+    const int levels = config.size("q_levels"), root = static_cast<int>(std::lround(std::sqrt(levels)));
+    if (root * root != levels || levels == 1)
+        throw Error("q_levels: " + std::to_string(levels) + "; with split, give a square");
+    return root;
+}
+
 void mix(const float* first, const float* second, double amount, float* sum, int count) {
     for (int i = 0; i < count; i++) sum[i] = static_cast<float>((1 - amount) * first[i] + amount * second[i]);
 }
@@ -101,7 +112,7 @@ std::size_t size_of(const std::vector<std::span<std::byte>>& parts) {
 struct Engine::Impl {
     const Kernels& kernels;
     Team team;
-    int streams, q_levels;
+    int streams, q_levels, fine_levels, coarse_levels;
     Runtime runtime;
     std::vector<Voice> voices;         // one or two
     std::vector<Sampler> samplers;     // of each thread
@@ -116,14 +127,16 @@ struct Engine::Impl {
           team(options.threads ? positive(*options.threads, "threads", 64) : most_threads()),
           streams(positive(options.streams, "streams", 4096)),
           q_levels(common_levels(sources)),
+          fine_levels(fine_levels_of(sources.front().config)),
+          coarse_levels(q_levels / fine_levels),
           runtime(kernels, team, streams),
           uniforms(streams),
           clock(1),
           state{uniforms.bytes(), clock.bytes()} {
-        for (const Source& source : sources) voices.emplace_back(runtime, source, q_levels);
+        for (const Source& source : sources) voices.emplace_back(runtime, source, q_levels, fine_levels);
         for (int thread = 0; thread < team.size(); thread++) {
-            samplers.emplace_back(kernels, q_levels);
-            if (voices.size() > 1) mixed.emplace_back(q_levels);
+            samplers.emplace_back(kernels, std::max(coarse_levels, fine_levels));
+            if (voices.size() > 1) mixed.emplace_back(std::max(coarse_levels, fine_levels));
         }
         for (const Voice& voice : voices)
             for (const std::span<std::byte> part : voice.state()) state.push_back(part);
@@ -145,6 +158,8 @@ struct Engine::Impl {
         if (levels != others)
             throw Error("q_levels: " + std::to_string(levels) + " and " + std::to_string(others) +
                         "; two voices have the same number of codes");
+        if (fine_levels_of(sources.front().config) != fine_levels_of(sources.back().config))
+            throw Error("split: two voices draw a code alike");
         return levels;
     }
 
@@ -161,13 +176,37 @@ struct Engine::Impl {
         for (const Voice& voice : voices) voice.network->push_code(stream, code);
     }
 
-    // The logits of a stream's next code, after a step that wanted them.
+    // The logits of a stream's next code, after a step that wanted them. Of a code drawn in two parts, they are those of
+    // the coarse part.
     const float* logits(int thread, int stream, std::span<const double> amount, std::size_t i) const {
-        const float* const first = voices[0].network->logits(stream);
+        return of_voices(thread, amount, i, coarse_levels,
+                         [&](const Voice& voice) { return voice.network->logits(stream); });
+    }
+
+    // Those of its fine part, once its coarse part is known.
+    const float* fine_logits(int thread, int stream, int coarse, std::span<const double> amount, std::size_t i) const {
+        return of_voices(thread, amount, i, fine_levels,
+                         [&](const Voice& voice) { return voice.network->fine_logits(thread, stream, coarse); });
+    }
+
+    template <class LogitsOf>
+    const float* of_voices(int thread, std::span<const double> amount, std::size_t i, int count,
+                           LogitsOf logits_of) const {
+        const float* const first = logits_of(voices[0]);
         if (voices.size() == 1) return first;
         float* const sum = mixed[thread].data();
-        mix(first, voices[1].network->logits(stream), at(amount, i), sum, q_levels);
+        mix(first, logits_of(voices[1]), at(amount, i), sum, count);
         return sum;
+    }
+
+    int draw(int thread, int stream, const Sampling& sampling, std::size_t i) {
+        const auto drawn = [&](const float* logits, int levels) {
+            return samplers[thread].draw(logits, levels, uniforms[stream].next(), at(sampling.temperature, i),
+                                         at(sampling.top_k, i), at(sampling.top_p, i));
+        };
+        const int coarse = drawn(logits(thread, stream, sampling.amount, i), coarse_levels);
+        if (fine_levels == 1) return coarse;
+        return coarse * fine_levels + drawn(fine_logits(thread, stream, coarse, sampling.amount, i), fine_levels);
     }
 
     // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
@@ -260,13 +299,17 @@ void Engine::prime(std::span<const std::int32_t> codes, std::span<const float> d
 }
 
 void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense) {
-    const std::size_t count = impl_->check_codes(codes), levels = impl_->q_levels;
+    const std::size_t count = impl_->check_codes(codes);
+    const int coarse = impl_->coarse_levels, fine = impl_->fine_levels, levels = fine > 1 ? coarse + fine : coarse;
     if (impl_->voices.size() > 1) throw Error("logits: there are two voices; make an engine of each");
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
     impl_->give(dense, {}, count);
     impl_->play(count, true, [&](int thread, int s, std::size_t i) {
-        std::copy_n(impl_->logits(thread, s, {}, i), levels, logits.data() + (s * count + i) * levels);
-        impl_->push_code(s, codes[s * count + i]);
+        const int code = codes[s * count + i];
+        float* const own = logits.data() + (s * count + i) * levels;
+        std::copy_n(impl_->logits(thread, s, {}, i), coarse, own);
+        if (fine > 1) std::copy_n(impl_->fine_logits(thread, s, code / fine, {}, i), fine, own + coarse);
+        impl_->push_code(s, code);
     });
 }
 
@@ -283,9 +326,7 @@ void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes, s
         throw Error("amount: there is one voice; leave it out");
     impl.give(dense, second, count);
     impl.play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code = impl.samplers[thread].draw(impl.logits(thread, s, sampling.amount, i), impl.uniforms[s].next(),
-                                                    at(sampling.temperature, i), at(sampling.top_k, i),
-                                                    at(sampling.top_p, i));
+        const int code = impl.draw(thread, s, sampling, i);
         codes[s * count + i] = code;
         impl.push_code(s, code);
     });
@@ -321,8 +362,8 @@ void Engine::restore(std::span<const std::byte> state) {
 }
 
 int draw(std::span<const float> logits, double uniform, double temperature, int top_k, double top_p) {
-    return Sampler(kernels(""), static_cast<int>(logits.size()))
-        .draw(logits.data(), uniform, temperature, top_k, top_p);
+    const int levels = static_cast<int>(logits.size());
+    return Sampler(kernels(""), levels).draw(logits.data(), levels, uniform, temperature, top_k, top_p);
 }
 
 }  // namespace wavewright

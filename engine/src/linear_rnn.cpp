@@ -56,7 +56,7 @@ class LinearRnn : public Network {
 public:
     LinearRnn(const BuildContext& context, const Fields& fields)
         : Network(context, fields.past()), bias_(streams_, fields.widths[0]) {
-        const Matrix table = context.weight("embedding.weight", q_levels_, fields.embedding);
+        const Embedding table = context.embedding("embedding", fields.embedding);
         for (std::size_t i = 0; i < fields.widths.size(); i++) add_tier(context, fields, i, table);
         const Matrix bias = context.weight("tiers.0.input.bias", fields.widths[0]);
         for (int s = 0; s < streams_; s++)
@@ -84,7 +84,7 @@ protected:
     }
 
 private:
-    void add_tier(const BuildContext& context, const Fields& fields, std::size_t i, const Matrix& table) {
+    void add_tier(const BuildContext& context, const Fields& fields, std::size_t i, const Embedding& table) {
         const std::string name = "tiers." + std::to_string(i);
         const int width = fields.widths[i], frame = fields.frame_sizes[i], period = fields.frame_sizes[0] / frame;
         Tier tier;

@@ -14,7 +14,7 @@ public:
     NaiveRnn(const BuildContext& context, const Config& config) : Network(context, 1) {
         const int units = config.size("units"), layers = config.size("layers");
         const bool embedded = config.text("input") == "embedded";
-        const Matrix table = embedded ? context.weight("input.weight", q_levels_, units) : Matrix();
+        const Embedding table = embedded ? context.embedding("input", units) : Embedding();
         const Matrix input = embedded ? identity(units) : context.weight("input.weight", units, 1);
         const Matrix bias = embedded ? Matrix(units, 1) : context.weight("input.bias", units);
         input_ = CodeImage(context, input, {.bias = bias, .embedding = table});

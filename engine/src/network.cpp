@@ -12,9 +12,15 @@ Network::Network(const BuildContext& context, int past)
       condition_(context.condition),
       prediction_(context.prediction),
       past_codes_(streams_, past),
-      output_count_(prediction_ ? prediction_->outputs() : q_levels_),
-      outputs_(streams_, output_count_) {
+      output_count_(prediction_                ? prediction_->outputs()
+                    : context.fine_levels == 1 ? q_levels_
+                                               : context.coarse_levels() + FineOutput::kHidden),
+      outputs_(streams_, output_count_),
+      coarse_levels_(context.coarse_levels()) {
     add_state({past_codes_.bytes()});
+    if (context.fine_levels == 1) return;
+    fine_ = std::make_unique<FineOutput>(context);
+    add_work(fine_->cost());
 }
 
 VectorsView Network::add_entry(const BuildContext& context, const Matrix& weight, int groups) {

@@ -8,6 +8,7 @@
 #include "codes.hpp"
 #include "condition.hpp"
 #include "dense.hpp"
+#include "fine_output.hpp"
 #include "prediction.hpp"
 
 namespace wavewright {
@@ -35,8 +36,13 @@ public:
         if (prediction_) prediction_->hear(stream, code);
     }
     int past() const { return past_codes_.length(); }
+    // The logits of all codes, or of the coarse parts.
     const float* logits(int stream) const {
         return prediction_ ? prediction_->logits(stream, outputs_[stream]) : outputs_[stream];
+    }
+    // Those of the fine part of a code drawn in two parts, once its coarse part is known. See FineOutput.
+    const float* fine_logits(int thread, int stream, int coarse) const {
+        return fine_->logits(thread, outputs_[stream] + coarse_levels_, coarse);
     }
     std::span<const std::span<std::byte>> state() const { return state_; }
     // Throws Error where a saved state, which begins with the past codes, holds one that is no code. Codes are indices.
@@ -62,7 +68,7 @@ protected:
     Condition* const condition_;    // null for a model without one
     Prediction* const prediction_;  // likewise
     CodeHistory past_codes_;
-    const int output_count_;  // logits of all codes, or what Prediction::logits takes
+    const int output_count_;  // logits, or what Prediction::logits takes, or coarse logits and what FineOutput takes
     Vectors outputs_;
 
 private:
@@ -74,6 +80,8 @@ private:
     // Encodes the frame that begins. When it returns, the thread can read what enters its streams (Team::streams).
     void begin_frame(int thread, std::uint64_t clock);
 
+    const int coarse_levels_;
+    std::unique_ptr<const FineOutput> fine_;  // null where a code is drawn at once
     std::vector<Entry> entries_;
     std::vector<std::span<std::byte>> state_;
     Work work_;

@@ -52,8 +52,7 @@ public:
           second_hidden_(streams_, fields.units) {
         const int units = fields.units;
         const Matrix first = context.weight("hidden.0.weight", units, units);
-        const Matrix table =
-            fields.embedded ? context.weight("embedding.weight", q_levels_, fields.embedding) : Matrix();
+        const Embedding table = fields.embedded ? context.embedding("embedding", fields.embedding) : Embedding();
         const Matrix samples = context.weight("sample_input.weight", units, fields.window * fields.embedding);
         const Matrix bias = context.weight("hidden.0.bias", units) + first * context.weight("sample_input.bias", units);
         samples_ = CodeImage(context, first * samples, {.embedding = table});

@@ -5,11 +5,10 @@
 
 namespace wavewright {
 
-int Sampler::draw(const float* logits, double uniform, double temperature, int top_k, double top_p) {
-    const int levels = static_cast<int>(weights_.size());
+int Sampler::draw(const float* logits, int levels, double uniform, double temperature, int top_k, double top_p) {
     const int likeliest = kernels_.weigh(logits, levels, temperature, weights_.data());
     if (temperature == 0) return likeliest;
-    if (top_k < levels || top_p < 1) keep_likeliest(top_k, top_p);
+    if (top_k < levels || top_p < 1) keep_likeliest(levels, top_k, top_p);
     double total = 0;
     for (int code = 0; code < levels; code++) total += weights_[code];
     const double threshold = uniform * total;
@@ -23,8 +22,7 @@ int Sampler::draw(const float* logits, double uniform, double temperature, int t
     return last;  // Rounding may lead past the end.
 }
 
-void Sampler::keep_likeliest(int top_k, double top_p) {
-    const int levels = static_cast<int>(weights_.size());
+void Sampler::keep_likeliest(int levels, int top_k, double top_p) {
     const int kept = std::min(top_k, levels);
     const auto likelier = [this](int a, int b) {
         return weights_[a] != weights_[b] ? weights_[a] > weights_[b] : a < b;

@@ -10,13 +10,13 @@ namespace wavewright {
 
 class Sampler {
 public:
-    Sampler(const Kernels& kernels, int levels) : kernels_(kernels), weights_(levels), order_(levels) {}
+    Sampler(const Kernels& kernels, int most_levels) : kernels_(kernels), weights_(most_levels), order_(most_levels) {}
 
     // 0 <= uniform < 1, temperature >= 0, top_k >= 1, 0 < top_p <= 1
-    int draw(const float* logits, double uniform, double temperature, int top_k, double top_p);
+    int draw(const float* logits, int levels, double uniform, double temperature, int top_k, double top_p);
 
 private:
-    void keep_likeliest(int top_k, double top_p);
+    void keep_likeliest(int levels, int top_k, double top_p);
 
     const Kernels& kernels_;
     Buffer<double> weights_;

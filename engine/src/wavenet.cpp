@@ -76,8 +76,7 @@ private:
         const int channels = fields.channels;
         if (!gated_) return CodeImage(context, identity(1), CodeImageOptions{});
         if (fields.embedded)
-            return CodeImage(context, identity(channels),
-                             {.embedding = context.weight("input.weight", q_levels_, channels)});
+            return CodeImage(context, identity(channels), {.embedding = context.embedding("input", channels)});
         return CodeImage(context, context.weight("input.weight", channels, 1),
                          {.bias = context.weight("input.bias", channels)});
     }

@@ -259,6 +259,24 @@ Model predicted(Model model, const std::string& output, std::size_t inputs, std:
     return model;
 }
 
+// The model with codes in two parts, which have kLevels logits together. `embedding` is the name of its codes' vectors
+// of so many numbers, and empty for scalar codes. The output layer has so many inputs.
+Model split(Model model, const std::string& embedding, std::size_t width, const std::string& output,
+            std::size_t inputs) {
+    constexpr std::size_t parts = kLevels / 2, hidden = 64;
+    model.name += ", split";
+    model.config.fields["split"] = true;
+    model.config.fields["q_levels"] = int(parts * parts);
+    if (!embedding.empty()) {
+        for (const char* part : {".coarse", ".fine"}) model.add(embedding + part, {parts, width});
+        model.add(embedding + ".amplitude", {width});
+    }
+    model.add_linear(output, inputs, parts + hidden);
+    model.add("fine.table", {parts, hidden});
+    model.add_linear("fine.output", hidden, parts);
+    return model;
+}
+
 const Model every_kind[] = {
     naive(false),
     naive(true),
@@ -280,6 +298,10 @@ const Model every_kind[] = {
     predicted(tiers({6, 3}, 5, 2, true, true), "output", 72, 72),
     predicted(wavenet(false, false, 2), "output", 70, 70, false),
     predicted(linear({6, 3, 1}, {72, 100, 70}, {1, 2, 1}, 2), "output", 70, 70),
+    split(naive(true), "input", 40, "output", 40),
+    split(wavenet(false, false, 2), "", 0, "output", 70),
+    conditioned(split(linear({4, 1}, {40, 72}, {1, 1}, 5), "embedding", 5, "output", 72),
+                {{"tiers.0.blocks.0.condition", 80}, {"tiers.1.blocks.0.condition", 144}}),
     conditioned(predicted(wavenet(true, true, 2), "output.3", 30, 140), {{"condition", 6 * 140}}),
 };
 
@@ -424,6 +446,10 @@ void refuses() {
     refused([](Config& c, auto&, auto&) { c.fields["channels"] = 0; }, "channels: 0");
     refused([](Config& c, auto&, auto&) { c.fields["channels"] = std::int64_t{1} << 40; }, "channels: 1099511627776");
     refused([](Config& c, auto&, auto&) { c.fields["form"] = true; }, "form: of another type");
+    model = split(wavenet(false, false, 2), "", 0, "output", 70);
+    refused([](Config& c, auto&, auto&) { c.fields["q_levels"] = 40; }, "q_levels: 40; with split, give a square");
+    refused([](Config& c, auto&, auto&) { c.fields["prediction_order"] = 6; }, "split: a model with prediction");
+    refused([](auto&, Weights& w, auto&) { w.erase("fine.table"); }, "fine.table");
     model = every_kind[std::size(every_kind) - 1];
     refused([](Config& c, auto&, auto&) { c.fields["keyboard_offset"] = 4; }, "keyboard_offset");
     refused([](Config& c, auto&, auto&) { c.fields["keyboard_flag"] = -1; }, "keyboard_flag: -1");
@@ -463,6 +489,9 @@ void refuses() {
     Config other = plain.config;
     other.fields["q_levels"] = kLevels / 2;
     refuses_to([&] { Engine({source, {other, plain.weights}}, {}); }, "q_levels: 40 and 20");
+    other.fields["q_levels"] = 400;
+    const Model parts = split(wavenet(false, false, 2), "", 0, "output", 70);
+    refuses_to([&] { Engine({{other, plain.weights}, {parts.config, parts.weights}}, {}); }, "split: two voices");
 }
 
 // A mixture's codes are those that are drawn from its voices' own logits, mixed here.

@@ -48,6 +48,11 @@ PREDICTED: dict[str, tuple[str, dict[str, Any]]] = {
     f"{kind}, predicted by density": (KINDS[kind][0], {**KINDS[kind][1], "prediction": {**PREDICTION, "density": True}})
     for kind in ("naive embedded", "tiers 8 2", "plain", "linear alone")
 }
+# Four parts by four. The codes of these tests are fewer, LEVELS.
+SPLIT: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{kind}, split": (KINDS[kind][0], {**KINDS[kind][1], "split": True, "q_levels": 16})
+    for kind in ("naive scalar", "naive embedded", "tiers 8 2", "tiers 6 3", "plain", "gated", "linear 6 3 1")
+}
 # Three controls, the last a keyboard of two keys. Its hop divides no frame, and is divided by none.
 CONDITION: dict[str, Any] = {
     "controls": (
@@ -86,6 +91,10 @@ CONDITIONED["linear 8 1, predicted with strings"] = (
         "condition": CONDITION,
     },
 )
+CONDITIONED["linear 8 1, split and conditioned"] = (
+    "linear-rnn",
+    {**KINDS["linear 8 1"][1], "split": True, "q_levels": 16, "condition": CONDITION},
+)
 NARROW: dict[str, dict[str, Any]] = {
     "naive-rnn": {},
     "sample-rnn": {"units": 16, "embedding": 3},
@@ -110,9 +119,9 @@ TINY: dict[str, dict[str, Any]] = {
 
 def build(kind: str, seed: int = 0, **more: Any) -> Model[Any]:
     """A model of that kind. No parameter is zero or one, and all are numbers of float32, as the engine takes them."""
-    name, fields = (KINDS | PREDICTED | CONDITIONED)[kind]
+    name, fields = (KINDS | PREDICTED | SPLIT | CONDITIONED)[kind]
     torch.manual_seed(seed)
-    model = models.build(name, **{**NARROW[name], **fields, "q_levels": LEVELS, **more}).double().eval()
+    model = models.build(name, **{**NARROW[name], "q_levels": LEVELS, **fields, **more}).double().eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.3)
@@ -183,7 +192,7 @@ def score_of(model: Model[Any], streams: int, length: int, seed: int = 0) -> Sco
 def in_parts(
     model: Model[Any], codes: torch.Tensor, parts: list[int], condition: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, State]:
-    """Logits (B, T, Q) and the state after codes that come in parts: n > 0 through `forward`, 0 for one `step`."""
+    """Outputs (B, T, S) and the state after codes that come in parts: n > 0 through `forward`, 0 for one `step`."""
     state, pieces, place = model.initial_state(len(codes)), [], 0
     for part in parts:
         frames = None

@@ -4,6 +4,7 @@ Only the names and layouts of the weights are shared with the package. Codes bef
 the code at position t is sample t - 1, from which (and all before it) sample t is predicted.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -90,6 +91,26 @@ def bins(q: int) -> tuple[Array, Array]:
     table = table.astype(np.float32).astype(np.float64)
     inner = (table[1:] + table[:-1]) / 2
     return table, np.concatenate([[2 * table[0] - inner[0]], inner, [2 * table[-1] - inner[-1]]])
+
+
+def learned(w: Weights, name: str, q: int, code: int) -> Array:
+    """The learned vector of a code, or of a split code: one of each part, and one times the amplitude."""
+    if f"{name}.weight" in w:
+        return w[f"{name}.weight"][code]
+    coarse, fine = divmod(code, math.isqrt(q))
+    return w[f"{name}.coarse"][coarse] + w[f"{name}.fine"][fine] + bins(q)[0][code] * w[f"{name}.amplitude"]
+
+
+def of_codes(config: Any, w: Weights, outputs: Array, codes: list[int]) -> Array:
+    """The logits of codes (T,), for a model's outputs (T, S): of split codes those of both parts (T, C + F)."""
+    if not config.split:
+        return outputs
+    size = math.isqrt(config.q_levels)
+    logits = [
+        np.concatenate([row[:size], affine(w, "fine.output", relu(row[size:] + w["fine.table"][code // size]))])
+        for row, code in zip(outputs, codes, strict=True)
+    ]
+    return np.array(logits)
 
 
 @dataclass
@@ -183,7 +204,7 @@ def naive_rnn(config: Any, w: Weights, codes: list[int], frames: Array | None = 
     logits, ahead = [], forecasts(config, codes, frames)
     for t, code in enumerate(codes):
         if config.input == "embedded":
-            x = w["input.weight"][code]
+            x = learned(w, "input", config.q_levels, code)
         else:
             x = w["input.weight"][:, 0] * amplitude(code, config.q_levels) + w["input.bias"]
         x = x + entered(w, "condition", encoded(config, w, frames, t)) + foreseen(w, "forecast", ahead[t])
@@ -223,7 +244,7 @@ def sample_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
             condition = upsampled[i][t % frame // fast]
         recent = [heard(t - window + 1 + k) for k in range(window)]
         if config.input == "embedded":
-            x = np.concatenate([w["embedding.weight"][code] for code in recent])
+            x = np.concatenate([learned(w, "embedding", config.q_levels, code) for code in recent])
         else:
             x = np.array([amplitude(code, q) for code in recent])
         x = (
@@ -259,7 +280,7 @@ def wavenet(config: Any, w: Weights, codes: list[int], frames: Array | None = No
         if i < 0:
             code = codes[t] if t >= 0 else q // 2
             if config.form == "gated" and config.input == "embedded":
-                return w["input.weight"][code], np.zeros(1)
+                return learned(w, "input", config.q_levels, code), np.zeros(1)
             number = np.array([amplitude(code, q)])
             return (affine(w, "input", number) if config.form == "gated" else number), np.zeros(1)
         if config.form == "plain":
@@ -310,7 +331,8 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
         return x, h
 
     def first(i: int, heard: list[int], above: Array | float) -> Array:
-        return affine(w, f"tiers.{i}.input", np.concatenate([w["embedding.weight"][code] for code in heard])) + above
+        read = [learned(w, "embedding", config.q_levels, code) for code in heard]
+        return affine(w, f"tiers.{i}.input", np.concatenate(read)) + above
 
     def up(i: int, x: Array) -> Array:
         return affine(w, f"tiers.{i}.upsample", unit(x)).reshape(-1, widths[i + 1])

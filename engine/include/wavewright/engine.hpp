@@ -35,7 +35,7 @@ struct Source {
 // How codes are drawn. sampling.py defines each setting. A span holds one value for all samples, or one for each.
 struct Sampling {
     std::span<const double> temperature;  // 0: the likeliest code
-    std::span<const int> top_k;           // q_levels: all
+    std::span<const int> top_k;           // q_levels: all; of each draw, where a code is drawn in two parts
     std::span<const double> top_p;        // 1: all
     std::span<const double> amount = {};  // of the second voice; empty for an engine of one voice
 };
@@ -106,7 +106,7 @@ public:
     void prime(std::span<const std::int32_t> codes, std::span<const float> dense = {},
                std::span<const float> second = {});
     // Advances an engine of one voice likewise, and writes the logits (streams, n, q_levels) from which each code would
-    // have been drawn.
+    // have been drawn. Of a model that draws a code in two parts, they are those of both draws, one behind the other.
     void logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense = {});
     // Draws new codes (streams, n).
     void generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense = {},

@@ -128,7 +128,8 @@ class Frames:
             return dense
         keys = np.zeros((self.streams, count, notes.size), np.float32)
         for i, roll in enumerate(self._rolls):
-            due = int(np.searchsorted(self._waiting[i]["sample"], (roll.frame + count) * self.condition.hop))
+            end = (roll.frame + count) * self.condition.hop if count else 0  # without a frame, events go on waiting
+            due = int(np.searchsorted(self._waiting[i]["sample"], end))
             keys[i] = roll.frames(self._waiting[i][:due], count)
             self._waiting[i] = self._waiting[i][due:]
         keys[dense[:, :, self.condition.dense_flag(notes)] != 0] = 0

@@ -58,7 +58,7 @@ class TrainingConfig:
         lead_seconds: seconds that a section is heard before its start, without training on them. A lead never reaches
             into another recording.
         noise: greatest number of codes by which a sample may be heard wrongly while training, 0 for none. Half of the
-            sections are heard as they are.
+            sections are heard as they are. With model.split, it counts 256ths of all codes.
         balance: name of a category of the corpus whose classes are trained on equally often. None means that an epoch
             reads every section once.
     """
@@ -99,7 +99,7 @@ class RunConfig:
     emphasis: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.training.batch_size * self.training.length * self.model.q_levels > MOST_LOGITS:
+        if self.training.batch_size * self.training.length * self.model.output.classes > MOST_LOGITS:
             raise ConfigError(
                 f"training: batch_size times length times model.q_levels is more than {MOST_LOGITS:,}; make one smaller"
             )
@@ -113,6 +113,11 @@ class RunConfig:
     def quantizer(self) -> Quantizer:
         """The quantiser between amplitudes and the model's codes."""
         return Quantizer(self.model.q_levels, self.encoding, self.emphasis)
+
+    @property
+    def noise(self) -> int:
+        """Greatest number of codes by which an input may be off. Of split codes, it counts 256ths of all."""
+        return self.training.noise * (max(1, self.model.q_levels // 256) if self.model.split else 1)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values, which `from_dict` takes back."""

@@ -142,7 +142,9 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Parity:
-    """Logits (T, Q) after each of codes (T,), T = 64, by which another program checks that it computes the same.
+    """Logits (T, L) after each of codes (T,), T = 64, by which another program checks that it computes the same.
+
+    Each row is that of the code that follows. The first code follows the last.
 
     For a model with a condition, `condition` holds the control frames (M, F) that the T predicted samples touch.
     """
@@ -241,7 +243,7 @@ def load(path: Path) -> ModelFile:
 def _expected(config: ModelConfig, precision: Precision) -> Iterator[tuple[str, str, Shape]]:
     """Yield the name, dtype and shape of every tensor of the file."""
     yield "parity.codes", "I32", (PARITY,)
-    yield "parity.logits", "F32", (PARITY, config.q_levels)
+    yield "parity.logits", "F32", (PARITY, config.output.classes)
     if config.condition is not None:
         yield "parity.condition", "F32", (config.condition.frames(PARITY), config.condition.features)
     for name, shape in config.shapes():
@@ -254,7 +256,7 @@ def _as_json(facts: ModelFacts, precision: Precision, sha256: str) -> dict[str, 
 
 def _format_of(facts: ModelFacts) -> int:
     """Return the earliest format that can hold a model."""
-    if facts.about is not None or facts.emphasis or facts.config.prediction is not None:
+    if facts.about is not None or facts.emphasis or facts.config.prediction is not None or facts.config.split:
         return 3
     return 1 if facts.config.condition is None else 2
 

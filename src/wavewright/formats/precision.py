@@ -1,8 +1,8 @@
 """Pack weights for a model file as float32, or with the matrices rounded to bfloat16 or to 8-bit integers.
 
 Only matrices that multiply a vector of 16 numbers or more are reduced. Biases, embedding tables, start states, the
-modes of linear recurrences and narrow matrices stay float32 in every precision, since they are small or read one row at
-a time.
+modes of linear recurrences, the layer of fine parts and narrow matrices stay float32 in every precision, since they are
+small or read one row at a time.
 
 int8 has a scale per row. A convolution's kernel (out, in, width) has a scale per row and tap, since each tap is a
 matrix of its own. All arithmetic is float32, and rounding is to nearest, ties to even:
@@ -36,8 +36,8 @@ def stored(name: str, shape: Shape, precision: Precision) -> list[tuple[str, str
 
 
 def _reduced(name: str, shape: Shape) -> bool:
-    """Tell whether a weight is a wide matrix that multiplies a vector. `input.weight` and `embedding.weight` do not."""
-    matrix = name.endswith("weight") and name not in ("input.weight", "embedding.weight")
+    """Tell whether a weight is a wide matrix that is stored in the file's precision."""
+    matrix = name.endswith("weight") and name not in ("input.weight", "embedding.weight", "fine.output.weight")
     return matrix and len(shape) > 1 and shape[1] >= WIDE
 
 

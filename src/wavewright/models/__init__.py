@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from wavewright.errors import ConfigError, explain, unknown
-from wavewright.models.config import MOST_STATE, ModelConfig
+from wavewright.models.config import MOST_STATE, SPLIT_LEVELS, ModelConfig
 from wavewright.models.linear_rnn.config import LinearRNNConfig
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 from wavewright.models.sample_rnn.config import SampleRNNConfig
@@ -41,6 +41,8 @@ def configure(name: str, **fields: Any) -> ModelConfig:
     for field in fields:
         if field not in known:
             raise ConfigError(f"model.{field}: no such field of {name}; {unknown(field, known)}")
+    if fields.get("split"):
+        fields.setdefault("q_levels", SPLIT_LEVELS)
     try:
         config = CONFIGS[name](**fields)
     except ValidationError as error:

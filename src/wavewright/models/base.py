@@ -1,10 +1,14 @@
 """The contract of every model, with `B` streams, `T` samples and `Q` levels. Codes are integers in [0, Q).
 
     state = model.initial_state(B)
-    logits, state = model(codes, state)       # codes (B, T) -> logits (B, T, Q); position t predicts sample t + 1
-    logits, state = model.step(code, state)   # code (B,)    -> logits (B, Q)
+    outputs, state = model(codes, state)      # codes (B, T) -> (B, T, S); position t predicts sample t + 1
+    outputs, state = model.step(code, state)  # code (B,)    -> (B, S)
+    logits = model.logits(outputs, codes)     # of the codes (B, T) that are predicted
 
-T is 1 or more. Forward over a whole sequence gives the same logits and state as forward over any chunks of it, and as
+Where a code is drawn at once, S is Q, and the outputs are the logits of all codes. With `split`, a code is drawn in two
+parts. The logits of the second depend on the first, and are computed from the outputs once that is known.
+
+T is 1 or more. Forward over a whole sequence gives the same outputs and state as forward over any chunks of it, and as
 `step` repeated. The whole memory of a stream is in its state. A module holds nothing mutable but parameters.
 
 The first code of a stream is the silence code, which predicts the first sample. A section of S samples is thus S inputs
@@ -26,7 +30,7 @@ from torch import Tensor, nn
 
 from wavewright.errors import ConfigError
 from wavewright.models.forecast import Forecast, Predictor
-from wavewright.models.layers import ControlFrames, Encoder
+from wavewright.models.layers import ControlFrames, Encoder, FineOutput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +105,7 @@ class Model(nn.Module, Generic[S]):
         self.predictor = None
         if config.prediction is not None:
             self.predictor = Predictor(config.prediction, config.q_levels, config.condition)
+        self.fine = FineOutput(config.output) if config.split else None
 
     @property
     def name(self) -> str:
@@ -122,7 +127,7 @@ class Model(nn.Module, Generic[S]):
     def predict(
         self, codes: Tensor, state: S, control: ControlFrames | None, forecast: Forecast | None
     ) -> tuple[Tensor, S]:
-        """Do what `forward` does, for arguments that have been checked: codes (B, T) -> (B, T, Q) and the next state.
+        """Do what `forward` does, for arguments that have been checked: codes (B, T) -> (B, T, S) and the next state.
 
         `control` is None exactly where the model has no condition, and `forecast` where it has no prediction. With a
         prediction, the result is what `Predictor.logits` takes (B, T, Q + 1). The state's own fields for both are not
@@ -141,7 +146,7 @@ class Model(nn.Module, Generic[S]):
         return dataclasses.replace(state, phase=torch.tensor(0), control=control)
 
     def forward(self, codes: Tensor, state: S | None = None, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Return logits for the sample after each of `codes`, and the state after the last.
+        """Return the outputs for the sample after each of `codes`, and the state after the last.
 
         Args:
             codes: (B, T) integers in [0, Q), T >= 1.
@@ -150,7 +155,7 @@ class Model(nn.Module, Generic[S]):
                 that one go on, and every control be absent after it.
 
         Returns:
-            Logits (B, T, Q) and the next state. `state` itself is left as it was.
+            Outputs (B, T, S) and the next state. `state` itself is left as it was.
 
         Raises:
             ConfigError: codes or a condition of another shape, or a condition for a model that takes none.
@@ -162,16 +167,36 @@ class Model(nn.Module, Generic[S]):
         return self._go_on(self.predict, codes, state, control, condition)
 
     @final
+    def next_logits(self, outputs: Tensor, *drawn: Tensor) -> Tensor:
+        """Return the logits (..., n) of a code's next draw, for outputs (..., S) and what was `drawn` of it (...)."""
+        if self.fine is None:
+            return outputs
+        coarse = self.config.output.coarse
+        logits: Tensor = self.fine(outputs[..., coarse:], *drawn) if drawn else outputs[..., :coarse]
+        return logits
+
+    @final
+    def logits(self, outputs: Tensor, codes: Tensor) -> Tensor:
+        """Return the logits (..., L) of the codes (...) that outputs (..., S) predict, as `config.output` takes them.
+
+        A code may be IGNORED. Its logits then mean nothing.
+        """
+        if self.fine is None:
+            return outputs
+        coarse = codes.clamp(min=0).div(self.config.output.fine, rounding_mode="floor")
+        return torch.cat((self.next_logits(outputs), self.next_logits(outputs, coarse)), -1)
+
+    @final
     def step(self, codes: Tensor, state: S, condition: Tensor | None = None) -> tuple[Tensor, S]:
-        """Return logits (B, Q) for the sample after `codes` (B,), and the next state.
+        """Return the outputs (B, S) for the sample after `codes` (B,), and the next state.
 
         `condition` (B, F) is as in `forward`. The state given is consumed, since its memory may serve the next state.
         To fork a stream, `clone()` it first.
         """
         frame = None if condition is None else condition[:, None]
         control = self._control(state, codes.shape[0], 1, frame)
-        logits, after = self._go_on(self.predict_one, codes[:, None], state, control, frame)
-        return logits[:, 0], after
+        outputs, after = self._go_on(self.predict_one, codes[:, None], state, control, frame)
+        return outputs[:, 0], after
 
     def predict_one(
         self, codes: Tensor, state: S, control: ControlFrames | None, forecast: Forecast | None
@@ -210,19 +235,19 @@ class Model(nn.Module, Generic[S]):
         control: ControlFrames | None,
         condition: Tensor | None,
     ) -> tuple[Tensor, S]:
-        """Return logits for the sample after each of `codes` (B, T), and the next state."""
+        """Return the outputs for the sample after each of `codes` (B, T), and the next state."""
         if self.predictor is None:
-            logits, after = predict(codes, state, control, None)
+            outputs, after = predict(codes, state, control, None)
         else:
             phase = control.phase if control else 0
             forecast, remembered = self.predictor(codes, state.forecast, condition, phase)
-            outputs, after = predict(codes, state, control, forecast)
-            logits = self.predictor.logits(forecast, outputs)
+            errors, after = predict(codes, state, control, forecast)
+            outputs = self.predictor.logits(forecast, errors)
             after = dataclasses.replace(after, forecast=remembered)
         if control is not None:
             phase = (control.phase + codes.shape[1]) % control.hop
             after = dataclasses.replace(after, phase=torch.tensor(phase), control=control.vectors[:, -1])
-        return logits, after
+        return outputs, after
 
     def learning_rate_factor(self, name: str) -> float:
         """Return by what the learning rate of the parameter `name` is multiplied."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field
 
 from wavewright.errors import ConfigError
-from wavewright.models.output import Softmax
+from wavewright.models.output import HIDDEN, Output, Softmax, Split
 
 if TYPE_CHECKING:
     from wavewright.models.base import Model
@@ -28,6 +28,7 @@ Factor = Annotated[float, Field(gt=0, le=1000)]
 Bias = Annotated[float, Field(ge=-1000, le=1000)]
 
 BLOCK = 64  # numbers; the engine pads every vector to whole blocks
+SPLIT_LEVELS = 4096  # q_levels of split codes, unless it is given
 MOST_STATE = 64 << 20  # bytes that one stream may remember, 16 times the largest preset
 MOST_STREAMS = 4096  # that one player plays
 MOST_STATES = 4 << 30  # bytes that all streams of a player may remember
@@ -44,6 +45,7 @@ class ModelConfig(ABC):
         name: name of the model for users.
         presets: fields of a run configuration (`model`, `encoding`, `training`) by the preset's name.
         q_levels: Q, the number of codes.
+        split: draw a code in two parts, each of sqrt(Q) classes (`output.Split`), in place of one.
         condition: the controls that the model takes, or None.
         prediction: the linear predictor from which the model starts, or None.
     """
@@ -51,8 +53,17 @@ class ModelConfig(ABC):
     name: ClassVar[str]
     presets: ClassVar[dict[str, dict[str, Any]]]
     q_levels: int
+    split: bool
     condition: "Condition | None"
     prediction: "Prediction | None"
+
+    def __post_init__(self) -> None:
+        if self.split and math.isqrt(self.q_levels) ** 2 != self.q_levels:
+            raise ValueError(
+                f"q_levels: {self.q_levels}; with split, give a square such as {SPLIT_LEVELS} (12 bits) or 65536 (16)"
+            )
+        if self.split and self.prediction is not None:
+            raise ValueError("split: a model with prediction draws a code in one part; leave out split or prediction")
 
     @property
     def receptive_field(self) -> float:
@@ -81,8 +92,8 @@ class ModelConfig(ABC):
     def as_dict(self) -> dict[str, Any]:
         """Return the name and the fields as JSON values, which `configure` takes back."""
         fields = {"name": self.name, **dataclasses.asdict(self)}  # type: ignore[call-overload]
-        for name in ("condition", "prediction"):  # left out as in files of models that were made before there were any
-            if fields[name] is None:
+        for name in ("split", "condition", "prediction"):  # left out as in files that are older than these fields
+            if not fields[name]:
                 del fields[name]
         return fields
 
@@ -112,7 +123,7 @@ class ModelConfig(ABC):
 
     @property
     def outputs(self) -> int:
-        """Number of values that the last layer gives: a logit for each code or, with a prediction, for each error.
+        """Number of values that the last layer gives: `output.size`, or a logit for each error with a prediction.
 
         One more changes the spread of the predictor's density where a model starts from that (`forecast.py`).
         """
@@ -128,9 +139,11 @@ class ModelConfig(ABC):
         return self.prediction is not None and self.prediction.density
 
     @property
-    def output(self) -> Softmax:
+    def output(self) -> Output:
         """The distribution over codes that the model's last vector stands for."""
-        return Softmax(self.q_levels)
+        if not self.split:
+            return Softmax(self.q_levels)
+        return Split(math.isqrt(self.q_levels), math.isqrt(self.q_levels))
 
     def multiplied_out(self) -> Self:
         """Return the fields of the same model with every weight one plain tensor, as in model files and the engine."""
@@ -193,9 +206,26 @@ def remembered(prediction: "Prediction | None") -> int:
     return 0 if prediction is None else prediction.state_bytes
 
 
-def code_input(kind: Literal["scalar", "embedded"], q_levels: int, width: int) -> Shapes:
-    """Yield the weights of `layers.code_input`."""
+def embedding(name: str, output: Output, width: int) -> Shapes:
+    """Yield the weights of `layers.embedding`."""
+    if isinstance(output, Split):
+        yield f"{name}.coarse", (output.coarse, width)
+        yield f"{name}.fine", (output.fine, width)
+        yield f"{name}.amplitude", (width,)
+    else:
+        yield f"{name}.weight", (output.q_levels, width)
+
+
+def code_input(kind: Literal["scalar", "embedded"], output: Output, width: int) -> Shapes:
+    """Yield the weights of an input of one code."""
     if kind == "scalar":
         yield from linear("input", 1, width)
     else:
-        yield "input.weight", (q_levels, width)
+        yield from embedding("input", output, width)
+
+
+def fine_output(output: Output) -> Shapes:
+    """Yield the weights of `layers.FineOutput`, if codes are split."""
+    if isinstance(output, Split):
+        yield "fine.table", (output.coarse, HIDDEN)
+        yield from linear("fine.output", HIDDEN, output.fine)

@@ -1,7 +1,8 @@
-"""The layers that models share: linear and recurrent ones, and those through which a condition enters."""
+"""The layers that models share: linear and recurrent ones, those of codes, and those of a condition."""
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -9,6 +10,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from wavewright.models.condition import Condition
 from wavewright.models.config import Cell
+from wavewright.models.output import HIDDEN, Output, Split
+from wavewright.quantize import Quantizer
 
 
 def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -> nn.Linear:
@@ -18,6 +21,66 @@ def linear(inputs: int, outputs: int, *, bias: bool = True, gain: float = 1.0) -
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class SplitEmbedding(nn.Module):
+    """A vector for each code, the sum of one for its coarse part, one for its fine part, and amplitude times another.
+
+    The amplitude is that of the code in mu-law. In linear encoding, the amplitude is a sum over both parts, so that
+    their vectors can hold it. At first the vectors of fine parts are zero, as if there were only coarse parts.
+    """
+
+    def __init__(self, coarse: int, fine: int, width: int) -> None:
+        super().__init__()
+        self.num_embeddings = coarse + fine
+        self.coarse = nn.Parameter(torch.randn(coarse, width))
+        self.fine = nn.Parameter(torch.zeros(fine, width))
+        self.amplitude = nn.Parameter(torch.randn(width))
+        self.amplitudes: Tensor
+        levels = coarse * fine
+        amplitudes = torch.from_numpy(Quantizer(levels, "mu-law").decode(np.arange(levels)))
+        self.register_buffer("amplitudes", amplitudes, persistent=False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Return vectors (..., width) of codes (...)."""
+        return self._look_up(codes, self.coarse, self.fine, self.amplitude)
+
+    def image(self, codes: Tensor, weight: Tensor) -> Tensor:
+        """Return the product of a matrix (O, width) and the vectors of codes (...), (..., O)."""
+        return self._look_up(codes, *(table @ weight.t() for table in (self.coarse, self.fine, self.amplitude)))
+
+    def _look_up(self, codes: Tensor, coarse: Tensor, fine: Tensor, amplitude: Tensor) -> Tensor:
+        first = functional.embedding(codes.div(len(fine), rounding_mode="floor"), coarse)
+        second = functional.embedding(codes.remainder(len(fine)), fine)
+        return first + second + self.amplitudes[codes][..., None] * amplitude
+
+
+class Embedding(nn.Embedding):
+    """A vector for each code."""
+
+    def image(self, codes: Tensor, weight: Tensor) -> Tensor:
+        """Return the product of a matrix (O, width) and the vectors of codes (...), (..., O)."""
+        return functional.embedding(codes, self.weight @ weight.t())
+
+
+def embedding(output: Output, width: int) -> Embedding | SplitEmbedding:
+    """Return a learned vector for each code."""
+    if isinstance(output, Split):
+        return SplitEmbedding(output.coarse, output.fine, width)
+    return Embedding(output.q_levels, width)
+
+
+class FineOutput(nn.Module):
+    """The logits of a code's fine part, from a model's outputs and the code's coarse part."""
+
+    def __init__(self, output: Split) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(output.coarse, HIDDEN))
+        self.output = linear(HIDDEN, output.fine)
+
+    def forward(self, outputs: Tensor, coarse: Tensor) -> Tensor:
+        """Turn outputs (..., HIDDEN) and coarse parts (...) into logits (..., F)."""
+        return self.output(functional.relu(outputs + functional.embedding(coarse, self.table)))
 
 
 class Encoder(nn.Module):

@@ -1,6 +1,11 @@
-"""Turn a model's last vector into a distribution over codes, with its size, loss, entropy and draw."""
+"""Turn a model's last vector into a distribution over codes, with its size, loss, entropy and draw.
+
+A model gives `size` outputs for each sample. From these come the logits by which a code is drawn, in one draw or in
+two. The second draw's logits depend on what the first one drew, so logits (..., `classes`) belong to given codes.
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 IGNORED = -1  # the target where there is no sample
+HIDDEN = 64  # units between a model's outputs and the logits of a fine part
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,27 @@ class Softmax:
 
     @property
     def size(self) -> int:
-        """Number of values that a model gives for each sample."""
+        """Number of outputs that a model gives for each sample."""
         return self.q_levels
+
+    @property
+    def classes(self) -> int:
+        """Number of logits of a given code."""
+        return self.q_levels
+
+    @property
+    def rows(self) -> int:
+        """Number of vectors in a table of all codes."""
+        return self.q_levels
+
+    @property
+    def parts(self) -> "tuple[Softmax, ...]":
+        """The draws of a code, in their order."""
+        return (self,)
+
+    def join(self, drawn: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return the codes (B,) of what was drawn, (B,) for each of `parts`."""
+        return drawn[0]
 
     def loss(self, logits: "Tensor", targets: "Tensor", reduction: Literal["none", "sum"] = "none") -> "Tensor":
         """Return the cross-entropy in nats of logits (B, T, Q) against codes (B, T), as (B, T) or as a sum ().
@@ -78,6 +103,75 @@ class Softmax:
         code = (cumulative <= (uniforms * cumulative[:, -1])[:, None]).sum(1)
         last = weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, 1)  # rounding must not go past the last code
         return np.minimum(code, last)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Two softmaxes in place of one over many codes, of which the second knows what the first drew (WaveRNN,
+    arXiv:1802.08435, section 2.2).
+
+    A code is c F + f, where c is its coarse part in [0, C) and f its fine part in [0, F). Logits (..., C + F) are those
+    of the coarse part, and behind them those of the fine part, given the true coarse part.
+
+    Attributes:
+        coarse: C, the number of coarse parts.
+        fine: F, the number of fine parts.
+    """
+
+    coarse: int
+    fine: int
+
+    @property
+    def size(self) -> int:
+        """Number of outputs that a model gives for each sample, the coarse part's logits and HIDDEN more."""
+        return self.coarse + HIDDEN
+
+    @property
+    def classes(self) -> int:
+        """Number of logits of a given code."""
+        return self.coarse + self.fine
+
+    @property
+    def rows(self) -> int:
+        """Number of vectors in the tables of both parts, with that of the amplitude."""
+        return self.coarse + self.fine + 1
+
+    @property
+    def parts(self) -> tuple[Softmax, ...]:
+        """The draws of a code, in their order."""
+        return Softmax(self.coarse), Softmax(self.fine)
+
+    def join(self, drawn: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Return the codes (B,) of what was drawn, (B,) for each of `parts`."""
+        coarse, fine = drawn
+        return coarse * self.fine + fine
+
+    def loss(self, logits: "Tensor", targets: "Tensor", reduction: Literal["none", "sum"] = "none") -> "Tensor":
+        """Return the sum of both parts' cross-entropies, as `Softmax.loss` does: logits (B, T, C + F), codes (B, T)."""
+        first, second = self.parts
+        coarse = targets.div(self.fine, rounding_mode="floor")  # which leaves IGNORED as it is
+        fine = targets.remainder(self.fine).masked_fill(targets == IGNORED, IGNORED)
+        return first.loss(logits[..., : self.coarse], coarse, reduction) + second.loss(
+            logits[..., self.coarse :], fine, reduction
+        )
+
+    def nats(self, logits: NDArray[np.floating], codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return the nats (...) of codes (...) under their logits (..., C + F), which is `loss` without torch."""
+        coarse, fine = np.split(logits, [self.coarse], -1)
+        first, second = self.parts
+        return first.nats(coarse, codes // self.fine) + second.nats(fine, codes % self.fine)
+
+    def entropy(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the entropy in bits (...) of the coarse part and of the fine part, given the true coarse part.
+
+        Over codes that the model itself draws, the mean is that of the entropy of the whole code.
+        """
+        coarse, fine = np.split(logits, [self.coarse], -1)
+        first, second = self.parts
+        return first.entropy(coarse) + second.entropy(fine)
+
+
+Output = Softmax | Split
 
 
 def mixed(first: NDArray[np.float32], second: NDArray[np.float32], amount: float) -> NDArray[np.float32]:

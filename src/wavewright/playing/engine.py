@@ -138,7 +138,8 @@ class Engine:
         for voice in voices:
             voice.config.check_streams(streams)
         self.streams, self.precision = streams, precision
-        self.q_levels, self._conditions = config.q_levels, [voice.config.condition for voice in voices]
+        self.q_levels, self._classes = config.q_levels, config.output.classes
+        self._conditions = [voice.config.condition for voice in voices]
         native = _native()
         sources = [(v.config.name, _fields(v.config, rate), v.weights, v.precision) for v in voices]
         try:
@@ -193,13 +194,13 @@ class Engine:
         self._call("prime", self._codes(codes), *self._dense(dense, second))
 
     def logits(self, codes: NDArray[np.integer], dense: Dense = None) -> NDArray[np.float32]:
-        """Read codes (streams, n), and return the logits (streams, n, Q) from which each would have been drawn.
+        """Read codes (streams, n), and return the logits (streams, n, L) from which each would have been drawn.
 
         Raises:
             ConfigError: a code out of range, or of another number of streams, or two models. See also Player.
         """
         read = self._codes(codes)
-        logits = np.empty((*read.shape, self.q_levels), np.float32)
+        logits = np.empty((*read.shape, self._classes), np.float32)
         self._call("logits", read, logits, checked_dense(self._conditions[0], dense, self.streams))
         return logits
 

@@ -76,8 +76,13 @@ def parity_error(file: ModelFile) -> float:
 
 @torch.inference_mode()
 def _logits(model: Model[Any], codes: NDArray[np.int32], condition: NDArray[np.float32] | None) -> NDArray[np.float32]:
-    """Return logits (T, Q) after each of the codes (T,) that begin a stream, under control frames (M, F)."""
+    """Return logits (T, L) after each of the codes (T,) that begin a stream, under control frames (M, F).
+
+    They are the logits of the code that follows, and behind the last code those of the first.
+    """
     frames = None if condition is None else torch.from_numpy(condition)[None]
     with one_thread():
-        logits, _ = model(torch.from_numpy(codes).long()[None], None, frames)
+        heard = torch.from_numpy(codes).long()[None]
+        outputs, _ = model(heard, None, frames)
+        logits = model.logits(outputs, heard.roll(-1, 1))
     return logits[0].numpy()

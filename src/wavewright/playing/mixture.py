@@ -47,6 +47,7 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     for what, one, other in (
         ("sample rate", f"{first.rate} Hz", f"{second.rate} Hz"),
         ("number of codes", first.config.q_levels, second.config.q_levels),
+        ("number of parts of a code", len(first.config.output.parts), len(second.config.output.parts)),
         ("encoding", first.encoding, second.encoding),
         ("emphasis", first.emphasis, second.emphasis),
     ):

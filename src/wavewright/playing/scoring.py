@@ -72,8 +72,8 @@ def score(
         condition = (
             None if batch.condition is None else torch.from_numpy(batch.condition).to(inputs.device, model.dtype)
         )
-        logits, state = model(inputs, None if batch.reset else state, condition)
-        loss = model.config.output.loss(logits, targets)
+        outputs, state = model(inputs, None if batch.reset else state, condition)
+        loss = model.config.output.loss(model.logits(outputs, targets), targets)
         nats[first : first + len(loss)] += loss.double().sum(1).cpu()
         advance(batch.count)
     processes.sum_([nats])
@@ -87,6 +87,8 @@ def entropy(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64
     bits, state = [], None
     for start in range(0, inputs.shape[1], SCORE_LENGTH):
         block = torch.from_numpy(inputs[:, start : start + SCORE_LENGTH]).long().to(model.device)
-        logits, state = model(block, state)
+        outputs, state = model(block, state)
+        own = torch.from_numpy(codes[:, start : start + SCORE_LENGTH]).long().to(model.device)
+        logits = model.logits(outputs, own)
         bits.append(model.config.output.entropy(logits.float().cpu().numpy()))
     return np.concatenate(bits, 1)

@@ -1,6 +1,6 @@
 """Play streams of a torch model by stepping it in torch, on any device. The engine must draw the same codes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,16 +90,22 @@ class TorchPlayer:
         controls.check_amount(len(self._voices))
         self._give(dense, second, samples)
         codes = np.empty((self.streams, samples), np.int64)
-        drawn = self._uniforms(samples)
+        parts = self._output.parts
+        uniforms = self._uniforms(samples * len(parts)).reshape(self.streams, samples, len(parts))
         amounts = np.broadcast_to(np.asarray(controls.amount, np.float64), samples)
         for voice in self._voices:
             voice.begin(samples)
         with parametrize.cached():
             for t in range(samples):
-                logits, *others = (voice.step(self._code) for voice in self._voices)
-                for other in others:
-                    logits = mixed(logits, other, amounts[t])
-                codes[:, t] = self._code = self._output.draw(logits, drawn[:, t], controls.at(t))
+                for voice in self._voices:
+                    voice.step(self._code)
+                drawn: list[NDArray[np.int64]] = []
+                for i, part in enumerate(parts):
+                    logits, *others = (voice.logits(drawn) for voice in self._voices)
+                    for other in others:
+                        logits = mixed(logits, other, amounts[t])
+                    drawn.append(part.draw(logits, uniforms[:, t, i], controls.at(t)))
+                codes[:, t] = self._code = self._output.join(drawn)
         return codes
 
     def _give(self, dense: Dense, second: Dense, samples: int) -> None:
@@ -120,6 +126,7 @@ class _Voice:
         self._frames = None if condition is None else Frames(condition, streams, rate)
         self._ahead: Tensor | None = None  # control frames (streams, M, F) of the samples to come
         self._place = 0  # samples of the first of them that have gone by
+        self._outputs: Tensor | None = None  # of the last step
         with torch.inference_mode():
             self._state = model.initial_state(streams)
 
@@ -147,13 +154,18 @@ class _Voice:
         """Prepare so many steps."""
         self._place, self._ahead = int(self._state.phase or 0), self._condition(samples)
 
-    def step(self, codes: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Go on by codes (streams,), and return the logits (streams, Q) of the next."""
+    def step(self, codes: NDArray[np.integer]) -> None:
+        """Go on by codes (streams,)."""
         frame = None if self._ahead is None else self._ahead[:, self._place // self._model.config.condition.hop]
         self._place += 1
         code = torch.from_numpy(codes).to(self._model.device)
-        logits, self._state = self._model.step(code, self._state, frame)
-        values: NDArray[np.float32] = logits.float().cpu().numpy()
+        self._outputs, self._state = self._model.step(code, self._state, frame)
+
+    def logits(self, drawn: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Return the logits (streams, n) of the next code's next draw, after the parts (streams,) that were drawn."""
+        assert self._outputs is not None
+        parts = (torch.from_numpy(part).to(self._outputs.device) for part in drawn)
+        values: NDArray[np.float32] = self._model.next_logits(self._outputs, *parts).float().cpu().numpy()
         return values
 
     def _condition(self, samples: int) -> Tensor | None:

@@ -115,7 +115,7 @@ class Trainer:
             leads=self.leads("train", corpus.sections("train")),
             conditions=self.conditions.get("train"),
             dropout=training.condition_dropout,
-            noise=training.noise,
+            noise=config.noise,
             classes=corpus.classes("train", training.balance) if training.balance else None,
         )
         self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
@@ -175,12 +175,12 @@ class Trainer:
         )
 
     def _forward(self, batch: Batch) -> tuple[Tensor, State]:
-        """Return the logits of a batch, and the state after it."""
+        """Return the logits of a batch's targets, and the state after it."""
         condition = None if batch.condition is None else self._tensor(batch.condition)
         before = None if batch.reset else self.lane_state
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
-            logits, state = self.model(self._tensor(batch.inputs), before, condition)
-        return logits, state
+            outputs, state = self.model(self._tensor(batch.inputs), before, condition)
+            return self.model.logits(outputs, self._tensor(batch.targets)), state
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)

@@ -16,8 +16,10 @@ from wavewright.models.config import (
     ModelConfig,
     Shapes,
     Size,
+    embedding,
     encoder,
     entry,
+    fine_output,
     forecast_entry,
     linear,
     remembered,
@@ -61,7 +63,8 @@ class LinearRNNConfig(ModelConfig):
         modes: complex modes of each channel in every block.
         window: number of past samples that the last tier reads at each step.
         embedding: length of the learned vector of a code.
-        q_levels: Q, the number of codes.
+        q_levels: Q, the number of codes. With split, this is 4096 if it is not given.
+        split: draw a code in two parts of sqrt(Q) classes each, for 12 or 16 bits.
         condition: the controls that the model takes.
         prediction: the linear predictor from which the model starts.
     """
@@ -76,6 +79,7 @@ class LinearRNNConfig(ModelConfig):
     window: Reach = 4
     embedding: Size = 32
     q_levels: Levels = 256
+    split: bool = False
     condition: Condition | None = None
     prediction: Prediction | None = None
 
@@ -90,7 +94,7 @@ class LinearRNNConfig(ModelConfig):
             if len(getattr(self, name)) != (tiers := len(self.frame_sizes)):
                 raise ValueError(f"{name}: {len(getattr(self, name))} values for {tiers} frame_sizes; give {tiers}")
         wide = (-(-width // BLOCK) * BLOCK for width in self.widths)
-        tables = self.q_levels * sum(reach * width for reach, width in zip(self.reaches, wide, strict=True))
+        tables = self.output.rows * sum(reach * width for reach, width in zip(self.reaches, wide, strict=True))
         if tables > MOST_TABLES:
             raise ValueError(
                 f"frame_sizes: the engine would need {tables:,} numbers to look codes up, and {MOST_TABLES:,} are the"
@@ -129,7 +133,7 @@ class LinearRNNConfig(ModelConfig):
     def shapes(self) -> Shapes:
         """See ModelConfig."""
         yield from encoder(self.condition)
-        yield "embedding.weight", (self.q_levels, self.embedding)
+        yield from embedding("embedding", self.output, self.embedding)
         yield from forecast_entry("forecast", self.prediction, self.q_levels, self.widths[-1])
         last = len(self.widths) - 1
         for i, (reach, width) in enumerate(zip(self.reaches, self.widths, strict=True)):
@@ -148,3 +152,4 @@ class LinearRNNConfig(ModelConfig):
             if i < last:
                 yield from linear(f"tiers.{i}.upsample", width, self.ratios[i] * self.widths[i + 1])
         yield from linear("output", self.widths[-1], self.outputs)
+        yield from fine_output(self.output)

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
-from wavewright.models.layers import ControlFrames, entry, linear
+from wavewright.models.layers import ControlFrames, Embedding, SplitEmbedding, embedding, entry, linear
 from wavewright.models.linear_rnn.config import LinearRNNConfig
 from wavewright.models.linear_rnn.diagonal import Diagonal
 from wavewright.quantize import silence
@@ -64,6 +64,19 @@ def first_embedding(levels: int, width: int) -> Tensor:
     for k in range(1, width):
         columns += [torch.sin(k * math.pi / 2 * s), torch.cos(k * math.pi / 2 * s)]
     return torch.stack(columns[:width], 1)
+
+
+@torch.no_grad()
+def begin_embedding(embedding: Embedding | SplitEmbedding, levels: int) -> None:
+    """Let a table begin as `first_embedding`. Of split codes, the sines and cosines are those of the coarse part."""
+    if isinstance(embedding, Embedding):
+        embedding.weight.copy_(first_embedding(levels, embedding.embedding_dim))
+        return
+    (coarse, width), fine = embedding.coarse.shape, len(embedding.fine)
+    embedding.coarse.copy_(first_embedding(coarse, width))
+    embedding.fine[:, 0] = 1.7 * ((2 * torch.arange(fine) + 1) / fine - 1) / coarse
+    embedding.coarse[:, 1:2] = 0
+    embedding.amplitude.copy_(5.0 * (torch.arange(width) == 1))
 
 
 class Block(nn.Module):
@@ -164,9 +177,8 @@ class LinearRNN(Model[LinearRNNState]):
 
     def __init__(self, config: LinearRNNConfig) -> None:
         super().__init__(config)
-        self.embedding = nn.Embedding(config.q_levels, config.embedding)
-        with torch.no_grad():
-            self.embedding.weight.copy_(first_embedding(config.q_levels, config.embedding))
+        self.embedding = embedding(config.output, config.embedding)
+        begin_embedding(self.embedding, config.q_levels)
         self.tiers = nn.ModuleList(Tier(config, i) for i in range(len(config.widths)))
         self.forecast = forecast_entry(config.prediction, config.q_levels, config.widths[-1])
         self.output = linear(config.widths[-1], config.outputs, gain=0.5 * config.output_gain)

@@ -17,6 +17,7 @@ from wavewright.models.config import (
     code_input,
     encoder,
     entry,
+    fine_output,
     forecast_entry,
     linear,
     recurrent,
@@ -54,7 +55,8 @@ class NaiveRNNConfig(ModelConfig):
         units: hidden units of each layer.
         input: `scalar`, the thesis's linear image of one number, or `embedded`, a learned vector for each code.
         forget_bias: initial bias of the forget gates, 1 in TensorFlow's LSTM cell.
-        q_levels: Q, the number of codes.
+        q_levels: Q, the number of codes. With split, this is 4096 if it is not given.
+        split: draw a code in two parts of sqrt(Q) classes each, for 12 or 16 bits.
         condition: the controls that the model takes.
         prediction: the linear predictor from which the model starts.
     """
@@ -67,6 +69,7 @@ class NaiveRNNConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
+    split: bool = False
     condition: Condition | None = None
     prediction: Prediction | None = None
 
@@ -89,9 +92,10 @@ class NaiveRNNConfig(ModelConfig):
     def shapes(self) -> Shapes:
         """See ModelConfig."""
         yield from encoder(self.condition)
-        yield from code_input(self.input, self.q_levels, self.units)
+        yield from code_input(self.input, self.output, self.units)
         yield from entry("condition", self.condition, self.units)
         yield from forecast_entry("forecast", self.prediction, self.q_levels, self.units)
         for i in range(self.layers):
             yield from recurrent(f"layers.{i}", "lstm", self.units, self.units)
         yield from linear("output", self.units, self.outputs)
+        yield from fine_output(self.output)

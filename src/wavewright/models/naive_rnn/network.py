@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
-from wavewright.models.layers import ControlFrames, Recurrent, entry, linear
+from wavewright.models.layers import ControlFrames, Recurrent, embedding, entry, linear
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
 
 
@@ -27,9 +27,9 @@ class NaiveRNN(Model[NaiveRNNState]):
     def __init__(self, config: NaiveRNNConfig) -> None:
         super().__init__(config)
         if config.input == "scalar":
-            self.input: nn.Linear | nn.Embedding = linear(1, config.units)
+            self.input: nn.Module = linear(1, config.units)
         else:
-            self.input = nn.Embedding(config.q_levels, config.units)
+            self.input = embedding(config.output, config.units)
         self.condition = entry(config.condition, config.units)
         self.forecast = forecast_entry(config.prediction, config.q_levels, config.units)
         self.layers = nn.ModuleList(
@@ -46,7 +46,7 @@ class NaiveRNN(Model[NaiveRNNState]):
     ) -> tuple[Tensor, NaiveRNNState]:
         """See Model.forward. A condition and a forecast are added to the input."""
         scalars = self.scalars(codes)[..., None]
-        x = self.input(codes if isinstance(self.input, nn.Embedding) else scalars)
+        x = self.input(scalars if isinstance(self.input, nn.Linear) else codes)
         if self.condition is not None and control is not None:
             x = x + control.spread(self.condition, codes.shape[1])
         if self.forecast is not None and forecast is not None:

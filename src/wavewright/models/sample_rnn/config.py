@@ -19,8 +19,10 @@ from wavewright.models.config import (
     ModelConfig,
     Shapes,
     Size,
+    embedding,
     encoder,
     entry,
+    fine_output,
     forecast_entry,
     linear,
     recurrent,
@@ -85,7 +87,8 @@ class SampleRNNConfig(ModelConfig):
         learned_state: learn the initial state of the recurrent layers, instead of zeros.
         weight_norm: learn the length and the direction of each matrix row apart.
         forget_bias: initial bias of an LSTM's forget gates, 1 in the thesis and 3 in the paper's code.
-        q_levels: Q, the number of codes.
+        q_levels: Q, the number of codes. With split, this is 4096 if it is not given.
+        split: draw a code in two parts of sqrt(Q) classes each, for 12 or 16 bits.
         condition: the controls that the model takes.
         prediction: the linear predictor from which the model starts.
     """
@@ -105,6 +108,7 @@ class SampleRNNConfig(ModelConfig):
     weight_norm: bool = False
     forget_bias: Bias = 1.0
     q_levels: Levels = 256
+    split: bool = False
     condition: Condition | None = None
     prediction: Prediction | None = None
 
@@ -172,10 +176,11 @@ class SampleRNNConfig(ModelConfig):
                 )
             yield from linear(f"tiers.{i}.upsample", units, ratio * units)
         if embedded:
-            yield "embedding.weight", (self.q_levels, self.embedding)
+            yield from embedding("embedding", self.output, self.embedding)
         yield from linear("sample_input", self.reach * (self.embedding if embedded else 1), units)
         yield from entry("condition", self.condition, units)
         yield from forecast_entry("forecast", self.prediction, self.q_levels, units)
         yield from linear("hidden.0", units, units)
         yield from linear("hidden.1", units, units)
         yield from linear("output", units, self.outputs)
+        yield from fine_output(self.output)

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
-from wavewright.models.layers import ControlFrames, Recurrent, entry, linear, normalise_weights
+from wavewright.models.layers import ControlFrames, Recurrent, embedding, entry, linear, normalise_weights
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.quantize import silence
 
@@ -86,7 +86,7 @@ class SampleRNN(Model[SampleRNNState]):
             Tier(config, frame, ratio, slowest=i == 0)
             for i, (frame, ratio) in enumerate(zip(config.frame_sizes, config.ratios, strict=True))
         )
-        self.embedding = nn.Embedding(config.q_levels, config.embedding) if config.input == "embedded" else None
+        self.embedding = embedding(config.output, config.embedding) if config.input == "embedded" else None
         self.sample_input = linear(config.reach * (config.embedding if self.embedding else 1), config.units)
         self.condition = entry(config.condition, config.units)
         self.forecast = forecast_entry(config.prediction, config.q_levels, config.units)
@@ -155,15 +155,14 @@ class SampleRNN(Model[SampleRNNState]):
         length, reach = above.shape[1], self.config.reach
         if self.embedding is None:
             x = self.sample_input(self.scalars(codes).unfold(1, reach, 1)) + above
-        elif codes.numel() < self.config.q_levels:
+        elif codes.numel() < self.embedding.num_embeddings:
             x = self.sample_input(self.embedding(codes.unfold(1, reach, 1)).flatten(2)) + above
         else:
             # W [e(a), e(b), ...] + c = (W1 E)[a] + (W2 E)[b] + ... + c needs one table a place, but no wide product a
-            # sample. This is faster with more samples than codes.
+            # sample. This is faster with more samples than rows in a table.
             x = above + self.sample_input.bias
             for place, weight in enumerate(self.sample_input.weight.chunk(reach, 1)):
-                table = self.embedding.weight @ weight.t()
-                x = x + functional.embedding(codes[:, place : place + length], table)
+                x = x + self.embedding.image(codes[:, place : place + length], weight)
         for layer in self.hidden:
             x = functional.relu(layer(x))
         return self.output(x)

@@ -19,6 +19,7 @@ from wavewright.models.config import (
     code_input,
     encoder,
     entry,
+    fine_output,
     forecast_entry,
     linear,
     remembered,
@@ -74,7 +75,8 @@ class WaveNetConfig(ModelConfig):
         input: `scalar`, one real channel, or `embedded`, a learned vector for each code (gated form only).
         gain: initial standard deviation of the plain form's weights over He's sqrt(2 / fan_in). With fast-wavenet's
             sqrt(1/2), 40 layers shrink the signal by 2^-20 and do not learn (docs/log/2026-11-22-wavenet-4x10.md).
-        q_levels: Q, the number of codes.
+        q_levels: Q, the number of codes. With split, this is 4096 if it is not given.
+        split: draw a code in two parts of sqrt(Q) classes each, for 12 or 16 bits.
         condition: the controls that the model takes.
         prediction: the linear predictor from which the model starts.
     """
@@ -91,10 +93,12 @@ class WaveNetConfig(ModelConfig):
     input: Literal["scalar", "embedded"] = "embedded"
     gain: Factor = 1.0
     q_levels: Levels = 256
+    split: bool = False
     condition: Condition | None = None
     prediction: Prediction | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.form == "plain" and (self.input == "embedded" or self.skip_channels):
             raise ValueError("form: plain has a scalar input and no skip path; set input=scalar, skip_channels=null")
         if self.receptive_field > LONGEST:
@@ -147,8 +151,9 @@ class WaveNetConfig(ModelConfig):
             for i in range(self.blocks * self.layers):
                 yield f"layers.{i}.weight", (width, width if i else 1, taps)
             yield from linear("output", width, self.outputs)
+            yield from fine_output(self.output)
             return
-        yield from code_input(self.input, self.q_levels, width)
+        yield from code_input(self.input, self.output, width)
         for i in range(self.blocks * self.layers):
             yield f"layers.{i}.weight", (2 * width, width, taps)
             yield f"layers.{i}.bias", (2 * width,)
@@ -156,3 +161,4 @@ class WaveNetConfig(ModelConfig):
             yield f"layers.{i}.out_bias", (width + skip,)
         yield from linear("output.1", skip, skip)
         yield from linear("output.3", skip, self.outputs)
+        yield from fine_output(self.output)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
-from wavewright.models.layers import ControlFrames, entry, linear
+from wavewright.models.layers import ControlFrames, embedding, entry, linear
 from wavewright.models.wavenet.config import WaveNetConfig
 from wavewright.quantize import silence
 
@@ -95,7 +95,7 @@ class WaveNet(Model[WaveNetState]):
             self.layers = nn.ModuleList(PlainLayer(1 if i == 0 else width, config) for i in range(count))
             self.output: nn.Module = linear(width, config.outputs, gain=config.output_gain)
         else:
-            self.input = nn.Embedding(config.q_levels, width) if config.input == "embedded" else linear(1, width)
+            self.input = embedding(config.output, width) if config.input == "embedded" else linear(1, width)
             self.layers = nn.ModuleList(GatedLayer(config) for _ in range(count))
             hidden = (nn.ReLU(), linear(skip, skip), nn.ReLU())
             self.output = nn.Sequential(*hidden, linear(skip, config.outputs, gain=config.output_gain))
@@ -149,8 +149,8 @@ class WaveNet(Model[WaveNetState]):
 
     def _input(self, codes: Tensor) -> Tensor:
         """Turn codes (B, T) into (B, C, T), or (B, 1, T) in the plain form."""
-        if isinstance(self.input, nn.Embedding):
-            return self.input(codes).transpose(1, 2)
+        if self.config.input == "embedded":
+            return self.input(codes).transpose(1, 2)  # type: ignore[misc]
         x = self.scalars(codes)[..., None]
         return (x if self.input is None else self.input(x)).transpose(1, 2)
 
