@@ -79,8 +79,15 @@ def test_the_right_condition_scores_best(run: Path, sounds: Corpus, engine: Any)
     assert result.conditioned.own < result.conditioned.none - 0.05
 
 
-def test_the_engine_and_torch_score_alike(run: Path, sounds: Corpus) -> None:
-    model = opening.open_run(run)
+@pytest.mark.parametrize("strings", [False, True])
+def test_the_engine_and_torch_score_alike(strings: bool, run: Path, sounds: Corpus, tmp_path: Path) -> None:
+    if strings:
+        keys = {"rate": sounds.rate, "low": NOTES.low, "high": NOTES.high}
+        condition = {"controls": (VOICE, NOTES), "hop": HOP, "width": 8}
+        fields = {"condition": condition, "prediction": {"order": 40, "window": 300.0, "hop": 20, "strings": keys}}
+        run = tmp_path / "run"
+        train(tiny("naive-rnn", fields), sounds, run, Budget(steps=2), device="cpu")
+    model = opening.open_run(run, "last")
     assert model.config.condition is not None
     samples, sections = sounds.samples("train"), sounds.sections("train")
     leads = sounds.leads("train", sections, 0.07)
