@@ -19,7 +19,7 @@ from wavewright.metrics import loudness
 from wavewright.models.condition import Category, Condition, Notes, Number
 from wavewright.playing import opening
 from wavewright.playing.export import parity_error
-from wavewright.playing.guard import measure
+from wavewright.playing.guard import FLAT, measure
 from wavewright.playing.performance import read_performance
 from wavewright.playing.stream import stream
 from wavewright.sampling import Controls
@@ -70,7 +70,7 @@ def test_the_drums_play_a_beat() -> None:
     assert min(bright[len(kicks) :]) > np.median(bright[: len(kicks)])  # a snare is brighter than a kick
 
 
-@pytest.mark.parametrize("key", [41, 53, 60, 67, 79, 88])
+@pytest.mark.parametrize("key", [41, 53, 60, 67, 79, 84])
 def test_the_piano_plays_single_notes_in_tune(key: int) -> None:
     """Louder where they are struck harder, and from silence. Of pitches up to a fifth away, its own fits best."""
     model, levels = wavewright.load("piano"), []
@@ -98,7 +98,7 @@ def test_the_piano_plays_a_score() -> None:
     sound = model.quantizer.decode(codes)[model.rate // 2 :]  # its first note comes after half a second
     for second in np.array_split(sound, 10):
         assert -50 < loudness(second)[0] < -10
-    assert measure(codes, model.quantizer).flatness < -10
+    assert measure(codes, model.quantizer).flatness < FLAT - 2
 
 
 @pytest.mark.parametrize("name", ["piano", "drums"])
@@ -151,11 +151,14 @@ def test_inspect_shows_a_model_file_without_its_escapes(
     assert (broken.returncode, len(broken.stderr.splitlines())) == (2, 1)
 
 
-@pytest.mark.parametrize("name", ["piano", "drums"])
-def test_the_engine_and_torch_agree_on_it(name: str) -> None:
-    players = (opening.load(name).player(), opening.open_run(Path(name)).player())
-    engine, torch = (player.generate(500)[0] for player in players)
-    assert np.array_equal(engine, torch)
+@pytest.mark.parametrize(("name", "score", "bits"), [("piano", PRELUDE, 0.1), ("drums", BEAT, 1e-3)])
+def test_the_engine_and_torch_agree_on_it(name: str, score: Path, bits: float) -> None:
+    """The entropies of what it plays agree within the rounding of int8 and of bfloat16."""
+    engine, torch = opening.load(name), opening.open_run(Path(name))
+    part = read_performance(engine, score)
+    codes = np.concatenate(list(stream(engine.player(), engine.rate, replace(engine.draw, part=part))), 1)
+    assert len(np.unique(codes)) > 10
+    assert np.abs(engine.entropy(codes) - torch.entropy(codes)).mean() < bits
 
 
 def test_a_run_of_that_name_comes_first_but_no_other_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
