@@ -17,6 +17,7 @@ from wavewright.errors import ConfigError
 from wavewright.measuring.labels import between, recognised
 from wavewright.models.condition import Category, Condition, Number
 from wavewright.quantize import Quantizer
+from wavewright.sampling import Controls
 
 RATE = 8000
 VOICE, SIZE = Category("voice", ("dull", "bright", "never")), Number("size", 0, 1)
@@ -65,7 +66,11 @@ def singer(**heard: str) -> Any:
     known = {name: heard.get(name, name) for name in VOICE.classes}
     config = SimpleNamespace(condition=Condition((VOICE, SIZE)))
     return SimpleNamespace(
-        config=config, rate=RATE, quantizer=QUANTIZER, player=lambda streams, seed: Singer(streams, known)
+        config=config,
+        rate=RATE,
+        quantizer=QUANTIZER,
+        draw=Controls(),
+        player=lambda streams, seed: Singer(streams, known),
     )
 
 

@@ -18,6 +18,7 @@ from wavewright.measuring.keyboard import single_notes, transcribed
 from wavewright.measuring.transcription import Matched, Struck, Transcriber, match, missing
 from wavewright.models.condition import Condition, Notes
 from wavewright.quantize import Quantizer
+from wavewright.sampling import Controls
 
 NOTES = Notes(low=21, high=108)
 QUANTIZER = Quantizer(256, "mu-law")
@@ -63,7 +64,11 @@ class Organ:
 def organ(rate: int, **traits: float) -> Any:
     config = SimpleNamespace(condition=Condition((NOTES,)))
     return SimpleNamespace(
-        config=config, rate=rate, quantizer=QUANTIZER, player=lambda streams, seed: Organ(streams, rate, **traits)
+        config=config,
+        rate=rate,
+        quantizer=QUANTIZER,
+        draw=Controls(),
+        player=lambda streams, seed: Organ(streams, rate, **traits),
     )
 
 

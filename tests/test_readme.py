@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from importlib import resources
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def test_readme_commands_do_what_they_say(clip, tmp_path, wavewright, monkeypatc
     monkeypatch.chdir(tmp_path)
     sound, rate = soundfile.read(clip)
     (tmp_path / "recordings").mkdir()
+    shutil.copytree(ROOT / "src/wavewright/data/scores", "src/wavewright/data/scores")  # as in the project's folder
     for i, name in enumerate(["start", "middle", "end"]):
         soundfile.write(f"recordings/{name}.flac", sound[i * 5 * rate : (i + 1) * 5 * rate], rate)
     lines = commands()
