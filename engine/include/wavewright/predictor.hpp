@@ -22,7 +22,7 @@ struct Forecast {
 // predictor is stable. The window of the running error is 30 samples.
 //
 // A predictor with a keyboard expects a struck key to sound at its pitch. At the strike it adds to the past what a string
-// of that pitch and loudness would have left there, and forgets that soon, as it hears the string itself.
+// of that pitch and loudness would have left there, and forgets that within a second.
 //
 // All that a stream remembers is a span of size() doubles. The same codes give the same bits on any machine with IEEE
 // arithmetic.

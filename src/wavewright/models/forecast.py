@@ -64,7 +64,7 @@ class Predictor(nn.Module):
         self._keys = slice(0)
         if condition and (strings := prediction.strings):
             first = condition.offset(condition.named(strings.name))
-            self._keys = slice(first, first + 4 * (strings.high - strings.low + 1))
+            self._keys = slice(first, first + 4 * strings.keys)
         self.amplitudes: Tensor
         self.log_widths: Tensor
         self.register_buffer("amplitudes", torch.from_numpy(prediction.amplitudes(q_levels)), persistent=False)

@@ -44,6 +44,11 @@ class Strings:
     low: Key = 21
     high: Key = 108
 
+    @property
+    def keys(self) -> int:
+        """Number of keys."""
+        return self.high - self.low + 1
+
 
 @dataclass(frozen=True, config=STRICT)
 class Prediction:
@@ -69,7 +74,7 @@ class Prediction:
     @property
     def state_bytes(self) -> int:
         """Bytes that a stream remembers."""
-        strings = self.order + 1 + self.strings.high - self.strings.low + 1 if self.strings else 0
+        strings = self.order + 1 + self.strings.keys if self.strings else 0
         return 8 * (4 + self.order + self.hop + self.order + 1 + self.order + strings)
 
     def rows(self, q_levels: int) -> int:
@@ -95,6 +100,6 @@ def native(prediction: Prediction, q_levels: int, hop: int) -> "_engine.Predicto
             "model.prediction: needs the native engine; install wavewright again where there is a C++ compiler"
         ) from None
     strings = prediction.strings
-    keyboard = (strings.low, strings.high - strings.low + 1, strings.rate, hop) if strings else (0, 0, 0, 0)
+    keyboard = (strings.low, strings.keys, strings.rate, hop) if strings else (0, 0, 0, 0)
     amplitudes = prediction.amplitudes(q_levels).tolist()
     return _engine.Predictor(prediction.order, prediction.window, prediction.hop, amplitudes, *keyboard)

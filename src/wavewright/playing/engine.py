@@ -280,7 +280,7 @@ def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
         if prediction and (strings := prediction.strings):
             fields |= {
                 "strings_low": strings.low,
-                "strings_keys": strings.high - strings.low + 1,
+                "strings_keys": strings.keys,
                 "strings_rate": strings.rate,
                 "strings_offset": condition.offset(condition.named(strings.name)),
             }
