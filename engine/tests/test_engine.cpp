@@ -11,6 +11,7 @@
 
 #include "../src/random.hpp"
 #include "../src/stall_rule.hpp"
+#include "check.hpp"
 #include "wavewright/engine.hpp"
 #include "wavewright/predictor.hpp"
 
@@ -70,14 +71,6 @@ void free(void* memory) {
 #endif
 
 namespace {
-
-int failures = 0;
-
-void check(bool good, const std::string& what) {
-    if (good) return;
-    failures++;
-    std::printf("FAILED: %s\n", what.c_str());
-}
 
 // -- One small model of every kind, with random weights.
 
@@ -706,6 +699,5 @@ int main() {
     }
     refuses();
     stall_rule();
-    std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures);
-    return failures != 0;
+    return summary();
 }

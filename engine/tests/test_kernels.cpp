@@ -1,7 +1,6 @@
 // Tests of the products of matrices in every set of instructions, against the sums that their definition gives.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
@@ -10,19 +9,12 @@
 #include "../src/dispatch.hpp"
 #include "../src/matrix.hpp"
 #include "../src/vectors.hpp"
+#include "check.hpp"
 #include "wavewright/engine.hpp"
 
 using namespace wavewright;
 
 namespace {
-
-int failures = 0;
-
-void check(bool good, const std::string& what) {
-    if (good) return;
-    failures++;
-    std::printf("FAILED: %s\n", what.c_str());
-}
 
 float rounded_to_bfloat16(float x) {
     std::uint32_t bits;
@@ -103,6 +95,5 @@ int main() {
         for (int columns : {16, 17, 18, 19, 64, 70, 131, 512})
             for (int streams : {1, 2, 3, 4, 5, 6, 7, 11, 13, 17})
                 for (bool extreme : {false, true}) products(precision, columns, streams, extreme);
-    std::printf(failures ? "%d checks failed\n" : "all checks passed\n", failures);
-    return failures != 0;
+    return summary();
 }
