@@ -1,5 +1,8 @@
 """Measures of sound against closed forms, scipy and brute force."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +252,49 @@ def test_a_split_of_a_moment_is_refused(run: TorchModel, corpus: Corpus, monkeyp
     monkeypatch.setattr(perceptual, "LEAST_SECONDS", 1.001)
     with pytest.raises(ConfigError, match="--split test: 4000 samples, too few to compare with; give --generate 0"):
         evaluate(run, corpus, "test", generate=1)
+
+
+COMPILED = """
+import fcntl, importlib, os, sys
+from pathlib import Path
+
+import numpy as np
+
+from wavewright import errors
+
+cache, load = Path(os.environ["NUMBA_CACHE_DIR"]), importlib.import_module
+
+
+def watched(name, package=None):
+    if name.startswith("librosa."):
+        folder = os.open(sys.modules["librosa"].__path__[0], os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            print("unlocked", name)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(folder)
+    return load(name, package)
+
+
+importlib.import_module = watched
+errors.need_librosa()
+importlib.import_module = load
+before = set(cache.rglob("guf-*"))
+
+from wavewright.conditioning.describe import pitch
+from wavewright.measuring.perceptual import _onsets, _pitch_classes
+
+sound = np.sin(np.arange(8000) * 0.3)
+pitch(sound, 8000), _onsets(sound, 8000), _pitch_classes(sound, 8000)
+print(len(before) > 0, set(cache.rglob("guf-*")) - before)
+"""
+
+
+@pytest.mark.slow
+def test_librosa_compiles_while_no_other_process_does(tmp_path: Path) -> None:
+    """What it compiles for NumPy breaks where two processes write Numba's cache: none may be left for later."""
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILED], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "True set()\n"

@@ -3,12 +3,15 @@
 The command line prints that line and exits with status 2.
 """
 
+import contextlib
 import difflib
+import fcntl
+import importlib
 import importlib.util
 import os
 import reprlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -97,6 +100,28 @@ def need_torch() -> None:
     # Larger pages speed up the activations of a step. Torch reads this variable when it first allocates.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     import torch  # noqa: F401
+
+
+def need_librosa() -> Any:
+    """Import librosa, which compiles some of its functions the first time, and return it.
+
+    Only one process does so at a time. Where two fill Numba's cache together it can end up as a mixture of their
+    files, and from then on every call crashes (numba, issue 10128).
+
+    Raises:
+        WavewrightError: librosa is not installed.
+    """
+    need("experiments", "librosa")
+    librosa = importlib.import_module("librosa")  # which is lazy: its parts are compiled where they are first used
+    folder = os.open(librosa.__path__[0], os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network drives have no locks
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        for part in ("core.audio", "core.pitch", "util.utils"):
+            importlib.import_module(f"librosa.{part}")
+    finally:
+        os.close(folder)
+    return librosa
 
 
 _REPR = reprlib.Repr()  # which takes values that are nested more deeply than Python's own

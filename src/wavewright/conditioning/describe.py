@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.errors import need
+from wavewright.errors import need_librosa
 from wavewright.quantize import Samples16, to_amplitude
 
 HOP = 256
@@ -43,9 +43,7 @@ def pitch(samples: NDArray[np.floating], rate: int) -> Curve:
     Raises:
         WavewrightError: librosa is not installed.
     """
-    need("experiments", "librosa")
-    import librosa
-
+    librosa = need_librosa()
     lowest = 27.5  # Hz, a piano's lowest key
     window = 1 << int(np.ceil(np.log2(2 * rate / lowest)))  # two of its periods at least
     shifted = np.pad(samples, (HOP // 2, 0))[: len(samples)]  # librosa's frame k is about sample k HOP

@@ -16,6 +16,7 @@ from wavewright.conditioning.excerpt import Excerpt
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
+from wavewright.errors import need_librosa
 from wavewright.measuring.transcription import Matched, Struck, Transcriber, match
 from wavewright.models.condition import Notes
 from wavewright.playing.playable import TrainedModel
@@ -130,11 +131,12 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
 
 def _in_tune(sound: NDArray[np.floating], key: int, rate: int) -> bool:
     """Tell whether the median pitch of a note is near its key's. It is sought two octaves up and down."""
-    from librosa import midi_to_hz, pyin
-
-    hertz, pitched = float(midi_to_hz(key)), sound[round(PITCHED.start * rate) : round(PITCHED.stop * rate)]
+    librosa = need_librosa()
+    hertz, pitched = float(librosa.midi_to_hz(key)), sound[round(PITCHED.start * rate) : round(PITCHED.stop * rate)]
     window = max(WINDOW, 1 << math.ceil(math.log2(2 * rate / (hertz / 4))))  # two periods of the lowest pitch
-    pitches, voiced, _ = pyin(pitched, fmin=hertz / 4, fmax=min(4 * hertz, 0.45 * rate), sr=rate, frame_length=window)
+    pitches, voiced, _ = librosa.pyin(
+        pitched, fmin=hertz / 4, fmax=min(4 * hertz, 0.45 * rate), sr=rate, frame_length=window
+    )
     return bool(voiced.any()) and abs(1200 * math.log2(float(np.median(pitches[voiced])) / hertz)) < NEAR
 
 

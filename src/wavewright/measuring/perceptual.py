@@ -127,14 +127,12 @@ def log_mel(sound: Sound, rate: int) -> Features:
 
     At its own level a sound 6 dB quieter would be as far from itself as real ones are from one another.
     """
-    from librosa import power_to_db
-    from librosa.feature import melspectrogram
-
+    librosa = errors.need_librosa()
     window = _window(rate)
     centred = sound - sound.mean()
     levelled = centred * (LEVEL / max(float(centred.std()), SILENT))
-    power = melspectrogram(y=levelled, sr=rate, n_fft=window, hop_length=window // 8, n_mels=BANDS)
-    return np.asarray(power_to_db(power, amin=FLOOR, top_db=None), np.float64)
+    power = librosa.feature.melspectrogram(y=levelled, sr=rate, n_fft=window, hop_length=window // 8, n_mels=BANDS)
+    return np.asarray(librosa.power_to_db(power, amin=FLOOR, top_db=None), np.float64)
 
 
 def _window(rate: int) -> int:
@@ -143,17 +141,16 @@ def _window(rate: int) -> int:
 
 
 def _pitch_classes(sound: Sound, rate: int) -> Features:
-    from librosa.feature import chroma_stft
-
+    librosa = errors.need_librosa()
     window = _window(rate)
-    power = chroma_stft(y=sound, sr=rate, n_fft=window, hop_length=window // 4, tuning=0.0, norm=None).sum(1)
+    chroma = librosa.feature.chroma_stft(y=sound, sr=rate, n_fft=window, hop_length=window // 4, tuning=0.0, norm=None)
+    power = chroma.sum(1)
     return np.asarray(power / max(power.sum(), 1e-12), np.float64)
 
 
 def _onsets(sound: Sound, rate: int) -> tuple[float, float]:
-    from librosa.onset import onset_detect, onset_strength
-
+    librosa = errors.need_librosa()
     hop = _window(rate) // 8
-    strength = onset_strength(S=log_mel(sound, rate), sr=rate, hop_length=hop)
-    found = onset_detect(onset_envelope=strength, sr=rate, hop_length=hop)
+    strength = librosa.onset.onset_strength(S=log_mel(sound, rate), sr=rate, hop_length=hop)
+    found = librosa.onset.onset_detect(onset_envelope=strength, sr=rate, hop_length=hop)
     return len(found) * rate / len(sound), float(strength.mean())

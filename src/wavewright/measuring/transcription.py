@@ -149,10 +149,11 @@ def _provide_mel_filters() -> None:
         import torchaudio.functional
     except (ImportError, OSError):
         import torch
-        from librosa.filters import mel
+
+        librosa = errors.need_librosa()
 
         def filters(n_freqs: int, f_min: float, f_max: float, n_mels: int, sample_rate: int) -> Any:
-            made = mel(
+            made = librosa.filters.mel(
                 sr=sample_rate, n_fft=2 * (n_freqs - 1), n_mels=n_mels, fmin=f_min, fmax=f_max, htk=True, norm=None
             )
             return torch.from_numpy(made.T)
