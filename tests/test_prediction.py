@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from support.oracles import forecasts
 from wavewright import models
@@ -91,28 +92,51 @@ def test_codes_far_from_the_prediction_keep_a_logit() -> None:
         assert row.tolist() == [float(np.clip(q - int(code) + 6, 0, 11)) for q in range(12)]
 
 
+STRUNG, HOP = 14_700, 16  # Hz, and samples in a control frame
+
+
+def struck(strings: Strings | None, strikes: list[tuple[int, int]], samples: int) -> NDArray[np.float64]:
+    """What a predictor alone makes of strikes (sample, key), each with 5 ms of noise like a hammer's."""
+    notes = Notes(low=60, high=72)
+    condition = Condition((notes,), hop=HOP)
+    score = events(*((sample, Kind.strike, key, 100) for sample, key in strikes))
+    roll = Roll(notes, HOP, STRUNG).frames(score, condition.frames(samples))
+    frames = torch.from_numpy(np.pad(roll, ((0, 0), (0, 1))))[None]  # with the flag of an absent keyboard, which is 0
+    noise, rng = np.zeros(samples), np.random.default_rng(0)
+    for sample, _ in strikes:
+        noise[sample : sample + STRUNG // 200] = rng.uniform(-0.3, 0.3, STRUNG // 200)
+    predictor = Predictor(Prediction(strings=strings), 256, condition)
+    state, code, codes = predictor.initial_state(1), 128, []
+    for t in range(samples):
+        forecast, state = predictor(torch.tensor([[code]]), state, frames[:, t // HOP : t // HOP + 1], t % HOP)
+        code = int(QUANTIZER.encode(np.clip(forecast.centre[0].numpy() + noise[t], -1, 1))[0])
+        codes.append(code)
+    return QUANTIZER.decode(np.array(codes))
+
+
 @torch.no_grad()
 def test_a_struck_string_rings_at_its_pitch() -> None:
-    """Noise of 5 ms after the strike is all that excites it. Without strings, the noise does not ring in tune."""
-    notes, rate, samples = Notes(low=60, high=72), 14_700, 4410
-    condition = Condition((notes,), hop=16)
-    roll = Roll(notes, condition.hop, rate).frames(events((0, Kind.strike, 69, 100)), condition.frames(samples))
-    frames = torch.from_numpy(np.pad(roll, ((0, 0), (0, 1))))[None]  # with the flag of an absent keyboard, which is 0
-    noise = np.random.default_rng(0).uniform(-0.3, 0.3, rate // 200)
+    """Without strings, the hammer's noise does not ring in tune."""
     cents = []
-    for strings in (Strings(rate, "notes", 60, 72), None):
-        predictor = Predictor(Prediction(strings=strings), 256, condition)
-        state, code, sound = predictor.initial_state(1), 128, []
-        for t in range(samples):
-            own = frames[:, t // condition.hop : t // condition.hop + 1]
-            forecast, state = predictor(torch.tensor([[code]]), state, own, t % condition.hop)
-            burst = noise[t] if t < len(noise) else 0.0
-            code = int(QUANTIZER.encode(np.clip(forecast.centre[0].numpy() + burst, -1, 1))[0])
-            sound.append(float(QUANTIZER.decode(np.array([code]))[0]))
-        spectrum = np.abs(np.fft.rfft(sound[500:] * np.hanning(samples - 500), 1 << 16))
-        cents.append(abs(1200 * np.log2(spectrum.argmax() * rate / (1 << 16) / 440)))
+    for strings in (Strings(STRUNG, "notes", 60, 72), None):
+        sound = struck(strings, [(0, 69)], 4410)[500:]
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 16))
+        cents.append(abs(1200 * np.log2(spectrum.argmax() * STRUNG / (1 << 16) / 440)))
     assert cents[0] < 15
     assert cents[1] > 50
+
+
+@torch.no_grad()
+def test_a_strike_strikes_no_other_string_again() -> None:
+    """The second hammer's noise rings at the second key, while the first one goes on to fade."""
+    second, length = 20 * HOP * 16, 3000
+    sound = struck(Strings(STRUNG, "notes", 60, 72), [(0, 60), (second, 67)], second + 500 + length)
+    wave = np.exp(-2j * np.pi * np.arange(length) * 440 * 2 ** ((np.array([[60], [67]]) - 69) / 12) / STRUNG)
+    first, before, then = (
+        abs(wave @ (sound[start + 500 :][:length] * np.hanning(length))) for start in (0, second - length - 500, second)
+    )
+    assert then[0] < before[0] < first[0]
+    assert before[1] < 0.01 * then[1]
 
 
 def test_a_keyboard_gives_it_strings() -> None:

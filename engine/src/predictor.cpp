@@ -22,8 +22,11 @@ constexpr int kLanes = 8;
 // number of its partials, whose powers fall with the square of their numbers. The first two have the fewest bits on a
 // piano. The expectation lasts longer than bits ask for, since notes then stay in tune while they are made
 // (docs/log/2026-11-26-struck-strings.md).
-constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.4;
+constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.15;
 constexpr int kPartials = 60;
+// A strike excites all that rings in the filter, and what earlier strikes left there would sound as if struck again. So it
+// leaves this part of them. Within the seconds of a chord it leaves more.
+constexpr double kLeft = 0.1, kChord = 0.05;
 constexpr double kTau = 6.283185307179586;
 
 // Sums in a fixed order, by which a compiler may use vectors of any width.
@@ -77,20 +80,22 @@ struct Predictor::View {
     double* past;             // (order + hop): the samples of this hop end at order + phase
     double* autocorrelation;  // (order + 1), weighted up to the beginning of this hop
     double* coefficients;     // (order), that of the oldest sample first
-    // A predictor without a keyboard has neither of these.
+    // A predictor without a keyboard has none of these.
     double* expected;  // (order + 1), added to the autocorrelation
     double* traces;    // (keys), the short trace of each key's last strike in the frame before
+    double* since;     // samples since a key was last struck
 
-    View(std::span<double> state, int order, int hop)
+    View(std::span<double> state, const Predictor& predictor)
         : phase(state[0]),
           error(state[1]),
           centre(state[2]),
           last_error(state[3]),
           past(state.data() + 4),
-          autocorrelation(past + order + hop),
-          coefficients(autocorrelation + order + 1),
-          expected(coefficients + order),
-          traces(expected + order + 1) {}
+          autocorrelation(past + predictor.order_ + predictor.hop_),
+          coefficients(autocorrelation + predictor.order_ + 1),
+          expected(coefficients + predictor.order_),
+          traces(expected + predictor.order_ + 1),
+          since(traces + predictor.keyboard_.keys) {}
 };
 
 Predictor::Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard)
@@ -120,7 +125,7 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
     for (int lag = 0; lag <= order; lag++) lag_weights_.push_back(std::exp(-lag / (2 * window)));
     size_ = 4 + (order + hop) + (order + 1) + order;
     if (keys) {
-        size_ += order + 1 + keys;
+        size_ += order + 1 + keys + 1;
         strings_.resize(std::size_t(keys) * (order + 1));
         for (int key = 0; key < keys; key++) string_of(low + key, rate, order, &strings_[std::size_t(key) * (order + 1)]);
         fading_ = std::exp(-hop / (kExpecting * rate));
@@ -128,7 +133,7 @@ Predictor::Predictor(int order, double window, int hop, std::vector<double> ampl
 }
 
 void Predictor::reset(std::span<double> state) const {
-    const View view(state, order_, hop_);
+    const View view(state, *this);
     const int silence = static_cast<int>(amplitudes_.size()) / 2;
     const double amplitude = amplitudes_[silence], sum = amplitude * amplitude / -std::expm1(-1 / window_);
     std::fill(state.begin(), state.end(), 0.0);
@@ -140,24 +145,26 @@ void Predictor::reset(std::span<double> state) const {
 }
 
 Forecast Predictor::hear(std::span<double> state, int code) const {
-    const View view(state, order_, hop_);
+    const View view(state, *this);
     const double amplitude = amplitudes_[code], error = std::abs(amplitude - view.centre);
     view.last_error = code - nearest(view.centre);
     view.error += (error - view.error) / kErrorWindow;
     int phase = static_cast<int>(view.phase);
     view.past[order_ + phase++] = amplitude;
     view.phase = phase;
+    if (keyboard_.keys) ++*view.since;
     if (phase == hop_) solve(view);
     predict(view);
     return forecast(state);
 }
 
 bool Predictor::strike(std::span<double> state, const float* features) const {
-    const View view(state, order_, hop_);
+    const View view(state, *this);
     bool any = false;
     for (int key = 0; key < keyboard_.keys; key++) {
         const float velocity = features[4 * key + 1], trace = features[4 * key + 2];
         if (velocity > 0 && trace > view.traces[key]) {  // a trace only falls until the next strike
+            if (!any) forget(view);
             expect(view, key, velocity);
             any = true;
         }
@@ -168,6 +175,15 @@ bool Predictor::strike(std::span<double> state, const float* features) const {
         predict(view);
     }
     return any;
+}
+
+void Predictor::forget(const View& view) const {
+    const double left = std::pow(kLeft, std::min(1.0, *view.since / (kChord * keyboard_.rate)));
+    for (int lag = 0; lag <= order_; lag++) {
+        view.autocorrelation[lag] *= left;
+        view.expected[lag] *= left;
+    }
+    *view.since = 0;
 }
 
 void Predictor::expect(const View& view, int key, double velocity) const {
@@ -208,7 +224,7 @@ int Predictor::nearest(double amplitude) const {
 }
 
 Forecast Predictor::forecast(std::span<const double> state) const {
-    const View view({const_cast<double*>(state.data()), state.size()}, order_, hop_);
+    const View view({const_cast<double*>(state.data()), state.size()}, *this);
     const int levels = static_cast<int>(amplitudes_.size()), code = nearest(view.centre);
     // The error of rounding to a code is added to that of predicting.
     const double scale = kErrorToSpread * view.error, width = widths_[code];
@@ -219,9 +235,10 @@ Forecast Predictor::forecast(std::span<const double> state) const {
 }
 
 void Predictor::check(std::span<const double> state) const {
-    const double phase = state[0];
+    const double phase = state[0], since = keyboard_.keys ? state.back() : 0;
     const auto finite = [](double value) { return std::isfinite(value); };
-    if (!(phase >= 0 && phase < hop_ && phase == std::floor(phase)) || !std::all_of(state.begin(), state.end(), finite))
+    if (!(phase >= 0 && phase < hop_ && phase == std::floor(phase) && since >= 0) ||
+        !std::all_of(state.begin(), state.end(), finite))
         throw Error("state: the prediction's is out of range; it is damaged");
 }
 

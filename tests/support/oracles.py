@@ -144,7 +144,8 @@ def struck(config: Any, frames: Array, m: int) -> list[tuple[int, float]]:
 def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> list[Forecast] | list[None]:
     """The forecast after each of codes: the normal equations of the weighted past, solved as a whole.
 
-    A struck string adds its autocorrelation, 0.01 at full velocity, which fades with 0.4 s.
+    A struck string adds its autocorrelation, 0.01 at full velocity, which fades with 0.15 s. The past and older strings
+    count less from then on.
     """
     if (p := config.prediction) is None:
         return [None] * len(codes)
@@ -153,7 +154,7 @@ def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> lis
     silence = table[q // 2]
     past, found, error, off, centre = [silence] * 3000, [], 1e-3, 0.0, 0.0
     lags = np.arange(p.order + 1)
-    expected = np.zeros(p.order + 1)
+    expected, kept, last = np.zeros(p.order + 1), np.ones(3000 + len(codes)), 0
     for t, code in enumerate([-1, *codes]):
         if code >= 0:
             error += (abs(table[code] - centre) - error) / 30
@@ -162,14 +163,21 @@ def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> lis
         if t % p.hop == 0:
             age = np.arange(len(past))[::-1] + 1
             weighted = np.array(past) * np.exp(-(age - 1) / (2 * p.window))
-            heard = np.array([weighted[lag:] @ weighted[: len(past) - lag] for lag in lags])
-            heard += 1e-5 * p.window * 0.95**lags
+            counted = weighted * kept[: len(past)]
+            heard = np.array([counted[lag:] @ weighted[: len(past) - lag] for lag in lags])
             if t and p.strings:
-                expected *= np.exp(-p.hop / (0.4 * p.strings.rate))
+                expected *= np.exp(-p.hop / (0.15 * p.strings.rate))
         if frames is not None and p.strings and t and (t - 1) % config.condition.hop == 0:
-            for key, velocity in struck(config, frames, (t - 1) // config.condition.hop):
+            keys = struck(config, frames, (t - 1) // config.condition.hop)
+            if keys:
+                left, last = 0.1 ** min(1, (t - last) / (0.05 * p.strings.rate)), t
+                heard *= left
+                kept[: 3000 + t // p.hop * p.hop] *= left
+                expected *= left
+            for key, velocity in keys:
                 expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, lags)
-        weights = solve_toeplitz((heard + expected)[:-1], (heard + expected)[1:])
+        equations = heard + 1e-5 * p.window * 0.95**lags + expected
+        weights = solve_toeplitz(equations[:-1], equations[1:])
         centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))
         nearest = int(np.sum(centre > edges[1:-1]))
         spread = float(np.sqrt((1.1 * error) ** 2 + (edges[nearest + 1] - edges[nearest]) ** 2 / 12))

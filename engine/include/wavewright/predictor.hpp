@@ -61,6 +61,7 @@ public:
 
 private:
     struct View;
+    void forget(const View& view) const;
     void expect(const View& view, int key, double velocity) const;
     void solve(const View& view) const;
     void predict(const View& view) const;

@@ -74,7 +74,7 @@ class Prediction:
     @property
     def state_bytes(self) -> int:
         """Bytes that a stream remembers."""
-        strings = self.order + 1 + self.strings.keys if self.strings else 0
+        strings = self.order + 1 + self.strings.keys + 1 if self.strings else 0
         return 8 * (4 + self.order + self.hop + self.order + 1 + self.order + strings)
 
     def rows(self, q_levels: int) -> int:
