@@ -104,7 +104,8 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
     keys = _used_keys(corpus, split, notes)
     if not keys:
         return None
-    strike, length = (round(seconds * run.rate) for seconds in (BEFORE, BEFORE + HELD))
+    strike = condition.hop * round(BEFORE * run.rate / condition.hop)  # a note begins with the frame of its strike
+    length = strike + round(HELD * run.rate)
     held = dense(condition, {notes.name: np.zeros(0, np.float32)}, condition.frames(length) + 1)
     parts = [
         Excerpt(condition.hop, events((strike, Kind.strike, key, velocity)), held)
