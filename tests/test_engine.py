@@ -316,6 +316,16 @@ def test_damaged_events_are_refused(places: tuple[int, int], named: str) -> None
         player.restore(honest)
 
 
+def test_a_damaged_prediction_is_refused() -> None:
+    """A state ends with the samples since the last strike."""
+    player = native(build("linear 8 1, predicted with strings"))
+    state, body = player.state(), player._engine.state()
+    damaged = body[:-8] + np.float64(-1).tobytes()
+    honest = state[: -len(body) - engine.DIGEST] + hashlib.sha256(damaged).digest() + damaged
+    with pytest.raises(ConfigError, match="state: the prediction's is out of range"):
+        player.restore(honest)
+
+
 def test_threads_take_turns_and_a_fork_is_refused() -> None:
     player, alone = native(build("gated"), threads=2), native(build("gated"), threads=2)
     with ThreadPoolExecutor(4) as pool:

@@ -95,7 +95,7 @@ def test_codes_far_from_the_prediction_keep_a_logit() -> None:
 STRUNG, HOP = 14_700, 16  # Hz, and samples in a control frame
 
 
-def struck(strings: Strings | None, strikes: list[tuple[int, int]], samples: int) -> NDArray[np.float64]:
+def hammered(strings: Strings | None, strikes: list[tuple[int, int]], samples: int) -> NDArray[np.float64]:
     """What a predictor alone makes of strikes (sample, key), each with 5 ms of noise like a hammer's."""
     notes = Notes(low=60, high=72)
     condition = Condition((notes,), hop=HOP)
@@ -119,7 +119,7 @@ def test_a_struck_string_rings_at_its_pitch() -> None:
     """Without strings, the hammer's noise does not ring in tune."""
     cents = []
     for strings in (Strings(STRUNG, "notes", 60, 72), None):
-        sound = struck(strings, [(0, 69)], 4410)[500:]
+        sound = hammered(strings, [(0, 69)], 4410)[500:]
         spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 1 << 16))
         cents.append(abs(1200 * np.log2(spectrum.argmax() * STRUNG / (1 << 16) / 440)))
     assert cents[0] < 15
@@ -130,7 +130,7 @@ def test_a_struck_string_rings_at_its_pitch() -> None:
 def test_a_strike_strikes_no_other_string_again() -> None:
     """The second hammer's noise rings at the second key, while the first one goes on to fade."""
     second, length = 20 * HOP * 16, 3000
-    sound = struck(Strings(STRUNG, "notes", 60, 72), [(0, 60), (second, 67)], second + 500 + length)
+    sound = hammered(Strings(STRUNG, "notes", 60, 72), [(0, 60), (second, 67)], second + 500 + length)
     wave = np.exp(-2j * np.pi * np.arange(length) * 440 * 2 ** ((np.array([[60], [67]]) - 69) / 12) / STRUNG)
     first, before, then = (
         abs(wave @ (sound[start + 500 :][:length] * np.hanning(length))) for start in (0, second - length - 500, second)

@@ -25,7 +25,8 @@ constexpr int kLanes = 8;
 constexpr double kStruck = 1e-2, kRinging = 0.1, kExpecting = 0.15;
 constexpr int kPartials = 60;
 // A strike excites all that rings in the filter, and what earlier strikes left there would sound as if struck again. So it
-// leaves this part of them. Within the seconds of a chord it leaves more.
+// leaves this part of the past and of what was expected. Within the seconds of a chord it leaves more
+// (docs/log/2026-11-27-strikes.md).
 constexpr double kLeft = 0.1, kChord = 0.05;
 constexpr double kTau = 6.283185307179586;
 
@@ -235,10 +236,10 @@ Forecast Predictor::forecast(std::span<const double> state) const {
 }
 
 void Predictor::check(std::span<const double> state) const {
-    const double phase = state[0], since = keyboard_.keys ? state.back() : 0;
+    const View view({const_cast<double*>(state.data()), state.size()}, *this);
     const auto finite = [](double value) { return std::isfinite(value); };
-    if (!(phase >= 0 && phase < hop_ && phase == std::floor(phase) && since >= 0) ||
-        !std::all_of(state.begin(), state.end(), finite))
+    if (!(view.phase >= 0 && view.phase < hop_ && view.phase == std::floor(view.phase)) ||
+        (keyboard_.keys && *view.since < 0) || !std::all_of(state.begin(), state.end(), finite))
         throw Error("state: the prediction's is out of range; it is damaged");
 }
 

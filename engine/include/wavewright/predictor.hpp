@@ -21,8 +21,8 @@ struct Forecast {
 // A recursion updates the autocorrelation (Barnwell, IEEE Trans. ASSP 29(5), 1981). The synthesis filter of such a
 // predictor is stable. The window of the running error is 30 samples.
 //
-// A predictor with a keyboard expects a struck key to sound at its pitch. At the strike it adds to the past what a string
-// of that pitch and loudness would have left there, and forgets that within a second.
+// A predictor with a keyboard expects a struck key to sound at its pitch. At the strike it forgets most of the past, adds
+// what a string of that pitch and loudness would have left there, and forgets that within a second.
 //
 // All that a stream remembers is a span of size() doubles. The same codes give the same bits on any machine with IEEE
 // arithmetic.
