@@ -20,11 +20,12 @@ from wavewright.corpus.corpus import INDEX, Corpus, curve_file, events_file
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import ConfigError, WavewrightError
-from wavewright.models.condition import Category, Condition, Notes, Number
+from wavewright.models.condition import Category, Condition, Notes, Number, Time
 
 NOTES = Notes(low=60, high=62)
 KIND, SIZE, LOUDNESS = Category("kind", ("bell", "drum")), Number("size", 0, 10), Number("loudness", -80, 0)
-CONTROLS = (KIND, NOTES, LOUDNESS, SIZE)
+TIME = Time(0.5)
+CONTROLS = (KIND, NOTES, LOUDNESS, SIZE, TIME)
 LABELS = ({"kind": "drum", "size": 2.5}, {"size": 40.0}, {"kind": "bell"})  # 40 is out of range
 PEDAL = Kind.pedal
 
@@ -90,6 +91,14 @@ def keys_by_definition(keyboard: Events, end: int, rate: int) -> list[float]:
     return [*features, pedal[0] / 127, float(pedal[0] >= 64)]
 
 
+def time_by_definition(keyboard: Events | None, start: int, hop: int, rate: int) -> list[float]:
+    """The features of the time at a frame `start` samples from its track's start, with the last strike in sight."""
+    strikes = [] if keyboard is None else [int(e["sample"]) for e in keyboard if e["kind"] == Kind.strike]
+    begun = max([0, *(sample for sample in strikes if sample < start + hop)])
+    u = math.log2(1 + min(max(start - begun, 0) / rate, 0.5) / 0.01)
+    return [turn(2 * math.pi * u / period) for turn in (math.sin, math.cos) for period in (1, 2, 4, 8, 16)]
+
+
 def frame_by_definition(place: int, keyboard: Events | None, curve: NDArray[np.float32], start: int, hop: int):
     """The frame that begins `start` samples from its track's start, control by control and then the flags."""
     labels = LABELS[place]
@@ -98,8 +107,9 @@ def frame_by_definition(place: int, keyboard: Events | None, curve: NDArray[np.f
     value = float(curve[start // 256])
     loudness = 0.0 if math.isnan(value) else (min(max(value, -80), 0) + 80) / 40 - 1
     size = min(labels["size"], 10) / 5 - 1 if "size" in labels else 0.0
-    absent = ["kind" not in labels, keyboard is None, math.isnan(value), "size" not in labels]
-    return [*kind, *notes, loudness, size, *map(float, absent)]
+    absent = ["kind" not in labels, keyboard is None, math.isnan(value), "size" not in labels, False]
+    time = time_by_definition(keyboard, start, hop, 4000)
+    return [*kind, *notes, loudness, size, *time, *map(float, absent)]
 
 
 rows = st.tuples(st.integers(-50, 4000), st.sampled_from(Kind), st.integers(58, 64), st.sampled_from([1, 63, 64, 127]))

@@ -9,10 +9,11 @@ from wavewright.conditioning.controls import Performance, curve, features
 from wavewright.conditioning.events import Kind, events
 from wavewright.conditioning.roll import Roll, sounding
 from wavewright.errors import ConfigError
-from wavewright.models.condition import Category, Condition, Notes, Number
+from wavewright.models.condition import Category, Condition, Notes, Number, Time
 
 LOUDNESS = Number(name="loudness", low=-60, high=0)
 VOICE = Category(name="voice", classes=("high", "mid:dle", "low.csv"))
+TIME = Time(2.0)
 PLAIN = Category(name="voice", classes=("a", "b", "c"))
 
 
@@ -48,6 +49,8 @@ def test_classes_may_have_odd_names(value: str, weights: list[float]) -> None:
         (LOUDNESS, "-61", "loudness: -61; give -60 to 0"),
         (LOUDNESS, "nan", "loudness: nan; give -60 to 0"),
         (LOUDNESS, "loud", "loudness: loud is not a number; give -60 to 0"),
+        (TIME, "2.1", "time: 2.1; give 0 to 2"),
+        (TIME, "late", "time: late is not a number; give 0 to 2"),
         (PLAIN, "d", "voice: no class d; there are a, b, c"),
         (PLAIN, "B", "voice: no class B; did you mean b[?] there are a, b, c"),
         (PLAIN, "a:0.5,d:0.5", "voice: no class d; there are a, b, c"),
@@ -60,7 +63,7 @@ def test_classes_may_have_odd_names(value: str, weights: list[float]) -> None:
         (PLAIN, "a:1,", "voice: a:1,; give weights"),
     ],
 )
-def test_what_is_no_value(control: Category | Number, value: str, line: str) -> None:
+def test_what_is_no_value(control: Category | Number | Time, value: str, line: str) -> None:
     with pytest.raises(ConfigError, match=f"^{line}"):
         curve(control, value)
 
@@ -80,6 +83,33 @@ def test_numbers_glide_and_the_ends_are_held(tmp_path: Path) -> None:
     found = curve(LOUDNESS, written(tmp_path, "seconds,loudness\n1,-60\n\n2,0\n2,-30\n4,-60\n"))
     times = np.array([0, 1, 1.25, 1.999999, 2, 3, 4, 9])
     assert found.at(times)[:, 0].tolist() == pytest.approx([-1, -1, -0.5, 1, 0, -0.5, -1, -1], abs=1e-5)
+
+
+def test_a_time_glides_in_seconds(tmp_path: Path) -> None:
+    """Halfway between two lines it is halfway between their times, as no mean of their features is."""
+    found = curve(TIME, written(tmp_path, "0,0\n1,2\n"))
+    for second, time in ((0, 0), (0.25, 0.5), (0.8, 1.6), (1, 2), (5, 2)):
+        u = np.log2(1 + time / 0.01)
+        expected = [turn(2 * np.pi * u / period) for turn in (np.sin, np.cos) for period in (1, 2, 4, 8, 16)]
+        np.testing.assert_allclose(found.at(np.array([second]))[0], expected, atol=1e-5)
+    np.testing.assert_allclose(curve(TIME, "1.6").at(np.zeros(1)), found.at(np.array([0.8])), atol=1e-5)
+
+
+def test_a_time_runs_from_the_start_or_the_last_strike() -> None:
+    """It stays at its end, and is absent before the start and in free play."""
+    samples = np.array([-4, 0, 40, 80, 400])
+    alone = Condition(controls=(TIME,), hop=4)
+    values = Performance(alone, 100, {}).dense(samples)
+    np.testing.assert_array_equal(values[1:, :-1], TIME.features(np.array([0, 0.4, 0.8, 2.0])))
+    assert values[:, -1].tolist() == [1, 0, 0, 0, 0]
+    assert not values[0, :-1].any()
+    struck = Performance(
+        Condition((Notes(), TIME), 4), 100, {}, events((42, Kind.strike, 60, 1), (60, Kind.release, 60, 0))
+    )
+    np.testing.assert_array_equal(struck.dense(samples)[1:, :-2], TIME.features(np.array([0, 0, 0.38, 2.0])))
+    assert Performance(alone, 100, {}, free=True).dense(samples)[:, -1].tolist() == [1] * 5
+    held = Performance(alone, 100, {"time": curve(TIME, "1.5")}).dense(samples)
+    np.testing.assert_array_equal(held[1:, :-1], np.repeat(TIME.features(np.array([1.5])), 4, 0))
 
 
 def test_mixtures_glide_and_classes_are_held(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from wavewright.corpus.inspection import inspect
 from wavewright.corpus.prepare import changes, prepare
 from wavewright.corpus.settings import PrepareSettings, prepare_settings
 from wavewright.errors import WavewrightError
-from wavewright.models.condition import Category, Condition, Notes, Number
+from wavewright.models.condition import Category, Condition, Notes, Number, Time
 from wavewright.quantize import to_amplitude
 
 pytestmark = pytest.mark.slow
@@ -491,6 +491,21 @@ def test_curves_are_those_of_each_track(record: Record, tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[:, 3], np.isnan(first))
     expected = np.clip((first - low) / (high - low) * 2 - 1, -1, 1)
     np.testing.assert_allclose(found[:, 1], np.where(np.isnan(first), 0, expected), atol=1e-5)
+
+
+def test_a_time_is_as_long_as_the_longest_sound(record: Record, tmp_path: Path, wavewright: Command) -> None:
+    for i in range(3):
+        record(f"in/{i}.wav", melody(0.5 + 0.2 * i, RATE, 300), RATE)
+    ran = wavewright(
+        "prepare", tmp_path / "in", "--out", tmp_path / "out", "--preset", "one-shots", "--rate", RATE, "--trim", 0,
+        "--describe", "time",
+    )  # fmt: skip
+    corpus = Corpus.open(tmp_path / "out")
+    assert (ran.returncode, corpus.controls) == (0, (Time(0.9),))
+    assert "controls: time (0 to 0.9 s)" in ran.stdout
+    frames = Conditions(corpus, "train", Condition(corpus.controls)).frames(0, 0, corpus.tracks[0].frames)
+    expected = Time(0.9).features(np.arange(len(frames)) * 16 / RATE)
+    assert np.array_equal(frames, np.pad(expected, ((0, 0), (0, 1))))
 
 
 def test_silence_has_a_range_too(record: Record, tmp_path: Path) -> None:

@@ -301,6 +301,21 @@ def test_a_model_without_a_keyboard_is_played_by_its_knobs(tmp_path: Path) -> No
         turned.note_on(60)
 
 
+def test_a_key_begins_a_sound_where_there_is_no_keyboard(tmp_path: Path) -> None:
+    condition = {**CONDITION, "controls": ({"kind": "time", "seconds": 2.0},)}
+    file = make(tmp_path / "m.safetensors", "tiers 8 4 2, conditioned", condition=condition).path
+    played, expected = wavewright.load(file).instrument(), wavewright.load(file).instrument()
+    for first in (played, expected):
+        first.codes(200)
+    hands.receive(mido.Message("note_on", note=60), played)
+    expected.begin()
+    codes = expected.codes(200)
+    assert np.array_equal(played.codes(200), codes)
+    for message in (mido.Message("note_off", note=60), mido.Message("note_on", note=60, velocity=0)):
+        hands.receive(message, played)
+    assert np.array_equal(played.codes(200), expected.codes(200))
+
+
 def test_the_computers_keys_are_two_octaves(instrument: Instrument, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of a terminal strike notes, the next key releases the last one, and the terminal is as before."""
     import termios

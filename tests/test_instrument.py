@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 import wavewright
+from support.kinds import CONDITION
 from support.model_files import make
 from wavewright.conditioning.events import Kind, events
 from wavewright.errors import ConfigError
+from wavewright.models.condition import Time
 from wavewright.playing.opening import open_model
 from wavewright.sampling import Controls
 
@@ -65,6 +67,39 @@ def test_what_is_played_takes_effect_where_the_next_block_begins(file: Path, eng
         codes.append(instrument.codes(BLOCK))
     assert np.array_equal(codes, expected)
     assert np.array_equal(instrument.generate(9), model.quantizer.decode(player.generate(9, Controls(1.3), dense)[0]))
+
+
+def test_a_time_runs_until_it_is_held(tmp_path: Path) -> None:
+    """It runs from 0 at the start, at `begin` and at a strike, in blocks whose ends lie within frames."""
+    time = Time(0.02)
+    condition = {**CONDITION, "controls": (*CONDITION["controls"][2:], {"kind": "time", "seconds": 0.02})}
+    model = open_model(make(tmp_path / "m.safetensors", "tiers 8 4 2, conditioned", condition=condition).path)
+    instrument, player, hop, block = model.instrument(3), model.player(seed=3), 5, 18
+    began: float | None = 0
+    for number in range(12):
+        start = number * block
+        if number == 2:
+            instrument.begin()
+            began = start
+        elif number == 4:
+            instrument.note_on(60, 90)
+            player.feed(0, events((start, Kind.strike, 60, 90)))
+            began = start
+        elif number == 6:
+            instrument.control("time", 0.01)
+            began = None
+        elif number == 8:
+            instrument.control("time", None)
+        elif number == 10:
+            instrument.begin()
+            began = start
+        frames = hop * np.arange(-(-start // hop), -(-(start + block) // hop))
+        passed = np.full(len(frames), 0.01) if began is None else np.maximum(frames - began, 0) / model.rate
+        dense = np.concatenate((time.features(passed), np.zeros((len(frames), 2))), 1)
+        if number in (8, 9):
+            dense[:] = [0] * time.size + [0, 1]
+        expected = player.generate(block, dense=dense)[0]
+        assert np.array_equal(instrument.codes(block), expected)
 
 
 def test_a_stream_is_what_is_played_from_any_thread(file: Path) -> None:

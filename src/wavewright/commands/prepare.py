@@ -86,8 +86,8 @@ def prepare(
         Labels of the recordings: a CSV file whose first column is `file`, an SFZ file, or a pattern over the files'
         names such as `{layer}_{note}`. Every recording needs labels.
     describe
-        Curves to measure in every recording, such as `loudness,brightness,pitch`. Models can be trained to follow
-        them.
+        What to measure in every recording, so that a model can be trained to follow it: any of `loudness`,
+        `brightness`, `pitch` and `time`, the time since the recording began.
     workers
         Number of processes that decode. The default is one for each processor.
     json
@@ -165,6 +165,8 @@ def _control(control: "Control") -> str:
         return f"{control.name} (keys {control.low} to {control.high})"
     if control.kind == "category":
         return f"{control.name} ({len(control.classes)} classes)"
+    if control.kind == "time":
+        return f"{control.name} (0 to {control.seconds:.4g} s)"
     return f"{control.name} ({control.low:.4g} to {control.high:.4g})"
 
 
@@ -205,11 +207,11 @@ def _fractions(text: str) -> tuple[float, ...]:
 
 
 def _measures(text: str) -> tuple[str, ...]:
-    from wavewright.conditioning.describe import MEASURES
+    from wavewright.corpus.settings import DESCRIPTIONS
 
     names = tuple(dict.fromkeys(text.split(",")))
-    if odd := [name for name in names if name not in MEASURES]:
-        raise ConfigError(f"--describe {text}: no curve {odd[0]!r}; {unknown(odd[0], MEASURES)}")
+    if odd := [name for name in names if name not in DESCRIPTIONS]:
+        raise ConfigError(f"--describe {text}: no curve {odd[0]!r}; {unknown(odd[0], DESCRIPTIONS)}")
     return names
 
 

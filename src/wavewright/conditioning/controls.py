@@ -1,8 +1,9 @@
 """Turn what a musician gives, a score and values of controls, into events and dense values of control frames.
 
 A value of a control is a number, a class, or a mixture of classes such as `bright:0.3,dark:0.7`, whose weights are
-divided by their sum. A curve is a CSV file with a line for each point, of seconds and a value. Numbers and mixtures
-glide from line to line, and a class is held until the next line. The first and the last value hold before and after.
+divided by their sum. A time is a number of seconds. A curve is a CSV file with a line for each point, of seconds and a
+value. Numbers, times and mixtures glide from line to line, and a class is held until the next line. The first and the
+last value hold before and after.
 """
 
 import csv
@@ -15,15 +16,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.events import Events, events
+from wavewright.conditioning.events import Events, elapsed, events
 from wavewright.errors import ConfigError, printable, unknown
-from wavewright.models.condition import Category, Condition, Control, Notes, Number
+from wavewright.models.condition import Category, Condition, Control, Notes, Number, Time
 from wavewright.sampling import Controls
 
 MOST_BYTES = 16 << 20  # of a curve's file
 CLASSES_NAMED = 12  # in a description
 
 Features = NDArray[np.float32]
+Valued = Category | Number | Time  # a control that takes values
 
 
 def described(condition: Condition | None) -> str:
@@ -39,12 +41,14 @@ def in_words(control: Control) -> str:
         return f"{control.name} (a keyboard, keys {control.low} to {control.high})"
     if isinstance(control, Number):
         return f"{control.name} ({control.low:g} to {control.high:g})"
+    if isinstance(control, Time):
+        return f"{control.name} (0 to {control.seconds:g} s, runs by itself)"
     more = len(control.classes) - CLASSES_NAMED
     named = ", ".join(map(printable, control.classes[:CLASSES_NAMED]))
     return f"{control.name} ({named}{f' and {more} more' if more > 0 else ''})"
 
 
-def find(condition: Condition, name: str) -> Category | Number:
+def find(condition: Condition, name: str) -> Valued:
     """Return the control called `name`, which takes values.
 
     Raises:
@@ -58,14 +62,16 @@ def find(condition: Condition, name: str) -> Category | Number:
     return found
 
 
-def features(control: Category | Number, value: float | str) -> Features:
-    """Return the features (size,) of a number, a class or a mixture of classes.
+def features(control: Valued, value: float | str) -> Features:
+    """Return the features (size,) of a number, a time, a class or a mixture of classes.
 
     Raises:
         ConfigError: the value is out of range, or names a class that the model does not know.
     """
     if isinstance(control, Number):
-        return np.array([_scaled(control, value)], np.float32)
+        return np.array([control.feature(_checked(control.name, value, control.low, control.high))], np.float32)
+    if isinstance(control, Time):
+        return control.features(_seconds(control, value))[0]
     text = str(value)
     weights = dict(_mixture(control, text)) if text not in control.classes and ":" in text else {text: 1.0}
     for name in weights:
@@ -75,16 +81,20 @@ def features(control: Category | Number, value: float | str) -> Features:
     return np.array([weights.get(name, 0.0) / total for name in control.classes], np.float32)
 
 
-def _scaled(control: Number, value: float | str) -> float:
-    """Return the feature of a number, -1 at the low end of its range and 1 at the high end."""
-    remedy = f"give {control.low:g} to {control.high:g}"
+def _seconds(control: Time, value: float | str) -> NDArray[np.float64]:
+    return np.array([_checked(control.name, value, 0, control.seconds)])
+
+
+def _checked(name: str, value: float | str, low: float, high: float) -> float:
+    """Return the number that is given for the control called `name`, from `low` to `high`."""
+    remedy = f"give {low:g} to {high:g}"
     try:
         number = float(value)
     except ValueError:
-        raise ConfigError(f"{control.name}: {printable(value)} is not a number; {remedy}") from None
-    if not control.low <= number <= control.high:
-        raise ConfigError(f"{control.name}: {number:g}; {remedy}")
-    return control.feature(number)
+        raise ConfigError(f"{name}: {printable(value)} is not a number; {remedy}") from None
+    if not low <= number <= high:
+        raise ConfigError(f"{name}: {number:g}; {remedy}")
+    return number
 
 
 def _mixture(control: Category, text: str) -> list[tuple[str, float]]:
@@ -123,16 +133,40 @@ class Curve:
         return self.features[left] + share * (self.features[right] - self.features[left])
 
 
-def curve(control: Category | Number, text: str) -> Curve:
+@dataclass(frozen=True)
+class TimeCurve:
+    """Features of a time that is given by a curve of seconds over seconds.
+
+    Attributes:
+        control: the time.
+        curve: its values (K, 1) in seconds.
+    """
+
+    control: Time
+    curve: Curve
+
+    def at(self, seconds: NDArray[np.floating]) -> Features:
+        """Return the features (M, size) at times (M,)."""
+        return self.control.features(self.curve.at(seconds)[:, 0])
+
+
+def curve(control: Valued, text: str) -> Curve | TimeCurve:
     """Return the curve of a value that is held, or of the curve's file that `text` names.
 
     Raises:
         ConfigError: there is no such file, or one of its lines is wrong. See also `features`.
     """
+    if isinstance(control, Time):
+        return TimeCurve(control, _curve(text, lambda value: _seconds(control, value)))
     classes = control.classes if isinstance(control, Category) else ()
-    if text in classes or not text.lower().endswith(".csv"):
-        return Curve(np.zeros(1), features(control, text)[None])
-    return _read_curve(Path(text).expanduser(), lambda value: features(control, value), classes)
+    return _curve(text, lambda value: features(control, value), classes)
+
+
+def _curve(text: str, read: Callable[[str], NDArray[Any]], held: Collection[str] = ()) -> Curve:
+    """Return the curve of a value that is held, or of a curve's file. For `read` and `held`, see `_read_curve`."""
+    if text in held or not text.lower().endswith(".csv"):
+        return Curve(np.zeros(1), read(text)[None])
+    return _read_curve(Path(text).expanduser(), read, held)
 
 
 @dataclass(frozen=True)
@@ -259,18 +293,20 @@ class Performance:
     Attributes:
         condition: the controls of the model.
         rate: samples in a second.
-        curves: curves by the names of controls. Other controls are absent.
+        curves: curves by the names of controls. Other controls are absent, but a time runs.
         score: events at their samples of the take. None means that the keyboard is absent.
         seconds: length of the score with its tail. None without a score.
         origin: see TakePart.
+        free: whether the time is absent, too.
     """
 
     condition: Condition
     rate: int
-    curves: Mapping[str, Curve]
+    curves: Mapping[str, Curve | TimeCurve]
     score: Events | None = None
     seconds: float | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    free: bool = False
 
     @property
     def hop(self) -> int:
@@ -294,6 +330,8 @@ class Performance:
         given = {name: curve.at(samples / self.rate) for name, curve in self.curves.items()}
         if self.score is not None and self.condition.notes:
             given[self.condition.notes.name] = np.zeros(0, np.float32)
+        if (time := self.condition.time) and time.name not in given and not self.free:
+            given[time.name] = time.features(elapsed(self.score, samples, self.hop) / self.rate)
         values = dense(self.condition, given, len(samples))
         values[samples < 0] = dense(self.condition, {}, 1)
         return values

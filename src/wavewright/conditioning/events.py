@@ -30,6 +30,21 @@ def events(*rows: tuple[int, Kind, int, int]) -> Events:
     return table[np.argsort(table["sample"], kind="stable")]
 
 
+def elapsed(keyboard: Events | None, samples: NDArray[np.int64], hop: int, start: int = 0) -> NDArray[np.int64]:
+    """Return the samples (M,) that have passed at control frames since a keyboard's last strike, or since `start`.
+
+    Args:
+        keyboard: the keyboard's events, if there is one.
+        samples: (M,) where the frames begin. A strike within a frame counts as struck at its beginning.
+        hop: samples in a frame.
+        start: where the sound begins.
+    """
+    strikes = events() if keyboard is None else keyboard[keyboard["kind"] == Kind.strike]
+    begun = np.concatenate(([start], np.maximum(strikes["sample"], start)))
+    last = np.searchsorted(begun, samples + hop - 1, "right") - 1
+    return np.maximum(samples - begun[np.maximum(last, 0)], 0)
+
+
 def checked_events(table: Events) -> Events:
     """Return a table of events, after checking it.
 

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.conditioning.describe import HOP
-from wavewright.conditioning.events import events
+from wavewright.conditioning.events import elapsed, events
 from wavewright.conditioning.excerpt import Excerpt
 from wavewright.conditioning.roll import Roll, settled, sounding
 from wavewright.corpus.corpus import Corpus, Track
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError, unknown
-from wavewright.models.condition import Category, Condition, Control, Notes, Number
+from wavewright.models.condition import Category, Condition, Control, Notes, Number, Time
 
 Frames = NDArray[np.float32]  # (M, F)
 
@@ -23,8 +23,9 @@ class Conditions:
     """The control frames of a split.
 
     Frames are counted from a section's start. A frame holds the keyboard at the frame's end, and the values of curves
-    at its first sample. Numbers beyond the range of their control are clipped. A control is absent where a track has no
-    score or label for it, and where a curve has no value.
+    at its first sample. A time runs from the keyboard's last strike, or from the track's start. Numbers beyond the
+    range of their control are clipped. A control is absent where a track has no score or label for it, and where a
+    curve has no value.
 
     Args:
         corpus: the corpus.
@@ -65,7 +66,11 @@ class Conditions:
         frames = np.tile(self._rows[place], (count, 1))
         if (notes := self.condition.notes) and self._keyboards[place] is not None:
             frames[:, self._own(notes)] = self._keys(notes, place, section, first, count)
-        samples_from_track = section - self._starts[place] + hop * (first + np.arange(count))
+        begins = section + hop * (first + np.arange(count))
+        if time := self.condition.time:
+            since = elapsed(self._keyboards[place], begins, hop, int(self._starts[place]))
+            frames[:, self._own(time)] = time.features(since / self.rate)
+        samples_from_track = begins - self._starts[place]
         for control, curves in self._curves.items():
             values = curves[place][np.minimum(samples_from_track // HOP, len(curves[place]) - 1)]
             frames[:, self._own(control)] = np.nan_to_num(_scaled(control, values))[:, None]
@@ -130,7 +135,7 @@ class Conditions:
         for control in self.condition.controls:
             if isinstance(control, Notes):
                 row[self._flag(control)] = track.events is None
-            elif control in self._curves:
+            elif control in self._curves or isinstance(control, Time):
                 pass
             elif control.name not in track.labels:
                 row[self._flag(control)] = 1

@@ -18,10 +18,11 @@ from wavewright.corpus import isolate
 from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
 from wavewright.corpus.settings import SPLITS, PrepareSettings
 from wavewright.errors import AudioError, ConfigError, explain, printable
-from wavewright.models.condition import Condition, Control, Notes, Number
+from wavewright.models.condition import Condition, Control, Notes, Number, Time
 from wavewright.progress import Progress
 
 MEASURING = isolate.Limits(step_seconds=1800, wait_seconds=3600, memory_bytes=4 << 30)  # pYIN takes 0.5 GB
+LONGEST = 600.0  # seconds that a time can tell apart
 VELOCITY = 100  # of a note whose label has none
 
 
@@ -95,6 +96,10 @@ def add(
         contents, notes = _add_events(folder, contents, played)
         controls = (notes, *controls)
     for name in contents.settings.describe:
+        if name == "time":
+            longest = max(track.frames for track in contents.tracks) / contents.rate
+            controls = (*controls, Time(min(longest, LONGEST)))
+            continue
         contents = _add_curve(folder, contents, name, workers, progress)
         controls = (*controls, _number(folder, name))
     return replace(contents, controls=controls)

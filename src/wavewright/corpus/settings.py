@@ -1,7 +1,7 @@
 """The settings of `prepare`, one frozen and validated model, and its presets."""
 
 import math
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -9,6 +9,9 @@ from wavewright.errors import ConfigError, explain
 
 SplitName = Literal["train", "valid", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "valid", "test")
+
+Description = Literal["loudness", "brightness", "pitch", "time"]
+DESCRIPTIONS: tuple[Description, ...] = get_args(Description)
 
 WHOLE = 1 << 62  # samples of a section that never ends
 LEVELLING = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
@@ -46,8 +49,9 @@ class PrepareSettings(BaseModel):
     """Seed for dealing the tracks to the splits."""
     scores: Literal["use", "require", "ignore"] = "use"
     """What becomes of the MIDI files beside recordings. `require` refuses recordings without one that fits."""
-    describe: tuple[Literal["loudness", "brightness", "pitch"], ...] = ()
-    """What is measured of every recording, so that a model can be trained to follow it."""
+    describe: tuple[Description, ...] = ()
+    """What is measured of every recording, so that a model can be trained to follow it. `time` is the time since the
+    recording began."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright import metrics
-from wavewright.conditioning.controls import dense
+from wavewright.conditioning.controls import Performance
 from wavewright.conditioning.events import Kind, events
-from wavewright.conditioning.excerpt import Excerpt
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
@@ -106,9 +105,8 @@ def single_notes(run: TrainedModel, corpus: Corpus, split: SplitName) -> SingleN
         return None
     strike = condition.hop * round(BEFORE * run.rate / condition.hop)  # a note begins with the frame of its strike
     length = strike + round(HELD * run.rate)
-    held = dense(condition, {notes.name: np.zeros(0, np.float32)}, condition.frames(length) + 1)
     parts = [
-        Excerpt(condition.hop, events((strike, Kind.strike, key, velocity)), held)
+        Performance(condition, run.rate, {}, events((strike, Kind.strike, key, velocity)))
         for key in keys
         for velocity in VELOCITIES
     ]

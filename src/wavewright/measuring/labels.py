@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.controls import dense, features
-from wavewright.conditioning.events import events
-from wavewright.conditioning.excerpt import Excerpt
+from wavewright.conditioning.controls import Performance, curve
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
@@ -145,7 +143,7 @@ def between(run: TrainedModel, corpus: Corpus, name: str, first: str, second: st
     if condition is None or not isinstance(control, Category):
         raise ConfigError(f"--between {name}: no such category; give one that the model has, as in voice=low..high")
     for one in (first, second):
-        features(control, one)  # refuses a class that is not known
+        curve(control, one)  # refuses a class that is not known
     labelled = _labelled(corpus, "train", control)
     classes = _classes(corpus, "train", control, labelled)
     if first == second or not {first, second} <= set(classes):
@@ -158,8 +156,7 @@ def between(run: TrainedModel, corpus: Corpus, name: str, first: str, second: st
     length = round(np.median(np.minimum(labelled[:, 1] - labelled[:, 0], LONGEST * run.rate)))
     made, ends = [], []
     for i, share in enumerate(STEPS):
-        mixture = {name: features(control, f"{first}:{1 - share},{second}:{share}")}
-        part = Excerpt(condition.hop, events(), dense(condition, mixture, condition.frames(length) + 1))
+        part = Performance(condition, run.rate, {name: curve(control, f"{first}:{1 - share},{second}:{share}")})
         player = run.player(TAKES, SEED + i)
         sounds = run.quantizer.decode(
             np.concatenate(list(perform(player, [part] * TAKES, length, controls=run.draw)), 1)

@@ -18,6 +18,9 @@ FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s=,:]+$")]
 Key = Annotated[int, Field(ge=0, le=127)]
 
+TIME_UNIT = 0.010  # seconds, from which on a time doubles
+PERIODS = (1, 2, 4, 8, 16)  # doublings
+
 
 @dataclass(frozen=True, config=STRICT)
 class Notes:
@@ -106,7 +109,35 @@ class Number:
         return 2 * (values - self.low) / (self.high - self.low) - 1
 
 
-Control = Annotated[Notes | Category | Number, Field(discriminator="kind")]
+@dataclass(frozen=True, config=STRICT)
+class Time:
+    """The time since a sound began, which runs by itself.
+
+    A model that hears only what it played last cannot tell where it is in a word or in an echo. Ears judge times by
+    their ratios, and so the features are sines and cosines of u = log2(1 + t / 10 ms), with periods from 1 to 16.
+
+    Attributes:
+        seconds: where the time stays, such as the length of the longest sound.
+        name: name of the control.
+    """
+
+    seconds: Annotated[float, Field(gt=0, le=600)]
+    name: Name = "time"
+    kind: Literal["time"] = "time"
+
+    @property
+    def size(self) -> int:
+        """Number of features, a sine and a cosine for each period."""
+        return 2 * len(PERIODS)
+
+    def features(self, seconds: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the features (M, size) of times (M,), limited to 0 and `seconds`."""
+        doublings = np.log2(1 + np.clip(seconds, 0, self.seconds) / TIME_UNIT)
+        angles = 2 * np.pi * doublings[:, None] / PERIODS
+        return np.concatenate((np.sin(angles), np.cos(angles)), 1).astype(np.float32)
+
+
+Control = Annotated[Notes | Category | Number | Time, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -130,12 +161,19 @@ class Condition:
             raise ValueError(f"controls: {', '.join(names)}; give each name once")
         if sum(isinstance(control, Notes) for control in self.controls) > 1:
             raise ValueError("controls: more than one keyboard; give one")
+        if sum(isinstance(control, Time) for control in self.controls) > 1:
+            raise ValueError("controls: more than one time; give one")
         return self
 
     @property
     def notes(self) -> Notes | None:
         """The keyboard, if there is one."""
         return next((control for control in self.controls if isinstance(control, Notes)), None)
+
+    @property
+    def time(self) -> Time | None:
+        """The time since a sound began, if it is a control."""
+        return next((control for control in self.controls if isinstance(control, Time)), None)
 
     @property
     def given(self) -> "Condition":

@@ -88,13 +88,14 @@ def _check_ends(made: Knob, instrument: Instrument) -> None:
 
 
 def receive(message: Any, instrument: Instrument, knobs: Sequence[Knob] = ()) -> None:
-    """Play a MIDI message (mido.Message) of any channel. A model without a keyboard passes over notes."""
+    """Play a MIDI message (mido.Message) of any channel. Without a keyboard, each key only begins a new sound."""
     if message.type == "control_change" and message.control not in (PEDAL, *SILENCERS):
         for each in knobs:
             if each.controller == message.control:
                 each.turn(instrument, message.value)
     elif instrument.condition.notes is None:
-        return
+        if message.type == "note_on" and message.velocity:
+            instrument.begin()
     elif message.type == "note_on":
         instrument.note_on(message.note, message.velocity)
     elif message.type == "note_off":

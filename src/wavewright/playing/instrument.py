@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wavewright.conditioning.controls import dense, described, features, find
 from wavewright.conditioning.events import Kind, events
 from wavewright.errors import ConfigError
-from wavewright.models.condition import Notes
+from wavewright.models.condition import Control, Notes, Time
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.sound import fade, fade_samples
 from wavewright.sampling import SEED_MAX, Controls
@@ -27,8 +27,8 @@ class Instrument:
     """One stream that is played by hand, or by another program.
 
     Any thread may give notes, the pedal and controls. They go through a queue, so the thread never waits for a block
-    that is being made. One thread alone makes the sound. The keyboard is there from the start, and every other control
-    is absent until it has a value.
+    that is being made. One thread alone makes the sound. The keyboard is there from the start, a time runs, and every
+    other control is absent until it has a value.
 
     Without a clock, a change takes effect where the next block begins. With a clock, it takes effect exactly one block
     after it came, with the control frame that holds that sample. So all changes are late by the same time.
@@ -63,6 +63,7 @@ class Instrument:
         if condition.notes:
             self._given[condition.notes.name] = np.zeros(0, np.float32)
         self._place = 0  # samples read and made
+        self._began: int | None = 0  # the sample from which the time runs
         self._starts: deque[float] = deque(maxlen=CALLS)  # the time of sample 0, by each of the last blocks
         self.clock: Callable[[], float] | None = None
         self.primed = False
@@ -109,6 +110,8 @@ class Instrument:
     def control(self, name: str, value: float | str | None) -> None:
         """Set a control to a number, a class or a mixture such as `a:0.3,b:0.7`. None makes it absent.
 
+        A time that is set stays where it is, until `begin` or a strike lets it run again.
+
         `temperature` sets the temperature of the draw, unless the model has a control of that name.
 
         Raises:
@@ -123,11 +126,12 @@ class Instrument:
             self._give(lambda _: self._draw(temperature))
             return
         control = find(self.condition, name)
-        if value is None:
-            self._give(lambda _: self._given.pop(name, None))
-        else:
-            given = features(control, value)
-            self._give(lambda _: self._given.update({name: given}))
+        given = None if value is None else features(control, value)
+        self._give(lambda _: self._set(control, given))
+
+    def begin(self) -> None:
+        """Let the time run from 0, for a new sound. Without a time among the controls, nothing changes."""
+        self._give(self._begin)
 
     def prime(self, codes: NDArray[np.integer]) -> None:
         """Read codes (n,) of a sound that the instrument continues, with all controls absent."""
@@ -148,10 +152,31 @@ class Instrument:
                 self._player.feed(0, events(*self._events))
                 self._events.clear()
             stop = min(end, self._due[0][0] // hop * hop) if self._due else end
-            dense_values = dense(self.condition, self._given, 1)
-            parts.append(self._player.generate(stop - self._place, self._controls, dense_values)[0])
+            values = self._dense(stop)
+            parts.append(self._player.generate(stop - self._place, self._controls, values)[0])
             self._place = stop
         return np.concatenate(parts)
+
+    def _dense(self, stop: int) -> NDArray[np.float32] | None:
+        """Return the dense values of the frames that begin before sample `stop`, or one frame for all of them."""
+        time = self.condition.time
+        if time is None or self._began is None:
+            return dense(self.condition, self._given, 1)
+        hop = self.condition.hop
+        frames = hop * np.arange(-(-self._place // hop), -(-stop // hop))
+        running = time.features(np.maximum(frames - self._began, 0) / self.rate)
+        return dense(self.condition, {**self._given, time.name: running}, len(frames)) if len(frames) else None
+
+    def _set(self, control: Control, given: NDArray[np.float32] | None) -> None:
+        if isinstance(control, Time):
+            self._began = None
+        if given is None:
+            self._given.pop(control.name, None)
+        else:
+            self._given[control.name] = given
+
+    def _begin(self, due: int) -> None:
+        self._began = due
 
     def _schedule(self, samples: int) -> None:
         """Find the samples at which the changes are due that came until now, before a block of `samples` is made.
@@ -195,6 +220,7 @@ class Instrument:
         self._events.append((due, kind, key, value))
         if kind == Kind.strike:
             self._held.add(key)
+            self._begin(due)
         elif kind == Kind.release:
             self._held.discard(key)
 

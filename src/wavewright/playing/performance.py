@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wavewright.conditioning import score as scores
-from wavewright.conditioning.controls import Curve, Performance, curve, described, find
+from wavewright.conditioning.controls import Curve, Performance, TimeCurve, curve, described, find
 from wavewright.conditioning.events import Events, Kind
 from wavewright.corpus import isolate
 from wavewright.errors import ConfigError, printable
@@ -51,7 +51,7 @@ def read_performance(
     curves = _curves(condition, typed, "--control")
     origin: dict[str, Any] = {"score": None, "controls": typed}
     if score is None:
-        return Performance(condition, model.rate, curves, origin=origin)
+        return Performance(condition, model.rate, curves, origin=origin, free=free)
     if condition.notes is None:
         raise ConfigError(f"--score {printable(score)}: {described(condition)}, and no keyboard; leave it out")
     read = isolate.one(scores.read, score)
@@ -103,10 +103,10 @@ def read_second(
     if not free and not curves and events is None:
         log.warning(f"{name} plays free: {described(condition)}; give --mix-control")
     origin = {"score": beside.origin["score"] if beside and events is not None else None, "controls": typed}
-    return Performance(condition, model.rate, curves, events, origin=origin)
+    return Performance(condition, model.rate, curves, events, origin=origin, free=free)
 
 
-def _curves(condition: Condition, typed: Mapping[str, str], option: str) -> dict[str, Curve]:
+def _curves(condition: Condition, typed: Mapping[str, str], option: str) -> dict[str, Curve | TimeCurve]:
     """Return the curves of values by the names of controls. An error begins with `option`."""
     try:
         return {name: curve(find(condition, name), value) for name, value in typed.items()}
