@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -16,6 +16,7 @@ help:
 	@echo "make sanitize  run the engine's own tests under ASan, UBSan and TSan"
 	@echo "make fuzz      try hostile model files for FUZZ_SECONDS (300)"
 	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
+	@echo "make scale     kill processes of trainings in two processes, and lose and gain a machine (10 minutes)"
 	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make latency   measure the time from a key to its sound (3 minutes); LATENCY_MODEL is a trained model's file"
@@ -83,6 +84,9 @@ FUZZ_FILES ?= 100000
 FUZZ_SEED ?= 1
 fuzz-recordings: setup
 	$(BIN)/python tests/fuzz_recordings.py $(FUZZ_FILES) $(FUZZ_SEED)
+
+scale: setup
+	$(BIN)/python tests/kill_processes.py
 
 # A quarter of the kills falls around roll-backs.
 KILLS ?= 200

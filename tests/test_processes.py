@@ -1,9 +1,13 @@
 """Two processes with half the batch each follow one process with the whole; and resume as it does."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,8 @@ from safetensors.torch import load_file
 
 from conftest import HANGS, melody
 from support.controlled import HOP, NOTES, VOICE, make_controlled
-from support.tiny import as_arguments, hashes, losses, records, start, tiny
+from support.launcher import ELASTIC, process_of
+from support.tiny import as_arguments, hashes, losses, make_corpus, records, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig
@@ -28,15 +33,24 @@ STEPS = 26  # over the end of an epoch
 MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
 
 
-TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def run_two(arguments: list[object]) -> subprocess.CompletedProcess[str]:
-    """Run `wavewright ARGUMENTS` as two processes; where it hangs, none of them stays."""
-    command = [sys.executable, "-m", *TORCHRUN, "-m", "wavewright", *map(str, arguments)]
+def run_two(
+    arguments: list[object], options: Sequence[str] = (), disturb: Callable[[int], None] = lambda launcher: None
+) -> subprocess.CompletedProcess[str]:
+    """Run `wavewright ARGUMENTS` as two processes; where it hangs, none of them stays.
+
+    Args:
+        arguments: of wavewright.
+        options: of torchrun.
+        disturb: called with the launcher's number while it runs.
+    """
+    command = [sys.executable, *TORCHRUN, *options, "-m", "wavewright", *map(str, arguments)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ELASTIC) as process:
         try:
+            disturb(process.pid)
             out, err = process.communicate(timeout=HANGS)
         except subprocess.TimeoutExpired:
             process.terminate()  # the launcher ends its children; killed, it would leave them
@@ -90,6 +104,55 @@ def test_two_processes_resume_to_the_same_bits(sample_rnn: tuple[Path, Path], co
         assert result.returncode == 0, result.stderr
     assert records(tmp_path / "run") == records(sample_rnn[1])
     assert hashes(tmp_path / "run", STEPS) == hashes(sample_rnn[1], STEPS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_comes_back(rank: int, sample_rnn: tuple[Path, Path], corpus: Corpus, tmp_path: Path) -> None:
+    """The launcher starts both anew, and they go on from the last checkpoint to the same bits."""
+    run, saved = tmp_path / "run", tmp_path / "run" / "checkpoints"
+
+    def kill(launcher: int) -> None:
+        until = time.monotonic() + HANGS
+        while not (saved.exists() and 10 in checkpoint.steps(run)):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        killed = process_of(launcher, rank)
+        assert killed
+        os.kill(killed, signal.SIGKILL)
+
+    config = tiny("sample-rnn", **MANY)
+    arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", STEPS, "--resume"]
+    result = run_two(arguments, ["--max-restarts", "3"], kill)
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    assert records(run) == records(sample_rnn[1])
+    assert hashes(run, STEPS) == hashes(sample_rnn[1], STEPS)
+
+
+def test_lanes_are_dealt_anew_where_their_number_changes(corpus: Corpus, tmp_path: Path) -> None:
+    """Three sections side by side become four over two processes. The run goes on, and says what happened."""
+    config, run = tiny("sample-rnn", **{**MANY, "batch_size": 3}), tmp_path / "run"
+    train(config, corpus, run, Budget(steps=12), device="cpu")
+    result = launch(config, corpus, run, STEPS)
+    assert result.returncode == 0, result.stderr
+    assert "1 processes before, 2 now; the sections that were being read begin anew" in result.stderr
+    changes = [record for record in records(run) if record.get("event") == "processes"]
+    assert changes == [{"step": 12, "event": "processes", "before": 1, "now": 2, "sections_begin_anew": True}]
+    assert len(losses(run)) == STEPS
+
+
+def test_processes_with_different_corpora_are_refused(corpus: Corpus, tmp_path: Path) -> None:
+    other = make_corpus(tmp_path / "other", trim=20)
+    (tmp_path / "0").symlink_to(corpus.path)
+    (tmp_path / "1").symlink_to(other.path)
+    wanted = " ".join(as_arguments(tiny("naive-rnn", **MANY)))
+    script = f"exec {sys.executable} -m wavewright train {tmp_path}/$RANK {wanted} --out {tmp_path}/run --steps 2"
+    command = [sys.executable, *TORCHRUN, "--no-python", "sh", "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=HANGS, env=ELASTIC, check=False)
+    assert result.returncode != 0
+    assert "process 1 has another than process 0" in result.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_two_processes_share_controls_and_leads(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ Every process computes the gradient of its own lanes. The sum over processes is 
 many processes do the same as one, rounding apart. Usually there is one process.
 """
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from wavewright.errors import WavewrightError
 
 
 def rank() -> int:
@@ -39,7 +42,8 @@ def sum_(tensors: Sequence[Tensor]) -> None:
     if world() == 1:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-    dist.all_reduce(flat)
+    with _together():
+        dist.all_reduce(flat)
     for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
 
@@ -49,11 +53,39 @@ def gather(tensor: Tensor) -> Tensor:
     if world() == 1 or not tensor.dim():
         return tensor
     parts = [torch.empty_like(tensor) for _ in range(world())]
-    dist.all_gather(parts, tensor.contiguous())
+    with _together():
+        dist.all_gather(parts, tensor.contiguous())
     return torch.cat(parts)
 
 
 def wait() -> None:
     """Wait until all processes have come here."""
     if world() > 1:
-        dist.barrier()
+        with _together():
+            dist.barrier()
+
+
+def check_same(what: str, value: str) -> None:
+    """Check that all processes have the value of the first. Every process must call this.
+
+    Raises:
+        WavewrightError: one of them has another.
+    """
+    if world() == 1:
+        return
+    values: list[str] = [""] * world()
+    with _together():
+        dist.all_gather_object(values, value)
+    for number, other in enumerate(values):
+        if other != values[0]:
+            raise WavewrightError(f"{what}: process {number} has another than process 0; give all the same")
+
+
+@contextlib.contextmanager
+def _together() -> Iterator[None]:
+    """Turn the end of another process, by which an exchange fails, into one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise WavewrightError(f"another process has ended, and this one ends with it ({reason:.80})") from None

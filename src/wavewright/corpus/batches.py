@@ -175,6 +175,10 @@ class Batches:
         """Go to the start of the current group, in an order not seen before."""
         self.position = replace(self.position, offset=0, order=self.position.order + 1)
 
+    def deal(self, lanes: int) -> None:
+        """Begin the sections anew that were being read in another number of lanes, and go on from them."""
+        self.position = replace(self.position, group=self.position.group * lanes // self.lanes, offset=0)
+
     def _read(
         self, lane: NDArray[np.int64], offset: int, inputs: NDArray[np.int64], targets: NDArray[np.int64]
     ) -> None:

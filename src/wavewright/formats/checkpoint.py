@@ -90,6 +90,7 @@ class Facts:
         pace: how fast the run used up its budget. A learning rate that ends with the budget follows it until the next
             scheduled checkpoint. None before the pace was measured, and in checkpoints of earlier versions.
         undone: updates that roll-backs have undone. None in checkpoints of earlier versions.
+        processes: number of processes that trained. None in checkpoints of earlier versions.
     """
 
     step: Count
@@ -107,6 +108,7 @@ class Facts:
     metrics_bytes: Count = 0
     pace: Pace | None = None
     undone: Count | None = None
+    processes: Count | None = None
 
     def __post_init__(self) -> None:
         if min(vars(self.position).values()) < 0:

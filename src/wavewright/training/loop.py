@@ -146,6 +146,8 @@ class Loop:
             )
             if self.records and trainer.config.training.sample_seconds and not available():
                 log.warning(SLOW)
+            if self.resumed and self.resumed.processes not in (None, processes.world()):
+                self._tell_processes(self.resumed)
             if not self.resumed:
                 self._save(scheduled=True)  # something to roll back to from the start
             elif self.leader:
@@ -160,6 +162,14 @@ class Loop:
         if self.records:
             self.records.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.interrupted)
+
+    def _tell_processes(self, before: checkpoint.Facts) -> None:
+        """Tell and record that another number of processes goes on."""
+        now, dealt = processes.world(), before.lanes != self.trainer.batches.lanes
+        anew = "; the sections that were being read begin anew" if dealt else ""
+        self._say(f"{before.processes} processes before, {now} now{anew}")
+        if self.records:
+            self.records.processes(self.trainer.step, before.processes or 1, now, dealt)
 
     def _show(self, text: str) -> None:
         """Show a text and the share of the budget that is used up."""

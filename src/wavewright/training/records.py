@@ -87,6 +87,10 @@ class Records:
             self.board.add_audio("generated/sample", amplitude[None], step, self.rate)
             self.board.add_image("generated/spectrogram", spectrogram(amplitude), step, dataformats="HWC")
 
+    def processes(self, step: int, before: int, now: int, dealt: bool) -> None:
+        """Write that another number of processes goes on, and whether the sections in progress begin anew."""
+        self._write({"step": step, "event": "processes", "before": before, "now": now, "sections_begin_anew": dealt})
+
     def rollback(self, step: int, reason: str) -> None:
         """Write that the run went back to `step`, and why."""
         self._write({"step": step, "event": "rollback", "reason": reason})

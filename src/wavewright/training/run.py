@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -129,6 +130,7 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | Non
             "levelling": corpus.levelling(),
         },
     }
+    processes.check_same(f"{corpus.path}: the corpus or the configuration", json.dumps(facts, sort_keys=True))
     made_by = {
         "wavewright": importlib.metadata.version("wavewright"),
         "torch": torch.__version__,

@@ -269,12 +269,15 @@ class Trainer:
                 lowered=self.rollbacks,
                 pace=self.pace,
                 undone=self.undone,
+                processes=processes.world(),
                 **facts,
             ),
         )
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a snapshot.
+
+        Where another number of processes has another number of lanes, the sections in progress begin anew.
 
         Raises:
             WavewrightError: it belongs to a model of another shape, or to another corpus.
@@ -284,12 +287,14 @@ class Trainer:
             self.model.load_state_dict(saved.model)
             for i, parameter in enumerate(self.parameters):
                 self._restore_parameter(i, parameter, tensors)
-            self.lane_state = self._own_lanes(tensors, facts.lanes)
+            self.lane_state = self._own_lanes(tensors) if facts.lanes == self.batches.lanes else None
         except (RuntimeError, KeyError, ValueError) as error:
             raise WavewrightError(f"{saved.folder}: not of this model ({str(error).splitlines()[0]})") from None
         if not self.batches.holds(facts.position):
             raise WavewrightError(f"{saved.folder / checkpoint.FACTS}: facts.position: not in this corpus")
         self.batches.position = facts.position
+        if facts.lanes != self.batches.lanes:
+            self.batches.deal(facts.lanes)
         self.guard.restore(facts.guard)
         self.schedule.scale, self.schedule.stale = facts.rate_scale, facts.stale_validations
         self.step, self.samples = facts.step, facts.samples
@@ -310,13 +315,11 @@ class Trainer:
         else:
             self.optimizer.state.pop(parameter, None)
 
-    def _own_lanes(self, tensors: dict[str, Tensor], lanes: int) -> Any:
+    def _own_lanes(self, tensors: dict[str, Tensor]) -> Any:
         named = {name.removeprefix("state."): value for name, value in tensors.items() if name.startswith("state.")}
         if not named:
             return None
-        if lanes != self.batches.lanes:
-            raise WavewrightError(f"batch_size: the run has {lanes} lanes, this command {self.batches.lanes}")
-        start = self.model.initial_state(lanes)
+        start = self.model.initial_state(self.batches.lanes)
         whole = {name: _like(value, named, name) for name, value in start.flat().items()}
         own = self.batches.own_lanes
         return start.unflatten({name: value[own].clone() if value.dim() else value for name, value in whole.items()})
