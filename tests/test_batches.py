@@ -1,5 +1,6 @@
 """Lanes: every sample a target exactly once and in order, whatever the sections, lanes, length and processes."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,28 @@ def test_every_sample_is_a_target_once_and_in_order(shape: Shape) -> None:
             assert batch.inputs.shape[0] <= shape.batch_size
             assert batch.inputs.shape[1] <= shape.length
             assert ((batch.inputs >= 0) & (batch.inputs < LEVELS)).all()
+
+
+@given(shapes, st.integers(1, 6), st.integers(0, 40))
+@settings(max_examples=100, deadline=None)
+def test_lanes_dealt_anew_leave_no_section_out(shape: Shape, batch_size: int, steps: int) -> None:
+    """What was read to its end by the lanes before, and all that the lanes after them read, is every section."""
+    before, read = lanes(shape), []
+    for _ in range(steps):
+        read.append((before.position, next(before)))
+        if before.position.epoch:
+            return
+    done = [batch for position, batch in read if position.group < before.position.group]
+    after = lanes(shape, batch_size=batch_size)
+    after.position = before.position
+    after.deal(before.lanes)
+    codes = codes_of(after.samples)
+    expected = Counter(tuple(codes[start:stop]) for start, stop in after.sections)
+    rest = epoch_of(after)
+    assert rest[0].reset
+    found = Counter(tuple(targets) for _, targets in [*streams(done), *streams(rest)])
+    assert expected <= found
+    assert (found - expected).total() < before.lanes + after.lanes
 
 
 @given(shapes)
