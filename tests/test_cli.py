@@ -32,6 +32,7 @@ IN_ORDER = [
     "train",
     "generate",
     "play",
+    "reverb",
     "export",
     "models",
     "evaluate",

@@ -22,6 +22,7 @@ from wavewright.commands import (
     play,
     prepare,
     report,
+    reverb,
     train,
 )
 from wavewright.commands.console import say, show_log, standard_streams
@@ -45,6 +46,7 @@ commands: tuple[App | Callable[..., None], ...] = (  # in the order of use, whic
     train.train,
     generate.generate,
     play.play,
+    reverb.reverb,
     export.export,
     models.models,
     evaluate.evaluate,

@@ -22,6 +22,8 @@ def play(
     virtual: Flag = False,
     keys: Flag = False,
     out: Path | None = None,
+    impulse: Path | None = None,
+    wet: float | None = None,
     knobs: Annotated[tuple[str, ...], Parameter(name="--map", negative="", show_default=False)] = (),
     playing: Playing = DEFAULT,
     checkpoint: str = "best",
@@ -47,6 +49,11 @@ def play(
     out
         WAV or FLAC file to write, by its suffix. It holds what is heard until the end or until Ctrl-C. Without a sound
         card, the file is written in real time.
+    impulse
+        Recording of an impulse response, such as a hall's, in which the sound reverberates. Its channels are mixed to
+        one. The tail is heard after the end.
+    wet
+        Share of the reverberation, 0 to 1. The default is 0.3.
     knobs
         MIDI controller that turns a control, such as `cc1=loudness:-60..0`, `cc2=voice:bright..dark` or
         `cc3=temperature:0.8..1.2`. Repeat for more controllers.
@@ -56,17 +63,23 @@ def play(
         Checkpoint of a run folder: `best`, `last` or a step number.
     """
     from wavewright.conditioning.controls import described
+    from wavewright.playing.impulse import read_impulse
     from wavewright.playing.live import play_aloud
     from wavewright.playing.opening import open_model
+    from wavewright.playing.reverb import WET, Reverb
 
     ways = [name for name, chosen in (("--midi", midi), ("--virtual", virtual), ("--keys", keys)) if chosen]
     if len(ways) > 1:
         raise ConfigError(f"{' '.join(ways)}: give one of them")
     if knobs and not (midi or virtual):
         raise ConfigError(f"--map {knobs[0]}: of no MIDI controller; give --midi or --virtual too")
+    if wet is not None and not impulse:
+        raise ConfigError(f"--wet {wet:g}: of no impulse response; name one with --impulse")
     opened = open_model(model, checkpoint)
     if ways and opened.config.condition is None:
         raise ConfigError(f"{ways[0]}: {described(None)}; leave it out")
+    share = WET if wet is None else wet
+    reverb = Reverb(read_impulse(impulse, opened.rate, mixed=True), share, channels=1) if impulse else None
     if ways:
         _play_by_hand(
             playing.instrument(opened),
@@ -76,10 +89,11 @@ def play(
             seconds=math.inf if seconds is None else seconds,
             out=out,
             facts=playing.origin(opened),
+            reverb=reverb,
         )
     else:
         played = playing.playable(opened)
-        play_aloud(played, out=out, progress=progress, **playing.options(played, seconds, math.inf))
+        play_aloud(played, out=out, reverb=reverb, progress=progress, **playing.options(played, seconds, math.inf))
 
 
 def _play_by_hand(

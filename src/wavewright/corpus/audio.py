@@ -103,9 +103,16 @@ class Recording:
 
     def blocks(self) -> Iterator[Samples]:
         """Yield all frames in blocks (n, channels) of finite amplitudes. Amplitudes beyond [-1, 1] stay as they are."""
+        return self._blocks("float32")
+
+    def exact_blocks(self) -> Iterator[NDArray[np.float64]]:
+        """Yield the same in float64, which holds every sample of 32 bits as it is."""
+        return self._blocks("float64")
+
+    def _blocks(self, dtype: str) -> Iterator[NDArray[Any]]:
         size, frames, last = max(1, BLOCK // self.channels), 0, self._last()
         pages = self._check_ogg() if self._file.format == "OGG" else iter(())
-        while len(block := self._read(min(size, last - frames))):
+        while len(block := self._read(min(size, last - frames), dtype)):
             if not np.isfinite(block).all():
                 at = (frames + int(np.argmin(np.isfinite(block).all(axis=1)))) / self.rate
                 raise AudioError(self.path, f"NaN or infinite samples, the first at {at:.3f} s; {CONVERT}")
@@ -117,10 +124,9 @@ class Recording:
             pass
         self._check_length(frames)
 
-    def _read(self, frames: int) -> Samples:
+    def _read(self, frames: int, dtype: str) -> NDArray[Any]:
         try:
-            block: Samples = self._file.read(frames, dtype="float32", always_2d=True)
-            return block
+            return self._file.read(frames, dtype=dtype, always_2d=True)
         except (soundfile.SoundFileRuntimeError, OSError, ValueError) as error:
             raise AudioError(self.path, f"damaged ({_cause(error)}); {CONVERT}") from None
 

@@ -21,6 +21,7 @@ from wavewright.errors import WavewrightError, install
 from wavewright.playing.instrument import Instrument
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.prime import Prime
+from wavewright.playing.reverb import Reverb, reverberated
 from wavewright.playing.sound import fade, fade_in, fade_samples, sounds, to_pcm
 from wavewright.playing.stream import play
 from wavewright.playing.takes import MOST_BYTES, check_file, frames_of, origin, samples_for, take_file
@@ -92,12 +93,14 @@ def play_aloud(
     seed: int = 0,
     guard: bool = True,
     out: Path | None = None,
+    reverb: Reverb | None = None,
     progress: Progress = silent,
 ) -> None:
     """Play a model through the sound card. Arguments are as in takes.record, but `seconds` may be infinite.
 
     What is heard is also written to `out`, a .wav or .flac file. Without a sound card, it is written in real time. A
-    WAV file holds 4 GB at most, and playing ends there.
+    WAV file holds 4 GB at most, and playing ends there. With `reverb`, a reverberation of one channel at the model's
+    rate, its tail comes after `seconds`.
 
     Raises:
         WavewrightError: there is neither a sound card with sounddevice nor `out`, or `out` cannot be written.
@@ -110,7 +113,7 @@ def play_aloud(
     with stoppable() as stop:
         options = {"controls": controls, "seed": seed, "guard": guard, "progress": progress, "stop": stop}
         sound = _sound(model, seconds, prime, model.rate, frames, **options)
-        _send(sound, model.rate, out, origin(model, seed, prime, controls))
+        _send(sound, model.rate, out, origin(model, seed, prime, controls), reverb=reverb, stop=stop)
         if stop():
             raise KeyboardInterrupt
 
@@ -121,6 +124,7 @@ def play_by_hand(
     seconds: float = math.inf,
     out: Path | None = None,
     facts: Mapping[str, Any] | None = None,
+    reverb: Reverb | None = None,
 ) -> None:
     """Play an instrument through the sound card, in blocks of HAND_BLOCK samples. No guard watches it.
 
@@ -134,7 +138,8 @@ def play_by_hand(
     frames = _frames(_until_full(seconds, instrument.rate, out), instrument.rate, 0, out=out)
     instrument.clock = time.monotonic
     with stoppable() as stop:
-        _send(_by_hand(instrument, frames, stop), instrument.rate, out, facts or {}, latency="low")
+        sound = _by_hand(instrument, frames, stop)
+        _send(sound, instrument.rate, out, facts or {}, reverb=reverb, stop=stop, latency="low")
         if stop():
             raise KeyboardInterrupt
 
@@ -157,8 +162,19 @@ def _ending(instrument: Instrument, samples: int) -> Iterator[NDArray[np.float32
     yield instrument.generate(samples) * fade_in(samples)[::-1]
 
 
-def _send(sound: Sound, rate: int, out: Path | None, facts: Mapping[str, Any], **options: Any) -> None:
-    """Play sound through the sound card, and write it to `out`, if there is one."""
+def _send(
+    sound: Sound,
+    rate: int,
+    out: Path | None,
+    facts: Mapping[str, Any],
+    *,
+    reverb: Reverb | None,
+    stop: Stop,
+    **options: Any,
+) -> None:
+    """Play sound and its reverberation through the sound card, and write it to `out`, if there is one."""
+    if reverb:
+        sound, facts = reverberated(sound, reverb, stop), {**facts, **reverb.facts}
     heard = _recorded(sound, rate, out, facts) if out else sound
     with contextlib.closing(heard), _outlet(rate, out, **options) as play_block:
         for block in heard:

@@ -183,7 +183,7 @@ def check_file(out: Path, frames: float, bits: int) -> None:
     elif kind != ".wav":
         raise ConfigError(f"--out {out}: name a .wav or .flac file")
     elif frames * bits // 8 > MOST_BYTES:
-        raise ConfigError(f"--out {out}: a WAV file holds 4 GB at most; give fewer --seconds, or name a .flac file")
+        raise ConfigError(f"--out {out}: a WAV file holds 4 GB at most; make less sound, or name a .flac file")
 
 
 def _check_count(run: Playable, count: int) -> None:
