@@ -17,7 +17,6 @@ from wavewright.playing.sound import fade_in, fade_samples
 MOST_SECONDS = 60  # a longer file is no impulse response, and all of it would be held in memory
 ONSET = 0.1  # of the peak, -20 dB: where an impulse response begins (ISO 3382-1)
 RISE_SECONDS = 0.001  # from the onset, within which the direct sound has its peak
-WINDOW_SECONDS = 0.01  # in which the power of the decay is measured
 FLOOR = 1e-6  # of the greatest power, -60 dB: what is below is not heard
 LOUD_NOISE = 0.1  # of the greatest power: a louder end is no noise
 STEADY = 2.0  # ratio of power, 3 dB: what falls by less from the third to the last quarter is noise
@@ -89,11 +88,11 @@ def _end(taps: Signal, rate: int) -> int:
 
     Noise is what hardly falls in the second half.
     """
-    window = max(1, round(WINDOW_SECONDS * rate))
+    window = max(1, fade_samples(rate))
     power = np.array([np.square(taps[start : start + window]).mean() for start in range(0, len(taps), window)])
     floor = FLOOR * power.max()
     if len(power) >= MEASURABLE:
         third, last = (float(np.median(quarter)) for quarter in np.array_split(power, 4)[2:])
         if third < STEADY * last and last < LOUD_NOISE * power.max():
             floor = max(floor, STEADY * last)
-    return min(len(taps), (int(np.flatnonzero(power > floor)[-1]) + 1) * window)
+    return min(len(taps), (int(np.flatnonzero(power > floor)[-1]) + 2) * window)  # the last window is for the fade
