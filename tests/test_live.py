@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from scipy.signal import oaconvolve
 
 import wavewright
 from support.model_files import make
@@ -280,3 +281,101 @@ def test_a_model_that_does_not_obey_is_noticed(tmp_path: Path, monkeypatch: pyte
         play_aloud(wavewright.load(path), seconds=1, out=tmp_path / f"{name}.wav")
     assert len(changes(tmp_path / "own.wav")) == 0
     assert len(changes(tmp_path / "other.wav")) > 0
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """A stereo response that begins late, with echoes at 60 and 500 ms of which each channel has one."""
+    taps = np.zeros((3000, 2))
+    taps[100], taps[100 + 240, 0], taps[100 + 2000, 1] = 0.9, 0.4, 0.3
+    soundfile.write(tmp_path / "room.wav", taps, RATE, "FLOAT")
+    return tmp_path / "room.wav"
+
+
+def in_room(dry: NDArray[np.floating], wet: float) -> NDArray[np.floating]:
+    """A sound with its reverberation in `room`, whose channels are mixed."""
+    taps = np.zeros(2001)
+    taps[0], taps[240], taps[2000] = 0.9, 0.2, 0.15
+    reverberation = oaconvolve(dry, taps / math.sqrt(np.square(taps).sum()))
+    reverberation *= wet
+    reverberation[: len(dry)] += (1 - wet) * dry
+    return reverberation
+
+
+@pytest.mark.usefixtures("system")
+@pytest.mark.parametrize("way", ["free", "score", "hand"])
+def test_what_is_heard_reverberates(
+    way: str, file: Path, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sound is that without --impulse, convolved, and the tail comes after its end."""
+    model, score = file, tmp_path / "notes.mid"
+    write_score(score, [(0.1, Kind.strike, 60, 90), (0.9, Kind.release, 60, 0)])
+    if way == "free":
+        model = make(tmp_path / "free.safetensors").path
+    options = {"free": ["--seed", 4], "score": ["--score", score], "hand": ["--midi", "any"]}[way]
+
+    def played(name: str, *more: object) -> tuple[NDArray[np.floating], dict[str, Any]]:
+        script = [(0.05, mido.Message("note_on", note=60)), (0.95, mido.Message("note_off", note=60))]
+        Time(monkeypatch, [(at, lambda message=message: Port.send(message)) for at, message in script])
+        out = tmp_path / name
+        assert run("play", model, *options, "--seconds", 1, "--out", out, *more) == 0
+        return soundfile.read(out)[0], facts(out)
+
+    dry, before = played("dry.wav")
+    sound, after = played("wet.wav", "--impulse", room)
+    tail = in_room(dry, 0.3)[: len(sound)]
+    assert len(dry) == RATE
+    assert RATE + 2000 <= len(sound) <= RATE + 2080  # a little is kept of what follows the last echo
+    assert np.abs(sound[RATE + 1500 :]).max() > 0.02
+    np.testing.assert_allclose(np.pad(tail, (0, len(sound) - len(tail))), sound, atol=3 / 32768)
+    assert after == before | {"impulse": "room.wav", "wet": 0.3}
+    assert np.array_equal(played("none.wav", "--impulse", room, "--wet", 0)[0], dry)
+
+
+def test_ctrl_c_fades_the_tail(file: Path, room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Time(monkeypatch, [(0.5, lambda: signal.raise_signal(signal.SIGINT))])
+    score, out = tmp_path / "notes.mid", tmp_path / "take.wav"
+    write_score(score, [(0.0, Kind.strike, 60, 90), (0.3, Kind.release, 60, 0)])
+    options = ("--seconds", 0.35, "--impulse", room, "--wet", 1, "--out", out)
+    assert run("play", file, "--score", score, *options) == 130
+    sound, _ = soundfile.read(out)
+    assert 0.5 * RATE <= len(sound) <= 0.5 * RATE + 512 + 40
+    assert np.abs(sound[-45:-30]).max() > 0.05
+    assert np.abs(sound[-1]) < 0.01
+
+
+def test_loud_reverberation_is_turned_down_and_never_clipped(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The noise is 2 dB below full scale, and echoes as loud as itself add up to 5 dB."""
+    Time(monkeypatch, [])
+    taps = np.zeros(400)
+    taps[[0, 97, 311]] = 0.5
+    soundfile.write(tmp_path / "echoes.wav", taps, RATE, "FLOAT")
+    score, out = tmp_path / "notes.mid", tmp_path / "take.wav"
+    write_score(score, [(0.1, Kind.strike, 60, 90), (0.9, Kind.release, 60, 0)])
+    options = ("--seconds", 1, "--score", score)
+    assert run("play", file, *options, "--out", tmp_path / "dry.wav") == 0
+    assert run("play", file, *options, "--impulse", tmp_path / "echoes.wav", "--wet", 1, "--out", out) == 0
+    dry, sound = (soundfile.read(path)[0] for path in (tmp_path / "dry.wav", out))
+    full = oaconvolve(dry, taps / math.sqrt(0.75))[: len(sound)]
+    loud = np.abs(full) > 0.3
+    gain = sound[loud] / full[loud]
+    assert np.abs(full).max() > 1.3
+    assert 0.999 < np.abs(sound).max() <= 1
+    assert np.diff(gain).max() < 1e-3  # it never rises
+    assert gain[-1] == pytest.approx(1 / np.abs(full).max(), rel=1e-3)
+    assert sum("turned down from here on" in line for line in caplog.messages) == 1
+
+
+def test_a_share_of_no_reverberation_is_refused(
+    file: Path, room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*options: object) -> str:
+        assert run("play", file, "--free", "--out", tmp_path / "take.wav", *options) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "--wet 0.5: of no impulse response; name one with --impulse" in line("--wet", 0.5)
+    assert "--wet 2: give 0 to 1" in line("--impulse", room, "--wet", 2)
+    assert "none.wav: no such file" in line("--impulse", tmp_path / "none.wav")
+    assert not (tmp_path / "take.wav").exists()

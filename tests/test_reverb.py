@@ -1,16 +1,12 @@
-"""Reverberation against scipy and closed forms: the convolution, files and live sound."""
+"""Reverberation against scipy and closed forms: the convolution and files. Live sound is in test_live.py."""
 
-import contextlib
-import json
 import math
-import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +16,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
 
-import wavewright as library
 from conftest import melody, refusal
-from support.model_files import make
-from support.obedient import RATE, make_obedient
-from support.scores import write_score
-from wavewright.cli import main
-from wavewright.conditioning.events import Kind
-from wavewright.errors import ConfigError
 from wavewright.playing.convolution import Convolution
-from wavewright.playing.impulse import Impulse
-from wavewright.playing.live import play_aloud, play_by_hand
-from wavewright.playing.reverb import Reverb, reverberate
+from wavewright.playing.reverb import reverberate
 
 Array = NDArray[np.floating]
 Record = Callable[..., Path]
