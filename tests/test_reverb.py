@@ -88,17 +88,18 @@ class TestFile:
     def test_a_mixture_is_that_of_scipy(
         self, suffix: str, channels: tuple[int, int], record: Record, tmp_path: Path
     ) -> None:
-        """The recording is longer than a block of the reader, whose blocks hold all channels together."""
-        sound = 0.1 * noise(150_000, channels[0]).clip(-4, 4)
+        """The recording is longer than a block of the reader. The direct sound comes 20 samples after the onset."""
+        sound = 0.1 * noise(300_000 // channels[0], channels[0]).clip(-4, 4)
         taps = np.stack([decay(0.3, 44100, 100, seed) for seed in range(channels[1])], axis=1)
+        taps[0], taps[20] = 0.3, 0.9
         recording = record(f"in{suffix}", sound, subtype="PCM_24")
         impulse = record("ir.wav", np.pad(taps, ((700, 0), (0, 0))), subtype="FLOAT")
         out = tmp_path / f"out{suffix}"
         reverberate(recording, impulse, out, wet=0.4)
-        expected = 0.4 * whole(heard(recording), leveled(heard(impulse)[700:]))
+        expected = 0.4 * whole(heard(recording), leveled(heard(impulse)[700:]))[20:]
         expected[: len(sound)] += 0.6 * heard(recording)
         found = heard(out)
-        assert found.shape == (len(sound) + len(taps) - 1, max(channels))
+        assert found.shape == (len(sound) + len(taps) - 21, max(channels))
         np.testing.assert_allclose(found, expected, atol=2**-23)
         assert (soundfile.info(out).samplerate, soundfile.info(out).subtype) == (44100, "PCM_24")
 
@@ -144,9 +145,10 @@ class TestFile:
         click = np.zeros(2000)
         click[500] = 0.5
         recording, impulse = record("in.wav", click, subtype="FLOAT"), record("ir.wav", taps, subtype="FLOAT")
-        reverberate(recording, impulse, tmp_path / "out.wav", wet=1)
+        reverberate(recording, impulse, tmp_path / "out.wav", wet=0.5)
         found = heard(tmp_path / "out.wav")[:, 0]
-        unit = 0.5 / math.sqrt(np.square(taps).sum())
+        found[500] -= 0.25
+        unit = 0.25 / math.sqrt(np.square(taps).sum())
         np.testing.assert_allclose(found[500 - rise : 501], unit * taps[1000 - rise : 1001], atol=1e-6)
         assert found[1000] == pytest.approx(0.8 * unit, abs=1e-6)
 
@@ -298,14 +300,15 @@ class TestCommand:
         assert not list(tmp_path.glob(".*"))
 
     @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
     def test_memory_does_not_grow_with_the_recording(self, record: Record, tmp_path: Path) -> None:
         impulse, most = record("ir.wav", decay(0.5, 44100, 60)), []
         for minutes in (1, 10):
             sound = np.zeros(minutes * 60 * 44100, np.int16)
             command = ["reverb", record("in.wav", sound), "--impulse", impulse, "--out", tmp_path / "out.wav"]
-            code = f"from wavewright.cli import main; import resource\ntry: main({list(map(str, command))})\n"
+            code = f"from wavewright.cli import main\ntry: main({list(map(str, command))})\n"
             code += "except SystemExit as end: assert not end.code\n"
-            code += "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            code += "print(*[line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')])"
             result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
             most.append(int(result.stdout))
         assert most[1] < 1.1 * most[0]  # the longer recording is 110 MB longer
