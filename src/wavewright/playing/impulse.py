@@ -58,15 +58,7 @@ def read_impulse(path: Path, rate: int, tail: float | None = None, mixed: bool =
     """
     if tail is not None and not 0 < tail < math.inf:
         raise ConfigError(f"--tail {tail:g}: give more than 0 seconds, or leave it out")
-    found = isolate.one(examine, path, path.name)
-    if found.seconds > MOST_SECONDS:
-        raise AudioError(path, f"longer than {MOST_SECONDS} s; name an impulse response")
-    with Recording(path) as recording:
-        samples = np.concatenate(list(recording.blocks()))
-    if mixed:
-        samples = samples.mean(axis=1, keepdims=True)
-    channels = [np.concatenate(list(resample([channel], found.rate, rate))) for channel in samples.T]
-    taps = np.stack(channels, axis=1).astype(np.float64)
+    taps = _resampled(path, rate, mixed)
     loudness = np.abs(taps).max(axis=1)
     if loudness.max(initial=0.0) <= SILENT:
         raise AudioError(path, "a silent impulse response; name another one")
@@ -81,6 +73,19 @@ def read_impulse(path: Path, rate: int, tail: float | None = None, mixed: bool =
         taps = taps[:end]
         taps[end - edge :] *= fade_in(edge)[::-1, None]
     return Impulse(path, rate, taps / math.sqrt(np.square(taps).sum() / taps.shape[1]), direct)
+
+
+def _resampled(path: Path, rate: int, mixed: bool) -> Signal:
+    """Return the samples (n, channels) of a file at `rate` Hz."""
+    found = isolate.one(examine, path, path.name)
+    if found.seconds > MOST_SECONDS:
+        raise AudioError(path, f"longer than {MOST_SECONDS} s; name an impulse response")
+    with Recording(path) as recording:
+        samples = np.concatenate(list(recording.blocks()))
+    if mixed:
+        samples = samples.mean(axis=1, keepdims=True)
+    channels = [np.concatenate(list(resample([channel], found.rate, rate))) for channel in samples.T]
+    return np.stack(channels, axis=1).astype(np.float64)
 
 
 def _end(taps: Signal, rate: int) -> int:
