@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def prepare(
     *paths: Path,
     out: Path,
-    preset: Literal["default", "thesis", "one-shots"] = "default",
+    preset: Literal["default", "thesis", "one-shots", "impulse-responses"] = "default",
     rate: int | None = None,
     section_seconds: float | None = None,
     levels: Literal["section", "track", "corpus", "none"] | None = None,
@@ -49,7 +49,8 @@ def prepare(
     preset
         Named set of choices. `default` resamples to 14700 Hz, removes DC, trims each track and brings its peak to
         full scale. `thesis` keeps every third sample of 44100 Hz and scales each section min-max to [-1, 1].
-        `one-shots` is for short sounds. Each whole recording is one section.
+        `one-shots` is for short sounds. Each whole recording is one section. `impulse-responses` is for rooms and
+        plates, at 44100 Hz. It takes the decay out of each recording, and refuses what is no impulse response.
     rate
         Sample rate of the corpus in Hz. The default is 14700. Half of it is the highest frequency a model can play.
     section_seconds

@@ -1,9 +1,10 @@
 """Add controls to the tracks of a corpus: what a keyboard plays in them, their labels, and curves that are measured."""
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -16,13 +17,15 @@ from wavewright.conditioning.labels import Labels
 from wavewright.conditioning.roll import settled
 from wavewright.corpus import isolate
 from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
+from wavewright.corpus.impulse import Impulse
 from wavewright.corpus.settings import SPLITS, PrepareSettings
 from wavewright.errors import AudioError, ConfigError, explain, printable
-from wavewright.models.condition import Condition, Control, Notes, Number, Time
+from wavewright.models.condition import Condition, Control, Decay, Notes, Number, Time
 from wavewright.progress import Progress
 
 MEASURING = isolate.Limits(step_seconds=1800, wait_seconds=3600, memory_bytes=4 << 30)  # pYIN takes 0.5 GB
 LONGEST = 600.0  # seconds that a time can tell apart
+MEASURED = ("t60", "direct")  # labels of impulse responses: decay time in seconds, and level of the direct sound in dB
 VELOCITY = 100  # of a note whose label has none
 
 
@@ -52,6 +55,23 @@ def _of_labels(labels: Labels) -> tuple[Control, ...]:
     return labels.controls()
 
 
+def of_impulse(impulse: Impulse | None) -> dict[str, Any]:
+    """Return the fields of a track that tell what was measured of an impulse response, if it is one."""
+    if impulse is None:
+        return {}
+    return {"labels": dict(zip(MEASURED, (impulse.t60, impulse.direct), strict=True)), "decay": impulse.times}
+
+
+def _of_impulses(tracks: Sequence[Track]) -> tuple[Decay, Number]:
+    """Return the controls of impulse responses: the decay time and how loud the direct sound is."""
+    t60, direct = (np.array([track.labels[name] for track in tracks], np.float64) for name in MEASURED)
+    ratios = np.median(np.array([track.decay for track in tracks]) / t60[:, None], axis=0)
+    longest = float(t60.max()) if t60.max() > t60.min() else 2 * float(t60.min())
+    loudest = float(direct.max()) if direct.max() > direct.min() else float(direct.min()) + 1
+    decay = Decay(MEASURED[0], float(t60.min()), longest, ratios=tuple(ratios.tolist()))
+    return decay, Number(MEASURED[1], float(direct.min()), loudest)
+
+
 def check(labels: Labels | None, settings: PrepareSettings) -> None:
     """Check that one model can have the controls of these labels beside a keyboard and curves.
 
@@ -65,7 +85,8 @@ def check(labels: Labels | None, settings: PrepareSettings) -> None:
             )
     try:
         own = _of_labels(labels) if labels else ()
-        Condition((Notes(), *own, *(Number(name, 0, 1) for name in settings.describe)))
+        measured = (*(MEASURED if settings.impulse_responses else ()), *settings.describe)
+        Condition((Notes(), *own, *(Number(name, 0, 1) for name in measured)))
     except ValidationError as error:
         raise ConfigError(explain(error, "--labels")) from None
 
@@ -90,8 +111,11 @@ def add(
         progress: told of each part of a track that is measured.
     """
     rows = labels.rows if labels else {}
-    contents = replace(contents, tracks=tuple(replace(t, labels=rows.get(t.name, {})) for t in contents.tracks))
+    tracks = tuple(replace(track, labels={**rows.get(track.name, {}), **track.labels}) for track in contents.tracks)
+    contents = replace(contents, tracks=tracks)
     controls: tuple[Control, ...] = _of_labels(labels) if labels else ()
+    if contents.settings.impulse_responses:
+        controls = (*controls, *_of_impulses(tracks))
     if played:
         contents, notes = _add_events(folder, contents, played)
         controls = (notes, *controls)

@@ -19,7 +19,7 @@ from wavewright import files
 from wavewright.conditioning.describe import HOP, MEASURES, Curve
 from wavewright.conditioning.events import EVENT, Events
 from wavewright.corpus.reader import Reader
-from wavewright.corpus.settings import LEVELLING, SPLITS, PrepareSettings, SplitName
+from wavewright.corpus.settings import LEVELLING, OPTIONAL, SPLITS, PrepareSettings, SplitName
 from wavewright.errors import ConfigError, WavewrightError, printable, unknown
 from wavewright.models.condition import Category, Control
 
@@ -67,9 +67,10 @@ class Track:
     clipped: int  # samples that were beyond full scale
     gain: tuple[float, ...]  # one, or one per section
     offset: tuple[float, ...]
-    labels: dict[str, str | float] = field(default_factory=dict)  # value of each column
+    labels: dict[str, str | float] = field(default_factory=dict)  # value of each column, and what was measured once
     score: TrackScore | None = None
     events: int | None = None  # number of them in its split's file of events; None without a keyboard
+    decay: tuple[float, ...] = ()  # decay time in seconds of each band, where the decay was taken out (corpus.impulse)
 
     @property
     def values(self) -> int:
@@ -342,5 +343,6 @@ class Corpus:
         """Return the JSON values with which `rendering.audio_like_corpus` levels another recording like this corpus."""
         return {
             **self.settings.model_dump(mode="json", include=LEVELLING),
+            **({OPTIONAL: True} if self.settings.impulse_responses else {}),
             "common_gain": self.contents.common_gain,
         }

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import Source
+from wavewright.corpus.impulse import LONGEST, Impulse, without_decay
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import SILENCE, Mixdown
 from wavewright.corpus.settings import PrepareSettings
-from wavewright.errors import AudioError
+from wavewright.errors import AudioError, WavewrightError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Decoded:
     frames: int  # length, in samples of the corpus
     meter: SectionMeter  # over all samples between the first and the last, also those that `step` skips
     silent: bool  # throughout, so that it gets no gain of its own
+    impulse: Impulse | None = None  # of an impulse response, whose decay is taken out
 
     def blocks(self) -> Iterator[Samples]:
         """Return blocks (n,) of the samples for the corpus."""
@@ -48,7 +50,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
 
     Raises:
         AudioError: the file cannot be read whole, or cannot be decimated since its rate is no multiple of the corpus's,
-            or its channels cancel one another.
+            its channels cancel one another, or it is to be an impulse response and is none.
         OSError: `to` cannot be written.
     """
     digest = yield from _sha256(path)
@@ -70,6 +72,10 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
         raise AudioError(path, reason)
     if whole.count == 0:
         raise AudioError(path, f"shorter than one sample at {settings.rate} Hz; leave it out")
+    impulse = None
+    if settings.impulse_responses:
+        impulse, whole = _take_decay_out(path, to, settings.rate)
+        yield
     start, stop = sounding(to, whole, settings.trim) if settings.trim else (0, whole.count)
     start -= start % step
     meter = SectionMeter(settings.section * step)  # the thesis levels its sections before it decimates them
@@ -81,7 +87,24 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     left_quiet = silent and settings.levels in ("track", "section")
     notes = (*recording.notes, *filter(None, [mixdown.weak(), SILENCE if left_quiet else None]))
     source = Source(digest, recording.format, recording.rate, recording.channels, notes)
-    return Decoded(to, source, step, start // step, -(-meter.count // step), meter, silent)
+    return Decoded(to, source, step, start // step, -(-meter.count // step), meter, silent, impulse)
+
+
+def _take_decay_out(path: Path, samples: Path, rate: int) -> tuple[Impulse, SectionMeter]:
+    """Put an impulse response without its decay in the place of its samples, and measure it.
+
+    Raises:
+        AudioError: the samples are no impulse response.
+    """
+    try:
+        recording = np.fromfile(samples, np.float32, round(LONGEST * rate) + 1)  # one more than it may have
+        sound, impulse = without_decay(recording.astype(np.float64), rate)
+    except WavewrightError as error:
+        raise AudioError(path, str(error)) from None
+    rounded, meter = sound.astype(np.float32), SectionMeter(len(sound))
+    rounded.tofile(samples)
+    meter.add(rounded)
+    return impulse, meter
 
 
 def mix(path: Path, to: Path, most: int) -> Generator[None, None, int]:

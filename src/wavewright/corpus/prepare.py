@@ -37,6 +37,8 @@ from wavewright.progress import Progress, silent
 
 log = logging.getLogger(__name__)
 
+SPACES = "{space}/*"  # the labels of impulse responses that have no others: their folders
+
 
 class TooShort(WavewrightError):
     """Recordings that are all shorter than a section. `fitting_seconds` is a section that fits."""
@@ -82,6 +84,8 @@ def prepare(
     found, hidden = find(paths, exclude=out)
     candidates = [file for file in found if not scores.is_score(file.path)]
     chosen, left_out = splits.choose(candidates, settings.splits)
+    if labels is None and settings.impulse_responses and all("/" in file.name for file in chosen):
+        labels = SPACES
     beside = {} if settings.scores == "ignore" else scores.beside(chosen)
     score_sha256 = None if settings.scores == "ignore" else _score_digests(beside)
     named = functools.partial(_labels, source=labels, others=candidates, settings=settings, beside=beside)
@@ -339,6 +343,7 @@ def _write_track(
             len(s),
             beyond,
             *_factors(decoded, s, levelling),
+            **controls.of_impulse(decoded.impulse),
         )
         for s, start, beyond in zip(stretches, starts, clipped, strict=True)
     ]

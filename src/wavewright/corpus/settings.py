@@ -5,6 +5,7 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from wavewright.corpus.impulse import LEAST_RATE
 from wavewright.errors import ConfigError, explain
 
 SplitName = Literal["train", "valid", "test"]
@@ -16,6 +17,8 @@ DESCRIPTIONS: tuple[Description, ...] = get_args(Description)
 WHOLE = 1 << 62  # samples of a section that never ends
 LEVELLING = {"rate", "section_seconds", "levels", "resample", "remove_dc", "limiter", "channel"}
 """The settings that make another recording like those of a corpus."""
+OPTIONAL = "impulse_responses"
+"""One more of these settings, which is written only where it is true."""
 
 
 class PrepareSettings(BaseModel):
@@ -53,12 +56,17 @@ class PrepareSettings(BaseModel):
     """What is measured of every recording, so that a model can be trained to follow it. `time` is the time since the
     recording began."""
 
+    impulse_responses: bool = False
+    """Take every recording for the impulse response of a room, and take its decay out (`corpus.impulse`)."""
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6:
             raise ValueError("split: the three fractions must be 0 or more and add up to 1, as 0.88,0.06,0.06")
         if self.section < 1:
             raise ValueError(f"section_seconds: {self.section_seconds} s is less than one sample")
+        if self.impulse_responses and (self.rate < LEAST_RATE or self.resample == "decimate"):
+            raise ValueError(f"impulse_responses: needs a rate of {LEAST_RATE} or more, and band-limited resampling")
         names = [name for names in (self.splits or {}).values() for name in names]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"splits: {min(twice)} is listed twice")
@@ -74,6 +82,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "thesis": {"levels": "section", "resample": "decimate", "remove_dc": False, "trim": 0.0},
     "one-shots": {"section_seconds": None},
+    "impulse-responses": {
+        "impulse_responses": True,
+        "rate": 44100,
+        "section_seconds": None,
+        "remove_dc": False,  # a constant would die away with what it was taken from
+        "trim": 0.0,
+        "describe": ("time",),
+    },
 }
 
 
@@ -101,12 +117,12 @@ def parse_levelling(levelling: dict[str, Any]) -> tuple[PrepareSettings, float |
     Raises:
         ConfigError: a field is missing, unknown or out of range.
     """
-    if odd := set(levelling) ^ {*LEVELLING, "common_gain"}:
+    if odd := (set(levelling) - {OPTIONAL}) ^ {*LEVELLING, "common_gain"}:
         raise ConfigError(f"levelling.{min(odd)}: {'unknown' if min(odd) in levelling else 'missing'}")
     gain = levelling["common_gain"]
     if gain is not None and not (isinstance(gain, int | float) and 0 < gain < math.inf):
         raise ConfigError(f"levelling.common_gain: {gain!r} is not a gain")
-    fields = {field: levelling[field] for field in LEVELLING}
+    fields = {field: levelling[field] for field in levelling if field != "common_gain"}
     try:
         return PrepareSettings(**fields, trim=0), gain
     except ValidationError as error:

@@ -4,7 +4,7 @@ A control frame holds for `hop` samples. Its features are those of each control 
 which is 1 where the control is absent. An absent control's own features are 0.
 """
 
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -110,6 +110,33 @@ class Number:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Decay(Number):
+    """The decay time of a room, a number of seconds whose feature is its logarithm.
+
+    A model that has this control was trained on impulse responses without their decay (`corpus.impulse`). A player
+    puts a decay back.
+
+    Attributes:
+        ratios: decay time of each band over the control's value.
+    """
+
+    kind: Literal["decay"] = "decay"  # type: ignore[assignment]
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=4)] = field(
+        kw_only=True
+    )
+
+    @model_validator(mode="after")
+    def _positive(self) -> "Decay":
+        if not self.low > 0:
+            raise ValueError(f"low: {self.low}; a decay time is more than 0")
+        return self
+
+    def feature(self, values: FloatOrArray) -> FloatOrArray:
+        """Return the features of values, -1 at `low` and 1 at `high`."""
+        return 2 * np.log(values / self.low) / np.log(self.high / self.low) - 1
+
+
+@dataclass(frozen=True, config=STRICT)
 class Time:
     """The time since a sound began, which runs by itself.
 
@@ -137,7 +164,7 @@ class Time:
         return np.concatenate((np.sin(angles), np.cos(angles)), 1).astype(np.float32)
 
 
-Control = Annotated[Notes | Category | Number | Time, Field(discriminator="kind")]
+Control = Annotated[Notes | Category | Number | Decay | Time, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, config=STRICT)

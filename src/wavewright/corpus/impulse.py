@@ -1,0 +1,254 @@
+"""Take the decay out of an impulse response, so that codes of a few bits can hold its tail, and put a decay back.
+
+A tail dies away to -60 dB, where codes of 8 bits are silent. With its decay taken out, a response is about as loud at
+its end as at its beginning. Any decay can be put back, and so the decay time is free.
+
+The filter bank is a modified discrete cosine transform (Princen and Bradley 1986). It is orthogonal, so what its
+coefficients were multiplied by can be taken back exactly. Its bands are groups of octaves: up to 345 Hz, to 1378 Hz, to
+5513 Hz, and above. A decay time is the time of a fall by 60 dB. It comes from the line that fits the backward integral
+of the energy (Schroeder 1965) from -5 to -25 dB, with the part of the integral behind its end added (ISO 3382-1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wavewright.corpus.levelling import SILENT
+from wavewright.errors import WavewrightError
+
+Signal = NDArray[np.float64]
+
+LEAST_RATE = 8000  # Hz, at which there are three bands
+FRAMES_A_SECOND = 44_100 / 128
+FREE = 2  # frames that are left as they are, since the direct sound lies in them
+EDGES = (2, 8, 32)  # coefficients with which the bands begin, but for the first
+MIDDLE = 1  # the band whose decay time stands for all, as ISO 3382-1 takes the octaves of 500 and 1000 Hz
+
+LEAD_SECONDS = 0.001  # from the start to the direct sound
+DIRECT_SECONDS = 0.0025  # after the direct sound that belong to it
+FALL = 6 * np.log(10) / 2  # the exponent of a fall by 60 dB, 6.91
+
+LONGEST = 20.0  # seconds of a recording
+LEAST_FALL = 30.0  # dB from a band's start to its noise
+
+# A recording within these bounds is taken for a response. They leave room around 8 plates, 3 halls and a classroom, and
+# keep out 1200 notes, drums, spoken digits and pieces of music. What the responses have stands behind each bound.
+DECAYS = (0.3, 20.0)  # seconds, of the middle band
+LEAST_TREBLE = -6.0  # dB of the direct sound's energy above the middle band, since a click is bright: -3.4 and more
+LEAST_FLATNESS = -12.0  # dB in each third of an octave: -4 in noise, -10 in the low modes of a plate, less in tones
+MOST_DAMPING = 0.9  # of the highest band's decay time over the middle's: 0.66 and less, as air and walls damp treble
+MOST_GROWTH = 2.0  # of the peak, once the decay is taken out: 1.8 and less
+MOST_UNEVENNESS = 5.0  # dB between the quarters of the middle band then: 2.2 and less
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """The decay of each band, exp(-6.91 t / T), where t is 0 in the first two frames, with the direct sound.
+
+    Attributes:
+        times: the decay time T of each band, in seconds.
+        until: the time t after which a band decays no more, in seconds, such as when it reaches its noise.
+    """
+
+    times: tuple[float, ...]
+    until: tuple[float, ...]
+
+    def take_out(self, response: Signal, rate: int) -> Signal:
+        """Return a response (n,) without its decay. `until` bounds how much a band grows."""
+        return self._scaled(response, rate, 1.0)
+
+    def put_back(self, sound: Signal, rate: int) -> Signal:
+        """Return a sound (n,) with the decay. After `take_out` of the same envelope, this is the response."""
+        return self._scaled(sound, rate, -1.0)
+
+    def _scaled(self, signal: Signal, rate: int, sign: float) -> Signal:
+        coefficients = _transformed(signal, _frame(rate))
+        time = np.maximum(np.arange(len(coefficients)) + 1 - FREE, 0)[:, None] * (_frame(rate) / rate)
+        exponent = FALL * np.minimum(time, self.until) / self.times
+        widths = np.diff((0, *_edges(rate), coefficients.shape[1]))
+        return _restored(coefficients * np.repeat(np.exp(sign * exponent), widths, 1), len(signal))
+
+
+@dataclass(frozen=True)
+class Impulse:
+    """What is known of an impulse response.
+
+    Attributes:
+        times: the decay time of each band, in seconds.
+        direct: energy of the direct sound over that of all else, in dB.
+    """
+
+    times: tuple[float, ...]
+    direct: float
+
+    @property
+    def t60(self) -> float:
+        """The decay time of the middle band, in seconds."""
+        return self.times[MIDDLE]
+
+
+def without_decay(recording: Signal, rate: int) -> tuple[Signal, Impulse]:
+    """Return an impulse response (n,) that begins 1 ms before its direct sound, without its decay, and what it was.
+
+    The end is cut where every band has fallen by 60 dB or has reached its noise.
+
+    Args:
+        recording: samples (m,) within [-1, 1].
+        rate: sample rate, in Hz.
+
+    Raises:
+        WavewrightError: the recording is no impulse response with a decay. The text is the reason.
+    """
+    if len(recording) > LONGEST * rate:
+        raise WavewrightError(f"no impulse response, since it is longer than {LONGEST:g} s; leave it out")
+    if len(recording) == 0 or np.abs(recording).max() <= SILENT:
+        raise WavewrightError("no impulse response, since it is silent; leave it out")
+    direct, lead = find_direct(recording, rate), round(LEAD_SECONDS * rate)
+    response = np.concatenate((np.zeros(max(0, lead - direct)), recording[max(0, direct - lead) :]))
+    envelope = measured(response, rate)
+    response = response[: lead + round(max(envelope.until) * rate)]
+    sound = envelope.take_out(response, rate)
+    if reason := _oddity(response, sound, envelope, rate):
+        raise WavewrightError(f"no impulse response, since {reason}; leave it out")
+    return sound, Impulse(envelope.times, direct_ratio(response, rate))
+
+
+def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> str | None:
+    """Return what a response and its sound without the decay have that none has, if anything."""
+    energies = _energies(sound, rate)
+    click, rest = energies[:FREE].sum(0), energies[FREE : FREE + int(envelope.until[MIDDLE] * rate / _frame(rate))]
+    if click[MIDDLE + 1 :].sum() < 10 ** (LEAST_TREBLE / 10) * click.sum():
+        return "it begins without the treble of a click"
+    if len(envelope.times) > len(EDGES) and envelope.times[-1] > MOST_DAMPING * envelope.times[MIDDLE]:
+        return "its treble lasts as long as the rest"
+    if np.abs(sound).max() > MOST_GROWTH * np.abs(response).max():
+        return "a part of it hardly decays"
+    quarters = [part[:, MIDDLE].mean() for part in np.array_split(rest, 4) if len(part)]
+    if max(quarters) > 10 ** (MOST_UNEVENNESS / 10) * min(quarters):
+        return "it decays unevenly"
+    if _least_flatness(sound[FREE * _frame(rate) :], rate) < LEAST_FLATNESS:
+        return "it has tones"
+    return None
+
+
+def find_direct(recording: Signal, rate: int) -> int:
+    """Return the sample of the direct sound.
+
+    It is the greatest sample within 1 ms of the first that comes within 20 dB of the peak (ISO 3382-1, 5.3.3).
+    """
+    amplitude = np.abs(recording)
+    first = int(np.argmax(amplitude >= 0.1 * amplitude.max()))
+    return first + int(np.argmax(amplitude[first : first + round(LEAD_SECONDS * rate) + 1]))
+
+
+def direct_ratio(response: Signal, rate: int) -> float:
+    """Return the energy within 2.5 ms of the direct sound over that of all that follows, in dB from -60 to 60."""
+    energy = np.square(response)
+    stop = round((LEAD_SECONDS + DIRECT_SECONDS) * rate)
+    return float(
+        10 * np.log10((energy[:stop].sum() + 1e-6 * energy.sum()) / (energy[stop:].sum() + 1e-6 * energy.sum()))
+    )
+
+
+def measured(response: Signal, rate: int) -> Envelope:
+    """Return the decay of a response (n,) that begins 1 ms before its direct sound.
+
+    A band that is mostly noise gets the decay time of the middle band, and does not grow.
+
+    Raises:
+        WavewrightError: the middle band does not decay, or too fast or too slowly. The text is the reason.
+    """
+    found = [decay_time(energy, _frame(rate) / rate) for energy in _energies(response, rate).T]
+    middle = found[MIDDLE]
+    if middle is None:
+        raise WavewrightError(f"no impulse response, since it does not decay by {LEAST_FALL:g} dB; leave it out")
+    if not DECAYS[0] <= middle[0] <= DECAYS[1]:
+        limits = f"{DECAYS[0]:g} to {DECAYS[1]:g} s"
+        raise WavewrightError(f"its decay time is {middle[0]:.2g} s, not {limits}; prepare it with --preset one-shots")
+    return Envelope(tuple((one or middle)[0] for one in found), tuple(min(one) if one else 0.0 for one in found))
+
+
+def decay_time(energy: Signal, seconds: float) -> tuple[float, float] | None:
+    """Return the decay time, and the time at which the noise is reached, both in seconds.
+
+    Args:
+        energy: energies (M,) of a band's frames.
+        seconds: length of a frame.
+
+    Returns:
+        None where the energy does not fall by 30 dB before it reaches the noise.
+    """
+    last = max(1, len(energy) // 10)
+    stop, time, noise = len(energy), 0.0, float(energy[-last:].mean())
+    for _ in range(8):  # the end and the line depend on each other (Lundeby 1995)
+        near = energy[max(0, stop - max(3, stop // 20)) : stop].mean()
+        missing = near * time / (2 * FALL * seconds)  # of the integral, behind the end
+        integral = np.cumsum(energy[:stop][::-1])[::-1] + missing
+        if not integral[0] > 0:
+            return None
+        level = 10 * np.log10(integral / integral[0] + 1e-30)
+        (fitted,) = np.nonzero((level <= -5) & (level >= -25))
+        if len(fitted) < 3:
+            return None
+        slope, offset = np.polyfit(fitted * seconds, level[fitted], 1)
+        if slope >= 0:
+            return None
+        time = float(-60 / slope)
+        start = integral[0] * 10 ** (offset / 10) * 2 * FALL * seconds / time  # energy of a frame on the line at 0
+        reached = int(
+            np.clip(np.log(max(start / max(noise, 1e-300), 1.0)) * time / (2 * FALL * seconds), 1, len(energy))
+        )
+        if reached == stop:
+            break
+        stop = reached
+        noise = float(energy[min(stop, len(energy) - last) :].mean())
+    return (time, stop * seconds) if 60 * stop * seconds / time >= LEAST_FALL else None
+
+
+def _energies(signal: Signal, rate: int) -> Signal:
+    """Return the energy (M, B) of each frame's bands."""
+    return np.add.reduceat(np.square(_transformed(signal, _frame(rate))), (0, *_edges(rate)), 1)
+
+
+def _frame(rate: int) -> int:
+    """Return the length of a frame, in samples."""
+    return max(1, round(rate / FRAMES_A_SECOND))
+
+
+def _edges(rate: int) -> tuple[int, ...]:
+    """Return the coefficients with which the bands begin, but for the first band."""
+    return tuple(edge for edge in EDGES if edge < _frame(rate))
+
+
+def _basis(size: int) -> Signal:
+    """Return the windowed cosines (2 size, size) of a frame."""
+    time, number = np.arange(2 * size)[:, None] + 0.5, np.arange(size) + 0.5
+    window = np.sin(np.pi / (2 * size) * time)
+    return window * np.sqrt(2 / size) * np.cos(np.pi / size * (time + size / 2) * number)
+
+
+def _transformed(signal: Signal, size: int) -> Signal:
+    """Return the coefficients (M, size) of a signal (n,). Frame m is centred at sample m size."""
+    frames = -(-len(signal) // size) + 1
+    padded = np.concatenate((np.zeros(size), signal, np.zeros(frames * size - len(signal))))
+    return np.lib.stride_tricks.sliding_window_view(padded, 2 * size)[::size] @ _basis(size)
+
+
+def _restored(coefficients: Signal, samples: int) -> Signal:
+    """Return the first samples of the signal that has these coefficients (M, size)."""
+    size = coefficients.shape[1]
+    frames = coefficients @ _basis(size).T
+    return np.ravel(frames[:-1, size:] + frames[1:, :size])[:samples]
+
+
+def _least_flatness(sound: Signal, rate: int) -> float:
+    """Return the least spectral flatness of a third of an octave, in dB: geometric over arithmetic mean of powers."""
+    power = np.square(np.abs(np.fft.rfft(sound * np.hanning(len(sound))))) + 1e-30
+    hertz = np.arange(len(power)) * rate / max(1, len(sound))
+    found = [0.0]
+    for low in 125 * 2 ** (np.arange(20) / 3):
+        part = power[(low <= hertz) & (hertz < low * 2 ** (1 / 3))]
+        if len(part) > 8:
+            found.append(10 * (np.log10(part).mean() - np.log10(part.mean())))
+    return float(min(found))
