@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from conftest import fingerprint, melody
+from conftest import fingerprint, melody, refusal
+from support.tiny import tiny
 from wavewright.corpus import impulse
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
@@ -22,7 +24,13 @@ from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import prepare_settings
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.models.condition import Category, Condition, Decay, Number, Time
+from wavewright.playing import opening
+from wavewright.playing.performance import read_performance
+from wavewright.playing.stream import play
 from wavewright.quantize import to_amplitude
+from wavewright.sampling import Controls
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 Record = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -117,9 +125,29 @@ def test_one_decay_time_for_all_bands_is_one_exponential() -> None:
     """But for the steps from frame to frame of 2.9 ms, which are 2 percent here."""
     time = np.maximum(np.arange(RATE) / RATE - 128 / RATE, 0)
     plain = noise(1.0)
-    found = Envelope((1.0,) * 4, (np.inf,) * 4).put_back(plain, RATE)
+    found = impulse.falling((1.0,) * 4).put_back(plain, RATE)
     error = found - plain * 10 ** (-3 * time)
     assert np.sqrt(np.mean(np.square(error))) < 0.01 * np.sqrt(np.mean(np.square(found)))
+
+
+def test_a_decay_is_put_back_as_the_model_file_s_page_says() -> None:
+    """With loops over frames, coefficients and samples, at 8 kHz, where there are three bands."""
+    sound, times, size = np.random.default_rng(1).standard_normal(110), (0.02, 0.01, 0.005), 23
+    padded, found = np.concatenate((np.zeros(size), sound, np.zeros(3 * size))), np.zeros(8 * size)
+    for m in range(6):  # 110 / 23, rounded up, is 5
+        for k in range(size):
+            wave = np.array(
+                [
+                    np.sin(np.pi * (j + 0.5) / (2 * size)) * np.cos(np.pi * (j + 0.5 + size / 2) * (k + 0.5) / size)
+                    for j in range(2 * size)
+                ]
+            )
+            band = 0 if k < 2 else 1 if k < 8 else 2
+            gain = 10 ** (-3 * max(0, m - 1) * size / 8000 / times[band])
+            part = slice(m * size, (m + 2) * size)
+            found[part] += gain * 2 / size * np.dot(padded[part], wave) * wave
+    due = found[size:][:110]
+    np.testing.assert_allclose(impulse.falling(times).put_back(sound, 8000), due, atol=1e-12)
 
 
 def test_another_decay_time_may_be_put_back() -> None:
@@ -127,7 +155,7 @@ def test_another_decay_time_may_be_put_back() -> None:
     wanted, found = (1.5, 1.5, 1.2, 0.9), []
     for seed in range(8):
         sound, _ = without_decay(room(seed=seed, floor=3e-5), RATE)
-        found.append(impulse.measured(Envelope(wanted, (np.inf,) * 4).put_back(sound, RATE), RATE).times)
+        found.append(impulse.measured(impulse.falling(wanted).put_back(sound, RATE), RATE).times)
     assert np.mean(found, 0) == pytest.approx(wanted, rel=0.08)
 
 
@@ -301,3 +329,81 @@ def test_real_impulse_responses_are_kept_and_other_sounds_refused(data: Path, tm
     assert hall.t60 == pytest.approx(1.79, rel=0.1)
     summary = json.loads((corpus.path / "corpus.json").read_text())
     assert all(one["reason"] for one in summary["refused"])
+
+
+# Takes
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run of two steps, whose takes are noise, on two rooms at 8 kHz."""
+    folder = tmp_path_factory.mktemp("rooms")
+    for name, seed in (("hall/a", 0), ("plate/b", 1)):
+        (folder / "in" / name).parent.mkdir(parents=True)
+        soundfile.write(folder / f"in/{name}.wav", room((0.5 + 0.4 * seed,) * 3 + (0.3,), seed, 3e-5), RATE)
+    settings = prepare_settings("impulse-responses", rate=8000, split=(1, 0, 0))
+    corpus = prepare([folder / "in"], folder / "corpus", settings)
+    config = tiny("naive-rnn", {"condition": {"controls": [asdict(control) for control in corpus.controls]}})
+    train(config, corpus, folder / "run", Budget(steps=2), device="cpu")
+    return folder / "run"
+
+
+def take(run: Path, wavewright: Command, out: Path, *options: object) -> Signal:
+    ran = wavewright("generate", run, "--out", out, *options)
+    assert ran.returncode == 0, ran.stderr
+    samples, rate = soundfile.read(out)
+    assert rate == 8000
+    return samples
+
+
+@pytest.mark.slow
+def test_a_take_has_the_decay_that_was_asked_for(run: Path, wavewright: Command, tmp_path: Path) -> None:
+    options = ("--control", "space=hall", "--control", "t60=0.8", "--seed", 3, "--guard", "off")
+    samples = take(run, wavewright, tmp_path / "a.wav", *options)
+    assert len(samples) == 0.8 * 8000  # 60 dB
+    model = opening.open_model(run)
+    part = read_performance(model, settings=("space=hall", "t60=0.8"))
+    blocks = play(model, len(samples), seed=3, controls=Controls(part=part), guard=False)
+    sound = model.quantizer.decoder()(np.concatenate([*blocks], 1))[0]
+    assert model.config.condition is not None
+    ratios = model.config.condition.controls[1].ratios
+    due = impulse.falling([0.8 * ratio for ratio in ratios]).put_back(sound.astype(np.float64), 8000)
+    np.testing.assert_allclose(samples[:-80], due[:-80], atol=2e-5)  # from its first sample on, before the fade
+    assert abs(samples[-1]) < 1e-4
+    assert impulse.measured(samples, 8000).times[1] == pytest.approx(0.8, rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--free"], "--control t60: missing; give the decay time, 0.\\d+ to 0.\\d+ seconds"),
+        (["--control", "space=hall"], "--control t60: missing"),
+        (["--control", "t60=0.8", "--seconds", 21], "--seconds 21: the model makes impulse responses; give up to 20"),
+        (["--control", "t60=0.8", "--prime", "PRIME"], "--prime: the model makes impulse responses"),
+        (["--control", "t60=-1"], "t60: -1; give 0"),
+    ],
+)
+def test_takes_that_cannot_be_made(
+    options: list[object], line: str, run: Path, wavewright: Command, tmp_path: Path
+) -> None:
+    options = [run.parent / "in/hall/a.wav" if option == "PRIME" else option for option in options]
+    assert re.search(line, refusal(wavewright("generate", run, "--out", tmp_path / "a.wav", *options)))
+    assert not (tmp_path / "a.wav").exists()
+
+
+@pytest.mark.slow
+def test_impulse_responses_are_no_stream(run: Path, wavewright: Command) -> None:
+    assert "which are no stream" in refusal(wavewright("generate", run, "--control", "t60=0.8", "--out", "-"))
+
+
+def test_the_control_of_a_decay_time_and_its_seconds() -> None:
+    decay = Decay("t60", 0.5, 2.0, ratios=(1.0, 1.0, 0.5))
+    assert [decay.feature(seconds) for seconds in (0.5, 1.0, 2.0)] == pytest.approx([-1, 0, 1])
+    assert decay.seconds(0.5) == pytest.approx(2**0.5)
+    condition = Condition((Category("space", ("a", "b")), Number("size", 0, 1), decay))
+    assert (condition.decay, condition.dense_offset(decay)) == (decay, 3)
+    with pytest.raises(ValueError, match="more than one decay"):
+        Condition((decay, Decay("other", 1, 2, ratios=(1.0, 1.0, 1.0))))
+    with pytest.raises(ValueError, match="a decay time is more than 0"):
+        Decay("t60", 0, 2, ratios=(1.0, 1.0, 1.0))

@@ -36,8 +36,8 @@ def generate(
         WAV or FLAC file to write, by its suffix. With --count N, the files are NAME-1.wav to NAME-N.wav. `-` streams
         one take as WAV to standard output, for `| aplay` or `| ffplay -`.
     seconds
-        Length of each take in seconds. The default is the score's length, or 5 without a score. With `--out -`,
-        `inf` gives sound without end.
+        Length of each take in seconds. The default is the score's length, or 5 without a score. An impulse response
+        is as long as its decay time. With `--out -`, `inf` gives sound without end.
     count
         Number of takes to make in one pass.
     rate

@@ -295,7 +295,7 @@ class Performance:
         rate: samples in a second.
         curves: curves by the names of controls. Other controls are absent, but a time runs.
         score: events at their samples of the take. None means that the keyboard is absent.
-        seconds: length of the score with its tail. None without a score.
+        seconds: length of the score with its tail, or of an impulse response. None where nothing tells.
         origin: see TakePart.
         free: whether the time is absent, too.
     """

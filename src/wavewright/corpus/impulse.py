@@ -9,6 +9,7 @@ coefficients were multiplied by can be taken back exactly. Its bands are groups 
 of the energy (Schroeder 1965) from -5 to -25 dB, with the part of the integral behind its end added (ISO 3382-1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +69,11 @@ class Envelope:
         exponent = FALL * np.minimum(time, self.until) / self.times
         widths = np.diff((0, *_edges(rate), coefficients.shape[1]))
         return _restored(coefficients * np.repeat(np.exp(sign * exponent), widths, 1), len(signal))
+
+
+def falling(times: Sequence[float]) -> Envelope:
+    """Return the decay of bands without noise, by their decay times in seconds."""
+    return Envelope(tuple(times), (np.inf,) * len(times))
 
 
 @dataclass(frozen=True)

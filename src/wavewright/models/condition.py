@@ -135,6 +135,10 @@ class Decay(Number):
         """Return the features of values, -1 at `low` and 1 at `high`."""
         return 2 * np.log(values / self.low) / np.log(self.high / self.low) - 1
 
+    def seconds(self, feature: float) -> float:
+        """Return the decay time of a feature."""
+        return float(self.low * (self.high / self.low) ** ((feature + 1) / 2))
+
 
 @dataclass(frozen=True, config=STRICT)
 class Time:
@@ -188,8 +192,9 @@ class Condition:
             raise ValueError(f"controls: {', '.join(names)}; give each name once")
         if sum(isinstance(control, Notes) for control in self.controls) > 1:
             raise ValueError("controls: more than one keyboard; give one")
-        if sum(isinstance(control, Time) for control in self.controls) > 1:
-            raise ValueError("controls: more than one time; give one")
+        for kind, name in ((Time, "time"), (Decay, "decay")):
+            if sum(isinstance(control, kind) for control in self.controls) > 1:
+                raise ValueError(f"controls: more than one {name}; give one")
         return self
 
     @property
@@ -201,6 +206,11 @@ class Condition:
     def time(self) -> Time | None:
         """The time since a sound began, if it is a control."""
         return next((control for control in self.controls if isinstance(control, Time)), None)
+
+    @property
+    def decay(self) -> Decay | None:
+        """The decay time of impulse responses, if they are what the model makes."""
+        return next((control for control in self.controls if isinstance(control, Decay)), None)
 
     @property
     def given(self) -> "Condition":
@@ -232,6 +242,10 @@ class Condition:
     def flag(self, control: Control) -> int:
         """Return the place among the features of the flag that says a control is absent."""
         return self.features - len(self.controls) + self.controls.index(control)
+
+    def dense_offset(self, control: Control) -> int:
+        """Return the number of dense features before those of a control that is no keyboard."""
+        return sum(before.size for before in self.controls[: self.controls.index(control)] if before != self.notes)
 
     def dense_flag(self, control: Control) -> int:
         """Return the place of that flag among the dense features."""

@@ -255,6 +255,8 @@ def _until_full(seconds: float, rate: int, out: Path | None) -> float:
 
 def _sound(model: Playable, seconds: float, prime: Prime | None, rate: int, frames: float, **options: Any) -> Sound:
     """Yield blocks (n,) of the sound of one stream, as soon as they are made."""
+    if model.config.condition and model.config.condition.decay:
+        raise WavewrightError("the model makes impulse responses, which are no stream; write files with --out NAME.wav")
     samples = ENDLESS if seconds == math.inf else samples_for(seconds, model.rate)
     heard = model.quantizer.decoder()
     codes = play(model, samples, prime=heard.follow(prime.codes(model)) if prime else None, live=True, **options)

@@ -51,7 +51,7 @@ def read_performance(
     curves = _curves(condition, typed, "--control")
     origin: dict[str, Any] = {"score": None, "controls": typed}
     if score is None:
-        return Performance(condition, model.rate, curves, origin=origin, free=free)
+        return Performance(condition, model.rate, curves, None, _decay_seconds(condition, curves), origin, free)
     if condition.notes is None:
         raise ConfigError(f"--score {printable(score)}: {described(condition)}, and no keyboard; leave it out")
     read = isolate.one(scores.read, score)
@@ -63,6 +63,14 @@ def read_performance(
     seconds = float(read.seconds[-1]) + TAIL
     origin["score"] = {"name": score.name, "sha256": digest}
     return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
+
+
+def _decay_seconds(condition: Condition, curves: Mapping[str, Curve | TimeCurve]) -> float | None:
+    """Return how long an impulse response sounds, which is its decay time."""
+    decay = condition.decay
+    if decay is None or decay.name not in curves:
+        return None
+    return decay.seconds(float(curves[decay.name].at(np.zeros(1))[0, 0]))
 
 
 def read_second(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.corpus.audio import resample
+from wavewright.corpus.impulse import Envelope
 from wavewright.corpus.levelling import limit
 from wavewright.formats.model_file import ModelFacts
 from wavewright.quantize import Decoder
@@ -26,6 +27,7 @@ def sounds(
     rate: int,
     frames: float,
     after: Decoder | None = None,
+    decay: Envelope | None = None,
 ) -> Iterator[Amplitudes]:
     """Yield blocks of sound (count, n) in [-1, 1] at `rate`, for blocks of codes (count, m).
 
@@ -41,11 +43,14 @@ def sounds(
         frames: samples of each stream at `rate`, after which the sound is cut. Resampling can make one more.
         after: the decoder of a prime that the streams continue. None means that they begin in silence. The codes of
             the prime are decoded by the time the first block comes.
+        decay: what is put back in impulse responses, of which each is then held whole. They begin with their direct
+            sound, and so only their end is faded.
     """
     voices: list[Iterator[NDArray[np.floating]]] = []
     amplitudes, edge = map(after or model.quantizer.decoder(), blocks), fade_samples(model.rate)
     for k, source in enumerate(itertools.tee(amplitudes, count)):
-        faded = fade(_row(source, k), 0 if after else edge, edge)
+        voice = _row(source, k) if decay is None else _decayed(_row(source, k), decay, model.rate)
+        faded = fade(voice, 0 if after or decay else edge, edge)
         if rate == model.rate:
             voices.append(faded)
         else:
@@ -59,6 +64,11 @@ def sounds(
 
 def _row(blocks: Iterable[Amplitudes], k: int) -> Iterator[Amplitudes]:
     return (block[k] for block in blocks)
+
+
+def _decayed(blocks: Iterable[Amplitudes], decay: Envelope, rate: int) -> Iterator[Amplitudes]:
+    response = decay.put_back(np.concatenate([*blocks]).astype(np.float64), rate)
+    yield np.clip(response, -1, 1).astype(np.float32)
 
 
 def fade_samples(rate: int) -> int:

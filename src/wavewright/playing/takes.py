@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 
 from wavewright.corpus.audio import writing
+from wavewright.corpus.impulse import LONGEST, Envelope, falling
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file
 from wavewright.metrics import Meter
@@ -77,7 +78,8 @@ def record(
         progress: shows the samples of the prime, and those made.
 
     Raises:
-        ConfigError: an argument is out of range, or `out` is no such file.
+        ConfigError: an argument is out of range, `out` is no such file, or a model of impulse responses has no decay
+            time.
         AudioError: the recording of `prime` cannot be read whole.
         KeyboardInterrupt: Ctrl-C or SIGTERM came. The files hold the sound generated until then, and without any they
             stay as they were.
@@ -87,6 +89,7 @@ def record(
     check_file(out, frames, bits)
     paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     _check_count(run, count)
+    decay = _decay(run, seconds, prime, controls)
     facts = origin(run, seed, prime, controls)
     meters = [Meter() for _ in paths]
     heard = run.quantizer.decoder()
@@ -105,7 +108,8 @@ def record(
             progress=progress,
             stop=stop,
         )
-        for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, after=heard if prime else None):
+        after = heard if prime else None
+        for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, after=after, decay=decay):
             for file, meter, take in zip(files, meters, sound, strict=True):
                 file.write(to_pcm(take, bits))
                 meter.add(take)
@@ -195,6 +199,27 @@ def _check_count(run: Playable, count: int) -> None:
     most = min(most, MOST_STREAMS, max(1, MOST_STATES // run.state_bytes))
     if count > most:
         raise ConfigError(f"--count {count}: {most} takes can be made at once; give fewer, and other seeds for more")
+
+
+def _decay(model: Playable, seconds: float, prime: Prime | None, controls: Controls) -> Envelope | None:
+    """Return the decay to put back in the takes of a model of impulse responses. Those of other models have none.
+
+    Raises:
+        ConfigError: the decay time is not given, or the takes are to be too long or to continue a recording.
+    """
+    condition = model.config.condition
+    if condition is None or (control := condition.decay) is None:
+        return None
+    if prime is not None:
+        raise ConfigError("--prime: the model makes impulse responses from their beginning; leave it out")
+    if seconds > LONGEST:
+        raise ConfigError(f"--seconds {seconds:g}: the model makes impulse responses; give up to {LONGEST:g}")
+    dense = controls.part.dense(np.zeros(1, np.int64))[0] if controls.part else None
+    if dense is None or dense[condition.dense_flag(control)]:
+        limits = f"{control.low:.3g} to {control.high:.3g} seconds"
+        raise ConfigError(f"--control {control.name}: missing; give the decay time, {limits}, as {control.name}=1")
+    t60 = control.seconds(dense[condition.dense_offset(control)])
+    return falling([t60 * ratio for ratio in control.ratios])
 
 
 def _origin(model: Playable, part: TakePart | None) -> dict[str, Any]:
