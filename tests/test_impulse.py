@@ -184,6 +184,22 @@ def test_the_direct_sound_is_not_a_later_reflection() -> None:
     assert impulse.find_direct(recording, RATE) == 0
 
 
+def test_the_direct_sound_is_the_peak_of_a_click_that_rises() -> None:
+    recording = np.concatenate((np.zeros(200), room()))
+    recording[180] = 0.2
+    assert impulse.find_direct(recording, RATE) == 200
+
+
+def test_a_band_that_is_mostly_noise_does_not_grow() -> None:
+    """Its own decay time cannot be known, and so it has the middle band's."""
+    hum = 0.01 * noise(1.8, 7, 0, 150)
+    sound, known = without_decay(room(floor=3e-5) + hum, RATE)
+    assert known.times[0] == known.times[1] == pytest.approx(1.0, rel=0.1)
+    spectrum = np.fft.rfft(sound[2000:])
+    spectrum[round(150 * len(sound[2000:]) / RATE) :] = 0
+    assert np.std(np.fft.irfft(spectrum)) < 1.5 * np.std(hum)
+
+
 def test_the_direct_ratio_is_that_of_energies() -> None:
     response = np.zeros(RATE)
     response[[44, 100, 400]] = 0.8, 0.2, 0.1  # at 1, 2.3 and 9 ms
@@ -219,6 +235,11 @@ def held(seconds: float = 2.0) -> Signal:
         (room((0.2, 0.15, 0.12, 0.1)), "its decay time is 0.1. s, not 0.3 to 20 s"),
         (room((1.0, 1.0, 1.0, 1.0)), "its treble lasts as long as the rest"),
         (room() + 3 * noise(1.8, 3, 0, 300) * decaying(1.0, 1.8), "it begins without the treble of a click"),
+        (
+            room()
+            + 0.05 * np.roll(noise(1.8, 3, 400, 1300) * decaying(1.0, 1.8), RATE // 4) * (np.arange(79380) > RATE // 4),
+            "it decays unevenly",
+        ),
         (room() + 0.1 * np.sin(np.arange(len(room())) / 9) * decaying(1.0, 1.8), "it has tones"),
     ],
 )

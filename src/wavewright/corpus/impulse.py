@@ -141,7 +141,7 @@ def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> s
 def find_direct(recording: Signal, rate: int) -> int:
     """Return the sample of the direct sound.
 
-    It is the greatest sample within 1 ms of the first that comes within 20 dB of the peak (ISO 3382-1, 5.3.3).
+    It is the greatest sample within 1 ms of the first that comes within 20 dB of the peak (ISO 3382-1).
     """
     amplitude = np.abs(recording)
     first = int(np.argmax(amplitude >= 0.1 * amplitude.max()))
@@ -152,9 +152,8 @@ def direct_ratio(response: Signal, rate: int) -> float:
     """Return the energy within 2.5 ms of the direct sound over that of all that follows, in dB from -60 to 60."""
     energy = np.square(response)
     stop = round((LEAD_SECONDS + DIRECT_SECONDS) * rate)
-    return float(
-        10 * np.log10((energy[:stop].sum() + 1e-6 * energy.sum()) / (energy[stop:].sum() + 1e-6 * energy.sum()))
-    )
+    least = 1e-6 * energy.sum()
+    return float(10 * np.log10((energy[:stop].sum() + least) / (energy[stop:].sum() + least)))
 
 
 def measured(response: Signal, rate: int) -> Envelope:
@@ -202,9 +201,8 @@ def decay_time(energy: Signal, seconds: float) -> tuple[float, float] | None:
             return None
         time = float(-60 / slope)
         start = integral[0] * 10 ** (offset / 10) * 2 * FALL * seconds / time  # energy of a frame on the line at 0
-        reached = int(
-            np.clip(np.log(max(start / max(noise, 1e-300), 1.0)) * time / (2 * FALL * seconds), 1, len(energy))
-        )
+        above = np.log(max(start / max(noise, 1e-300), 1.0))
+        reached = int(np.clip(above * time / (2 * FALL * seconds), 1, len(energy)))
         if reached == stop:
             break
         stop = reached
