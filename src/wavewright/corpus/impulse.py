@@ -20,10 +20,11 @@ from wavewright.errors import WavewrightError
 
 Signal = NDArray[np.float64]
 
-LEAST_RATE = 8000  # Hz, at which there are three bands
+LEAST_RATE = 32_000  # Hz, since the treble tells a room from other sounds
 FRAMES_A_SECOND = 44_100 / 128
 FREE = 2  # frames that are left as they are, since the direct sound lies in them
-EDGES = (2, 8, 32)  # coefficients with which the bands begin, but for the first
+EDGES = (2, 8, 32)  # coefficients with which the bands begin, but for the first: at 345, 1378 and 5513 Hz
+AUDIBLE = 116  # coefficients up to 20 kHz, beyond which converters leave noise that does not decay
 MIDDLE = 1  # the band whose decay time stands for all, as ISO 3382-1 takes the octaves of 500 and 1000 Hz
 
 LEAD_SECONDS = 0.001  # from the start to the direct sound
@@ -67,7 +68,7 @@ class Envelope:
         coefficients = _transformed(signal, _frame(rate))
         time = np.maximum(np.arange(len(coefficients)) + 1 - FREE, 0)[:, None] * (_frame(rate) / rate)
         exponent = FALL * np.minimum(time, self.until) / self.times
-        widths = np.diff((0, *_edges(rate), coefficients.shape[1]))
+        widths = np.diff((0, *EDGES, coefficients.shape[1]))
         return _restored(coefficients * np.repeat(np.exp(sign * exponent), widths, 1), len(signal))
 
 
@@ -97,7 +98,7 @@ class Impulse:
 def without_decay(recording: Signal, rate: int) -> tuple[Signal, Impulse]:
     """Return an impulse response (n,) that begins 1 ms before its direct sound, without its decay, and what it was.
 
-    The end is cut where every band has fallen by 60 dB or has reached its noise.
+    The end is cut where every band has fallen by 60 dB or has reached its noise. What lies above 20 kHz is left out.
 
     Args:
         recording: samples (m,) within [-1, 1].
@@ -112,6 +113,7 @@ def without_decay(recording: Signal, rate: int) -> tuple[Signal, Impulse]:
         raise WavewrightError("no impulse response, since it is silent; leave it out")
     direct, lead = find_direct(recording, rate), round(LEAD_SECONDS * rate)
     response = np.concatenate((np.zeros(max(0, lead - direct)), recording[max(0, direct - lead) :]))
+    response = _audible(response, rate)
     envelope = measured(response, rate)
     response = response[: lead + round(max(envelope.until) * rate)]
     sound = envelope.take_out(response, rate)
@@ -126,7 +128,7 @@ def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> s
     click, rest = energies[:FREE].sum(0), energies[FREE : FREE + int(envelope.until[MIDDLE] * rate / _frame(rate))]
     if click[MIDDLE + 1 :].sum() < 10 ** (LEAST_TREBLE / 10) * click.sum():
         return "it begins without the treble of a click"
-    if len(envelope.times) > len(EDGES) and envelope.times[-1] > MOST_DAMPING * envelope.times[MIDDLE]:
+    if envelope.until[-1] and envelope.times[-1] > MOST_DAMPING * envelope.times[MIDDLE]:
         return "its treble lasts as long as the rest"
     if np.abs(sound).max() > MOST_GROWTH * np.abs(response).max():
         return "a part of it hardly decays"
@@ -211,18 +213,20 @@ def decay_time(energy: Signal, seconds: float) -> tuple[float, float] | None:
 
 
 def _energies(signal: Signal, rate: int) -> Signal:
-    """Return the energy (M, B) of each frame's bands."""
-    return np.add.reduceat(np.square(_transformed(signal, _frame(rate))), (0, *_edges(rate)), 1)
+    """Return the energy (M, 4) of each frame's bands."""
+    return np.add.reduceat(np.square(_transformed(signal, _frame(rate))), (0, *EDGES), 1)
+
+
+def _audible(signal: Signal, rate: int) -> Signal:
+    """Return what a signal has up to 20 kHz."""
+    coefficients = _transformed(signal, _frame(rate))
+    coefficients[:, AUDIBLE:] = 0
+    return _restored(coefficients, len(signal))
 
 
 def _frame(rate: int) -> int:
     """Return the length of a frame, in samples."""
-    return max(1, round(rate / FRAMES_A_SECOND))
-
-
-def _edges(rate: int) -> tuple[int, ...]:
-    """Return the coefficients with which the bands begin, but for the first band."""
-    return tuple(edge for edge in EDGES if edge < _frame(rate))
+    return round(rate / FRAMES_A_SECOND)
 
 
 def _basis(size: int) -> Signal:
@@ -251,7 +255,7 @@ def _least_flatness(sound: Signal, rate: int) -> float:
     power = np.square(np.abs(np.fft.rfft(sound * np.hanning(len(sound))))) + 1e-30
     hertz = np.arange(len(power)) * rate / max(1, len(sound))
     found = [0.0]
-    for low in 125 * 2 ** (np.arange(20) / 3):
+    for low in 125 * 2 ** (np.arange(18) / 3):  # up to 8 kHz
         part = power[(low <= hertz) & (hertz < low * 2 ** (1 / 3))]
         if len(part) > 8:
             found.append(10 * (np.log10(part).mean() - np.log10(part.mean())))

@@ -121,7 +121,7 @@ class Decay(Number):
     """
 
     kind: Literal["decay"] = "decay"  # type: ignore[assignment]
-    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=3, max_length=4)] = field(
+    ratios: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=4, max_length=4)] = field(
         kw_only=True
     )
 
