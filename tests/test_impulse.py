@@ -26,6 +26,7 @@ from wavewright.errors import ConfigError, WavewrightError
 from wavewright.models.condition import Category, Condition, Decay, Number, Time
 from wavewright.playing import opening
 from wavewright.playing.performance import read_performance
+from wavewright.playing.sound import sounds
 from wavewright.playing.stream import play
 from wavewright.quantize import to_amplitude
 from wavewright.sampling import Controls
@@ -197,6 +198,13 @@ def test_a_band_that_is_mostly_noise_does_not_grow() -> None:
     spectrum = np.fft.rfft(sound[2000:])
     spectrum[round(150 * len(sound[2000:]) / RATE) :] = 0
     assert np.std(np.fft.irfft(spectrum)) < 1.5 * np.std(hum)
+
+
+def test_treble_that_is_lost_in_noise_does_not_make_it_another_sound() -> None:
+    hiss = 0.02 * noise(1.8, 7, 5513, 20000)
+    sound, known = without_decay(room(floor=3e-5) + hiss, RATE)
+    assert known.times[3] == known.times[1]
+    assert np.abs(sound).max() < 1
 
 
 def test_what_cannot_be_heard_is_left_out() -> None:
@@ -407,6 +415,18 @@ def test_a_take_has_the_decay_that_was_asked_for(run: Path, wavewright: Command,
     np.testing.assert_allclose(samples[:-320], due[:-320], atol=2e-5)  # from its first sample on, before the fade
     assert abs(samples[-1]) < 1e-4
     assert impulse.measured(samples, 32000).times[1] == pytest.approx(0.8, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_decay_that_overshoots_is_limited(run: Path) -> None:
+    """A square wave at full scale that loses its treble at once."""
+    model = opening.open_model(run)
+    codes = np.where(np.arange(4000) // 40 % 2, 63, 0)[None]
+    decay = Envelope((9.0, 9.0, 9.0, 0.01), (np.inf,) * 4)
+    plain = decay.put_back(model.quantizer.decoder()(codes)[0].astype(np.float64), 32000)
+    assert np.abs(plain).max() > 1.02
+    sound = np.concatenate([*sounds(model, [codes], count=1, rate=32000, frames=4000, decay=decay)], 1)
+    np.testing.assert_allclose(sound[0, :-320], np.clip(plain, -1, 1)[:-320], atol=1e-6)
 
 
 @pytest.mark.slow
