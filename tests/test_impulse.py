@@ -451,6 +451,7 @@ def test_takes_that_cannot_be_made(
 @pytest.mark.slow
 def test_impulse_responses_are_no_stream(run: Path, wavewright: Command) -> None:
     assert "which are no stream" in refusal(wavewright("generate", run, "--control", "t60=0.8", "--out", "-"))
+    assert "which are no stream" in refusal(wavewright("play", run, "--midi", "any"))
 
 
 def test_the_control_of_a_decay_time_and_its_seconds() -> None:

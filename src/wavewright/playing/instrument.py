@@ -43,13 +43,15 @@ class Instrument:
         controls: how codes are drawn, with single values.
 
     Raises:
-        ConfigError: the model was made without a condition, or the seed is out of range.
+        ConfigError: the model was made without a condition or makes impulse responses, or the seed is out of range.
     """
 
     def __init__(self, model: Playable, seed: int = 0, controls: Controls = DEFAULT) -> None:
         condition = model.config.condition
         if condition is None:
             raise ConfigError(f"instrument: {described(condition)}; play it as a stream")
+        if condition.decay:
+            raise ConfigError("instrument: the model makes impulse responses, which are no stream; generate files")
         if not 0 <= seed <= SEED_MAX:
             raise ConfigError(f"seed: {seed}; give 0 to {SEED_MAX}")
         self.condition, self.rate = condition, model.rate
