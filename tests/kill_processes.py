@@ -11,6 +11,7 @@ import argparse
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from wavewright.formats import checkpoint
 
 STEPS = 400
 PATIENCE = 300.0  # seconds
+PORT = 29511  # where launchers meet
 
 
 class Training:
@@ -99,16 +101,22 @@ def lose_a_launcher(folder: Path) -> None:
     """Kill one of two launchers with its process, and let a new one join."""
     corpus, run = folder / "corpus", folder / "elastic"
     elastic = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "5", "--rdzv-backend", "c10d"]
-    elastic += ["--rdzv-endpoint", "localhost:29511", "--rdzv-id", "wavewright"]
-    first, second = (Training(corpus, run, elastic, 4000, folder / "log") for _ in range(2))
+    elastic += ["--rdzv-endpoint", f"localhost:{PORT}", "--rdzv-id", "wavewright"]
+    first = Training(corpus, run, elastic, 4000, folder / "log")
+    while socket.socket().connect_ex(("localhost", PORT)):  # the launcher that all meet at must not be the lost one
+        time.sleep(0.05)
+    second = Training(corpus, run, elastic, 4000, folder / "log")
     first.reach(200)
     second.launcher.kill()
     for rank in (0, 1):
         second.kill(rank)
     first.reach(last_step(run) + 300)
     third = Training(corpus, run, elastic, 4000, folder / "log")
-    first.end()
-    third.end()
+    while last_step(run) < 4000 and first.launcher.poll() is None:
+        time.sleep(0.1)
+    statuses = [training.launcher.wait(PATIENCE) for training in (first, third)]
+    print(f"last step {last_step(run)}, exit statuses of the launchers {statuses}", flush=True)
+    assert last_step(run) == 4000  # torchrun itself can fail when one launcher leaves before the other
     changes = [(r["before"], r["now"]) for r in records(run) if r.get("event") == "processes"]
     print(f"processes before and after each change: {changes}", flush=True)
     assert changes == [(2, 1), (1, 2)]
