@@ -65,6 +65,12 @@ def last_step(run: Path) -> int:
     return max(checkpoint.steps(run), default=-1)
 
 
+def listening(port: int) -> bool:
+    """Whether a process of this machine accepts connections at a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
+
+
 def main() -> None:
     """Kill and compare. A wrong outcome is an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -103,7 +109,7 @@ def lose_a_launcher(folder: Path) -> None:
     elastic = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "5", "--rdzv-backend", "c10d"]
     elastic += ["--rdzv-endpoint", f"localhost:{PORT}", "--rdzv-id", "wavewright"]
     first = Training(corpus, run, elastic, 4000, folder / "log")
-    while socket.socket().connect_ex(("localhost", PORT)):  # the launcher that all meet at must not be the lost one
+    while not listening(PORT):  # the launcher that all meet at must not be the lost one
         time.sleep(0.05)
     second = Training(corpus, run, elastic, 4000, folder / "log")
     first.reach(200)
@@ -112,8 +118,7 @@ def lose_a_launcher(folder: Path) -> None:
         second.kill(rank)
     first.reach(last_step(run) + 300)
     third = Training(corpus, run, elastic, 4000, folder / "log")
-    while last_step(run) < 4000 and first.launcher.poll() is None:
-        time.sleep(0.1)
+    first.reach(4000)
     statuses = [training.launcher.wait(PATIENCE) for training in (first, third)]
     print(f"last step {last_step(run)}, exit statuses of the launchers {statuses}", flush=True)
     assert last_step(run) == 4000  # torchrun itself can fail when one launcher leaves before the other

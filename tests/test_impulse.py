@@ -18,7 +18,7 @@ from support.tiny import tiny
 from wavewright.corpus import impulse
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
-from wavewright.corpus.impulse import Envelope, Impulse, without_decay
+from wavewright.corpus.impulse import Envelope, Room, without_decay
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.rendering import audio_like_corpus
 from wavewright.corpus.settings import prepare_settings
@@ -368,7 +368,7 @@ def test_real_impulse_responses_are_kept_and_other_sounds_refused(data: Path, tm
     corpus = prepare([tmp_path], tmp_path / "out", SETTINGS, workers=2)
     assert {track.name for track in corpus.tracks} == {f"{name.replace('/', '_')}.flac" for name in (*PLATES, *ROOMS)}
     assert len(corpus.refused) == len(others)
-    known = {track.name: Impulse(track.decay, float(track.labels["direct"])) for track in corpus.tracks}
+    known = {track.name: Room(track.decay, float(track.labels["direct"])) for track in corpus.tracks}
     hall = known["openair_jack_lyons_hall_W_44k.flac"]  # with its bands from `test_a_room...`'s independent filters
     assert hall.t60 == pytest.approx(1.79, rel=0.1)
     summary = json.loads((corpus.path / "corpus.json").read_text())

@@ -17,14 +17,13 @@ from wavewright.conditioning.labels import Labels
 from wavewright.conditioning.roll import settled
 from wavewright.corpus import isolate
 from wavewright.corpus.corpus import Contents, Track, TrackScore, curve_file, events_file, samples_file
-from wavewright.corpus.impulse import Impulse
+from wavewright.corpus.impulse import Room
 from wavewright.corpus.settings import SPLITS, PrepareSettings
 from wavewright.errors import AudioError, ConfigError, explain, printable
-from wavewright.models.condition import Condition, Control, Decay, Notes, Number, Time
+from wavewright.models.condition import LONGEST_TIME, Condition, Control, Decay, Notes, Number, Time
 from wavewright.progress import Progress
 
 MEASURING = isolate.Limits(step_seconds=1800, wait_seconds=3600, memory_bytes=4 << 30)  # pYIN takes 0.5 GB
-LONGEST = 600.0  # seconds that a time can tell apart
 MEASURED = ("t60", "direct")  # labels of impulse responses: decay time in seconds, and level of the direct sound in dB
 VELOCITY = 100  # of a note whose label has none
 
@@ -55,7 +54,7 @@ def _of_labels(labels: Labels) -> tuple[Control, ...]:
     return labels.controls()
 
 
-def of_impulse(impulse: Impulse | None) -> dict[str, Any]:
+def of_impulse(impulse: Room | None) -> dict[str, Any]:
     """Return the fields of a track that tell what was measured of an impulse response, if it is one."""
     if impulse is None:
         return {}
@@ -122,7 +121,7 @@ def add(
     for name in contents.settings.describe:
         if name == "time":
             longest = max(track.frames for track in contents.tracks) / contents.rate
-            controls = (*controls, Time(min(longest, LONGEST)))
+            controls = (*controls, Time(min(longest, LONGEST_TIME)))
             continue
         contents = _add_curve(folder, contents, name, workers, progress)
         controls = (*controls, _number(folder, name))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus.audio import BLOCK, CONVERT, Recording, Samples, mono, resample
 from wavewright.corpus.corpus import Source
-from wavewright.corpus.impulse import LONGEST, Impulse, without_decay
+from wavewright.corpus.impulse import LONGEST, Room, without_decay
 from wavewright.corpus.levelling import SILENT, SectionMeter, offsets, peaks
 from wavewright.corpus.mixing import SILENCE, Mixdown
 from wavewright.corpus.settings import PrepareSettings
@@ -28,7 +28,7 @@ class Decoded:
     frames: int  # length, in samples of the corpus
     meter: SectionMeter  # over all samples between the first and the last, also those that `step` skips
     silent: bool  # throughout, so that it gets no gain of its own
-    impulse: Impulse | None = None  # of an impulse response, whose decay is taken out
+    impulse: Room | None = None  # of an impulse response, whose decay is taken out
 
     def blocks(self) -> Iterator[Samples]:
         """Return blocks (n,) of the samples for the corpus."""
@@ -90,7 +90,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
     return Decoded(to, source, step, start // step, -(-meter.count // step), meter, silent, impulse)
 
 
-def _take_decay_out(path: Path, samples: Path, rate: int) -> tuple[Impulse, SectionMeter]:
+def _take_decay_out(path: Path, samples: Path, rate: int) -> tuple[Room, SectionMeter]:
     """Put an impulse response without its decay in the place of its samples, and measure it.
 
     Raises:

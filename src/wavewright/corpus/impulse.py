@@ -78,8 +78,8 @@ def falling(times: Sequence[float]) -> Envelope:
 
 
 @dataclass(frozen=True)
-class Impulse:
-    """What is known of an impulse response.
+class Room:
+    """What is known of the room or plate of an impulse response.
 
     Attributes:
         times: the decay time of each band, in seconds.
@@ -95,7 +95,7 @@ class Impulse:
         return self.times[MIDDLE]
 
 
-def without_decay(recording: Signal, rate: int) -> tuple[Signal, Impulse]:
+def without_decay(recording: Signal, rate: int) -> tuple[Signal, Room]:
     """Return an impulse response (n,) that begins 1 ms before its direct sound, without its decay, and what it was.
 
     The end is cut where every band has fallen by 60 dB or has reached its noise. What lies above 20 kHz is left out.
@@ -119,7 +119,7 @@ def without_decay(recording: Signal, rate: int) -> tuple[Signal, Impulse]:
     sound = envelope.take_out(response, rate)
     if reason := _oddity(response, sound, envelope, rate):
         raise WavewrightError(f"no impulse response, since {reason}; leave it out")
-    return sound, Impulse(envelope.times, direct_ratio(response, rate))
+    return sound, Room(envelope.times, direct_ratio(response, rate))
 
 
 def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> str | None:
@@ -140,14 +140,19 @@ def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> s
     return None
 
 
+def find_onset(recording: Signal) -> int:
+    """Return the first sample that comes within 20 dB of the peak (ISO 3382-1)."""
+    amplitude = np.abs(recording)
+    return int(np.argmax(amplitude >= 0.1 * amplitude.max()))
+
+
 def find_direct(recording: Signal, rate: int) -> int:
     """Return the sample of the direct sound.
 
-    It is the greatest sample within 1 ms of the first that comes within 20 dB of the peak (ISO 3382-1).
+    It is the greatest sample within 1 ms of the onset.
     """
-    amplitude = np.abs(recording)
-    first = int(np.argmax(amplitude >= 0.1 * amplitude.max()))
-    return first + int(np.argmax(amplitude[first : first + round(LEAD_SECONDS * rate) + 1]))
+    first = find_onset(recording)
+    return first + int(np.argmax(np.abs(recording[first : first + round(LEAD_SECONDS * rate) + 1])))
 
 
 def direct_ratio(response: Signal, rate: int) -> float:

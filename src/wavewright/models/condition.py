@@ -14,10 +14,12 @@ from pydantic.dataclasses import dataclass
 
 from wavewright.models.config import STRICT, Size
 
+Kind = TypeVar("Kind")
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\s=,:]+$")]
 Key = Annotated[int, Field(ge=0, le=127)]
 
+LONGEST_TIME = 600.0  # seconds
 TIME_UNIT = 0.010  # seconds, from which on a time doubles
 PERIODS = (1, 2, 4, 8, 16)  # doublings
 
@@ -152,7 +154,7 @@ class Time:
         name: name of the control.
     """
 
-    seconds: Annotated[float, Field(gt=0, le=600)]
+    seconds: Annotated[float, Field(gt=0, le=LONGEST_TIME)]
     name: Name = "time"
     kind: Literal["time"] = "time"
 
@@ -190,9 +192,7 @@ class Condition:
         names = [control.name for control in self.controls]
         if len(set(names)) < len(names):
             raise ValueError(f"controls: {', '.join(names)}; give each name once")
-        if sum(isinstance(control, Notes) for control in self.controls) > 1:
-            raise ValueError("controls: more than one keyboard; give one")
-        for kind, name in ((Time, "time"), (Decay, "decay")):
+        for kind, name in ((Notes, "keyboard"), (Time, "time"), (Decay, "decay")):
             if sum(isinstance(control, kind) for control in self.controls) > 1:
                 raise ValueError(f"controls: more than one {name}; give one")
         return self
@@ -200,17 +200,20 @@ class Condition:
     @property
     def notes(self) -> Notes | None:
         """The keyboard, if there is one."""
-        return next((control for control in self.controls if isinstance(control, Notes)), None)
+        return self._only(Notes)
 
     @property
     def time(self) -> Time | None:
         """The time since a sound began, if it is a control."""
-        return next((control for control in self.controls if isinstance(control, Time)), None)
+        return self._only(Time)
 
     @property
     def decay(self) -> Decay | None:
         """The decay time of impulse responses, if they are what the model makes."""
-        return next((control for control in self.controls if isinstance(control, Decay)), None)
+        return self._only(Decay)
+
+    def _only(self, kind: type[Kind]) -> Kind | None:
+        return next((control for control in self.controls if isinstance(control, kind)), None)
 
     @property
     def given(self) -> "Condition":

@@ -8,6 +8,7 @@ import numpy as np
 
 from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording, resample
+from wavewright.corpus.impulse import find_direct, find_onset
 from wavewright.corpus.inspection import examine
 from wavewright.corpus.levelling import SILENT
 from wavewright.errors import AudioError, ConfigError
@@ -15,8 +16,6 @@ from wavewright.playing.convolution import Signal
 from wavewright.playing.sound import fade_in, fade_samples
 
 MOST_SECONDS = 60  # a longer file is no impulse response, and all of it would be held in memory
-ONSET = 0.1  # of the peak, -20 dB: where an impulse response begins (ISO 3382-1)
-RISE_SECONDS = 0.001  # from the onset, within which the direct sound has its peak
 FLOOR = 1e-6  # of the greatest power, -60 dB: what is below is not heard
 LOUD_NOISE = 0.1  # of the greatest power: a louder end is no noise
 STEADY = 2.0  # ratio of power, 3 dB: what falls by less from the third to the last quarter is noise
@@ -62,8 +61,8 @@ def read_impulse(path: Path, rate: int, tail: float | None = None, mixed: bool =
     loudness = np.abs(taps).max(axis=1)
     if loudness.max(initial=0.0) <= SILENT:
         raise AudioError(path, "a silent impulse response; name another one")
-    onset = int(np.argmax(loudness >= ONSET * loudness.max()))
-    direct = int(np.argmax(loudness[onset : onset + max(1, round(RISE_SECONDS * rate))]))
+    onset = find_onset(loudness)
+    direct = find_direct(loudness, rate) - onset
     taps = taps[onset:]
     end = _end(taps, rate)
     if tail is not None:

@@ -58,7 +58,7 @@ class Reverb:
 
     Attributes:
         channels: channels of the mixture.
-        late: samples by which the mixture comes later than the sound, less than 1 ms.
+        late: samples by which the mixture comes later than the sound, 1 ms at most.
         tail: samples of the mixture after the sound's last, `late` ones among them.
         rate: sample rate, in Hz.
         facts: what reverberates and how much, as JSON values.
