@@ -11,6 +11,7 @@ from wavewright.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
     from wavewright.corpus.corpus import Corpus
+    from wavewright.corpus.shards import Shard
     from wavewright.models.condition import Control
 
 
@@ -33,6 +34,8 @@ def prepare(
     labels: str | None = None,
     describe: str | None = None,
     workers: int | None = None,
+    shard: str | None = None,
+    merge: Flag = False,
     json: Flag = False,
 ) -> None:
     """Make a corpus of audio files. They are resampled, levelled and split for training, validation and test.
@@ -91,14 +94,22 @@ def prepare(
         `brightness`, `pitch` and `time`, the time since the recording began.
     workers
         Number of processes that decode. The default is one for each processor.
+    shard
+        Decode only a share of the recordings, such as `2/8` for the second of eight, and keep it in the folder OUT.
+        Several machines can do that at once. `--merge` then makes the corpus.
+    merge
+        Make the corpus of the recordings that all shards decoded. Give the same PATHS and options as with --shard.
     json
         Print a summary as JSON.
     """
     from wavewright.corpus.prepare import prepare as make
+    from wavewright.corpus.prepare import prepare_shard
     from wavewright.corpus.settings import prepare_settings
 
     if split is not None and splits is not None:
         raise ConfigError("--split and --splits contradict each other; give one of them")
+    if shard is not None and merge:
+        raise ConfigError("--shard and --merge contradict each other; merge when every shard is there")
     settings = prepare_settings(
         preset,
         rate=rate,
@@ -115,11 +126,30 @@ def prepare(
         scores=scores,
         describe=None if describe is None else _measures(describe),
     )
-    corpus = make(some(paths), out, settings, worker_count(workers), progress, labels=labels)
+    if shard is not None:
+        options: dict[str, Any] = {"workers": worker_count(workers), "progress": progress, "labels": labels}
+        done = prepare_shard(some(paths), out, settings, _shard(shard), **options)
+        if json:
+            print_json(asdict(done))
+        else:
+            say(f"shard {shard}: {done.decoded} recordings are decoded, {done.refused} refused; --merge tells why")
+        return
+    corpus = make(some(paths), out, settings, worker_count(workers), progress, labels=labels, merge=merge)
     if json:
         print_json(_summary(corpus))
     else:
         _print_summary(corpus)
+
+
+def _shard(text: str) -> "Shard":
+    """Return the share that `K/N` means."""
+    from wavewright.corpus.shards import Shard
+
+    try:
+        number, count = map(int, text.split("/"))
+    except ValueError:
+        raise ConfigError(f"--shard {text}: give K/N, such as 2/8") from None
+    return Shard(number, count)
 
 
 def _summary(corpus: "Corpus") -> dict[str, Any]:

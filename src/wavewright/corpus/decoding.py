@@ -53,7 +53,7 @@ def decode(path: Path, to: Path, settings: PrepareSettings) -> Generator[None, N
             its channels cancel one another, or it is to be an impulse response and is none.
         OSError: `to` cannot be written.
     """
-    digest = yield from _sha256(path)
+    digest = yield from digest_of(path)
     with Recording(path) as recording, to.open("wb") as out:
         mixdown = Mixdown(settings.channel)
         signal: Iterator[Samples] = map(mixdown.mono, recording.blocks())
@@ -164,7 +164,12 @@ def _step(recording: Recording, rate: int) -> int:
     return recording.rate // rate
 
 
-def _sha256(path: Path) -> Generator[None, None, str]:
+def digest_of(path: Path) -> Generator[None, None, str]:
+    """Return the SHA-256 of a file, as a part of a task for `isolate`. What is no file has none.
+
+    Raises:
+        AudioError: the file cannot be read.
+    """
     digest = hashlib.sha256()
     try:
         if not path.is_file():  # a pipe would block, and `Recording` refuses it with a reason

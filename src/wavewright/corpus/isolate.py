@@ -3,7 +3,7 @@
 A hostile file that crashes, spins or takes too much memory is refused in one line, and the program goes on. A process
 that was killed, or that waits for too long, says nothing of its file: the task runs once more in a fresh process. A
 task is a generator function `task(path, *args)`, importable by name, that may run twice. Each yield only shows that the
-task is alive, and the returned value is its result. An `AudioError` or OSError from the task is raised here.
+task is alive, and the returned value is its result. A WavewrightError or OSError from the task is raised here.
 """
 
 import contextlib
@@ -160,6 +160,8 @@ class Decoder:
 def _outcome(kind: str, value: Any, path: Path) -> Any:
     if kind == "refused":
         raise AudioError(path, value)
+    if kind == "failed":
+        raise WavewrightError(value)
     if kind == "system":
         raise OSError(*value)
     if kind == "bug":
@@ -180,7 +182,7 @@ def each(
     `limits`, they are those of files that may be hostile.
 
     Raises:
-        WavewrightError: a process was killed or waited for too long, and so was a fresh one.
+        WavewrightError: a process was killed or waited for too long, and so was a fresh one, or a task raised it.
         OSError: a task could not write.
     """
     idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
@@ -253,6 +255,8 @@ def _answer(pipe: Connection, task: Task[Any], path: Path, args: tuple[Any, ...]
         return "refused", error.reason
     except MemoryError:
         return "refused", f"decoding it takes over {limits.memory_bytes >> 20} MB of memory; the file is damaged"
+    except WavewrightError as error:
+        return "failed", str(error)
     except ConnectionError:
         raise
     except OSError as error:

@@ -7,31 +7,23 @@ recording lies in a temporary float32 file, so memory does not grow with the len
 import contextlib
 import functools
 import hashlib
-import importlib.metadata
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from wavewright import files
 from wavewright.conditioning.labels import Labels, label
-from wavewright.corpus import controls, isolate, scores, splits
+from wavewright.corpus import controls, isolate, scores, shards, split_files, splits
 from wavewright.corpus.copies import find_copies
-from wavewright.corpus.corpus import FORMAT, INDEX, Contents, Copy, Corpus, Refused, Track, file_names, samples_file
+from wavewright.corpus.corpus import INDEX, Copy, Corpus, Refused, file_names
 from wavewright.corpus.decoding import Decoded, decode
 from wavewright.corpus.discovery import Found, count_kinds, find
-from wavewright.corpus.levelling import (
-    gains,
-    offsets,
-    peaks,
-)
-from wavewright.corpus.rendering import Levelling
-from wavewright.corpus.settings import SPLITS, PrepareSettings, SplitName
+from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import AudioError, WavewrightError, need
 from wavewright.progress import Progress, silent
 
@@ -59,6 +51,7 @@ def prepare(
     progress: Progress = silent,
     *,
     labels: str | None = None,
+    merge: bool = False,
 ) -> Corpus:
     """Make the corpus `out` of all audio below `paths`, decoding in `workers` processes.
 
@@ -72,28 +65,23 @@ def prepare(
         workers: number of processes.
         progress: told of each recording.
         labels: a source of labels for the recordings, as `conditioning.labels.label` takes it.
+        merge: whether to take the recordings that `prepare_shard` decoded.
 
     Raises:
         TooShort: all recordings are shorter than a section.
-        WavewrightError: there is no readable audio, `out` holds other files or cannot be written, or the labels do not
-            fit the recordings.
+        WavewrightError: there is no readable audio, `out` holds other files or cannot be written, the labels do not
+            fit the recordings, or a shard is missing.
     """
-    _check_out(out)
-    if "pitch" in settings.describe:
-        need("experiments", "librosa")
-    found, hidden = find(paths, exclude=out)
-    candidates = [file for file in found if not scores.is_score(file.path)]
-    chosen, left_out = splits.choose(candidates, settings.splits)
-    if labels is None and settings.impulse_responses and all("/" in file.name for file in chosen):
-        labels = SPACES
-    beside = {} if settings.scores == "ignore" else scores.beside(chosen)
-    score_sha256 = None if settings.scores == "ignore" else _score_digests(beside)
-    named = functools.partial(_labels, source=labels, others=candidates, settings=settings, beside=beside)
-    named([file.name for file in chosen if file.certain])  # said now, not after the work
+    sources = _find(paths, out, settings, labels)
+    beside = sources.beside
     with files.atomic_folder(out) as folder, _scratch(folder) as scratch:
-        decoded, refused = _decode_all(chosen, scratch, settings, workers, progress)
-        known = named([*decoded])
-        passed_over = count_kinds(scores.passed_over(found, decoded, beside), hidden)
+        if merge:
+            results = shards.collect(sources.chosen, out, settings)
+        else:
+            results = _decode(sources.chosen, scratch, settings, workers, progress)
+        decoded, refused = _sorted_out(sources.chosen, results, settings)
+        known = sources.labelled([*decoded])
+        passed_over = count_kinds(scores.passed_over(sources.found, decoded, beside), sources.hidden)
         copies = _take_out_copies(decoded, settings)
         _say_other_labels(copies, known)
         beside |= {
@@ -107,10 +95,10 @@ def prepare(
         _check_lengths(decoded, refused, paths, settings)
         settings = _fitted(settings, decoded)
         contents = replace(
-            _write(folder, decoded, settings, progress),
-            score_sha256=score_sha256,
+            split_files.write(folder, decoded, settings, progress),
+            score_sha256=sources.score_sha256,
             refused=refused,
-            left_out=left_out,
+            left_out=sources.left_out,
             copies=copies,
             passed_over=passed_over,
         )
@@ -120,10 +108,71 @@ def prepare(
     return Corpus.open(out)
 
 
+def prepare_shard(
+    paths: Sequence[Path],
+    out: Path,
+    settings: PrepareSettings,
+    shard: shards.Shard,
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+    labels: str | None = None,
+) -> shards.Decoding:
+    """Decode a share of the recordings below `paths` into `out`, for `prepare` to merge.
+
+    Shards can be made at any time and in any order, on any machines that see the recordings and `out`. One that is made
+    again decodes only what is missing or has changed. The arguments are those of `prepare`.
+
+    Raises:
+        WavewrightError: `out` holds other files or cannot be written, or the labels do not fit the recordings.
+    """
+    sources = _find(paths, out, settings, labels)
+    return shards.decode_share(sources.chosen, out, settings, shard, workers=workers, progress=progress)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What lies below the paths.
+
+    Attributes:
+        found: all files, and the number of hidden ones that were passed over.
+        chosen: those to decode.
+        left_out: names of files that no split lists.
+        beside: the scores beside each recording, by its name.
+        score_sha256: see Contents.
+        labelled: returns the labels of the recordings of some names, after checking them.
+    """
+
+    found: list[Found]
+    hidden: int
+    chosen: list[Found]
+    left_out: tuple[str, ...]
+    beside: dict[str, Sequence[Path]]
+    score_sha256: dict[str, str] | None
+    labelled: Callable[[Sequence[str]], Labels | None]
+
+
+def _find(paths: Sequence[Path], out: Path, settings: PrepareSettings, labels: str | None) -> _Sources:
+    _check_out(out)
+    if "pitch" in settings.describe:
+        need("experiments", "librosa")
+    found, hidden = find(paths, exclude=out)
+    candidates = [file for file in found if not scores.is_score(file.path)]
+    chosen, left_out = splits.choose(candidates, settings.splits)
+    if labels is None and settings.impulse_responses and all("/" in file.name for file in chosen):
+        labels = SPACES
+    beside = {} if settings.scores == "ignore" else scores.beside(chosen)
+    score_sha256 = None if settings.scores == "ignore" else _score_digests(beside)
+    labelled = functools.partial(_labels, source=labels, others=candidates, settings=settings, beside=beside)
+    labelled([file.name for file in chosen if file.certain])  # said now, not after the work
+    return _Sources(found, hidden, chosen, left_out, dict(beside), score_sha256, labelled)
+
+
 def _check_out(out: Path) -> None:
     if out.is_dir():
-        others = sorted({file.name for file in out.iterdir()} - file_names())
-        if others or (any(out.iterdir()) and not (out / INDEX).exists()):
+        names = {file.name for file in out.iterdir()} - {shards.FOLDER}
+        others = sorted(names - file_names())
+        if others or (names and INDEX not in names):
             raise WavewrightError(f"{out}: holds other files ({', '.join(others[:3])}); choose another --out")
     elif out.exists():
         raise WavewrightError(f"{out}: is a file; choose another --out")
@@ -135,13 +184,18 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _decode_all(
+def _decode(
     chosen: Sequence[Found], scratch: Path, settings: PrepareSettings, workers: int, progress: Progress
-) -> tuple[dict[str, Decoded], tuple[Refused, ...]]:
-    """Return the decoded recordings by name, and the refused ones without files that only might be audio."""
+) -> list[Decoded | AudioError]:
     jobs = [(file.path, scratch / f"{i}.f32", settings) for i, file in enumerate(chosen)]
     with progress("decoding", len(jobs)) as advance:
-        results = isolate.each(decode, jobs, workers, advance)
+        return isolate.each(decode, jobs, workers, advance)
+
+
+def _sorted_out(
+    chosen: Sequence[Found], results: Sequence[Decoded | AudioError], settings: PrepareSettings
+) -> tuple[dict[str, Decoded], tuple[Refused, ...]]:
+    """Return the decoded recordings by name, and the refused ones without files that only might be audio."""
     refused = [
         Refused(file.name, result.reason)
         for file, result in zip(chosen, results, strict=True)
@@ -281,84 +335,6 @@ def _digest(decoded: Decoded) -> bytes:
     for block in decoded.blocks():
         digest.update(block.tobytes())
     return digest.digest()
-
-
-def _write(folder: Path, decoded: dict[str, Decoded], settings: PrepareSettings, progress: Progress) -> Contents:
-    levelling = Levelling(settings, _common_gain(decoded, settings))
-    stretches = splits.assign({name: one.frames for name, one in decoded.items()}, settings)
-    share, due = splits.training_share(stretches), settings.split[0]
-    if settings.splits is None and share < splits.LEAST_SHARE * due:
-        log.warning(
-            f"training gets {share:.0%} of the duration instead of {due:.0%}, since recordings stay whole;"
-            " cut long recordings into several files, or add more"
-        )
-    tracks: list[Track] = []
-    with contextlib.ExitStack() as stack, progress("writing", len(decoded)) as advance:
-        outputs = {split: stack.enter_context(samples_file(folder, split).open("wb")) for split in SPLITS}
-        for name, one in decoded.items():
-            tracks += _write_track(outputs, name, one, stretches[name], levelling)
-            one.file.unlink()
-            advance()
-        frames = {split: file.tell() // 2 for split, file in outputs.items()}
-    digests = {split: files.sha256(samples_file(folder, split)) for split in SPLITS}
-    tracks.sort(key=lambda track: (SPLITS.index(track.split), track.start))
-    common = (settings.rate, settings.section, frames, levelling.common_gain)
-    return Contents(
-        FORMAT, importlib.metadata.version("wavewright"), settings, *common, tuple(tracks), (), (), sha256=digests
-    )
-
-
-def _common_gain(decoded: dict[str, Decoded], settings: PrepareSettings) -> float | None:
-    if settings.levels != "corpus":
-        return None
-    if all(one.silent for one in decoded.values()):
-        return 1.0
-    loudest = [peaks(one.meter, "corpus", offsets(one.meter, "corpus", settings.remove_dc)) for one in decoded.values()]
-    return float(gains(np.max(loudest, axis=0))[0])
-
-
-def _write_track(
-    outputs: Mapping[SplitName, BinaryIO],
-    name: str,
-    decoded: Decoded,
-    stretches: Sequence[splits.Stretch],
-    levelling: Levelling,
-) -> list[Track]:
-    """Append the stretches of a recording to the files of their splits."""
-    starts = [outputs[stretch.split].tell() // 2 for stretch in stretches]
-    position, clipped = 0, [0] * len(stretches)
-    for block, over in levelling.apply(decoded):
-        for i, stretch in enumerate(stretches):
-            part = slice(max(stretch.start - position, 0), max(stretch.stop - position, 0))
-            outputs[stretch.split].write(block[part].tobytes())
-            clipped[i] += int(np.count_nonzero(over[part]))
-        position += len(block)
-    return [
-        Track(
-            name,
-            decoded.source,
-            s.split,
-            decoded.start + s.start,
-            start,
-            len(s),
-            beyond,
-            *_factors(decoded, s, levelling),
-            **controls.of_impulse(decoded.impulse),
-        )
-        for s, start, beyond in zip(stretches, starts, clipped, strict=True)
-    ]
-
-
-def _factors(
-    decoded: Decoded, stretch: splits.Stretch, levelling: Levelling
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the gain and offset of a stretch, or those of its sections where each section has its own."""
-    gain, offset = levelling.factors(decoded)
-    if len(gain) > 1:
-        section = levelling.settings.section
-        part = slice(stretch.start // section, -(-stretch.stop // section))
-        gain, offset = gain[part], offset[part]
-    return tuple(gain.tolist()), tuple(offset.tolist())
 
 
 def _score_digests(beside: Mapping[str, Sequence[Path]]) -> dict[str, str]:
