@@ -109,6 +109,29 @@ def variations(common: Common | None = None, training: Training | None = None) -
 
 @app.command
 @expanding
+def rooms(
+    common: Common | None = None,
+    training: Training | None = None,
+    sized: Sized | None = None,
+) -> None:
+    """Train each model on impulse responses, and compare what it makes with real ones and with shaped noise.
+
+    Name impulse responses with --data, or a corpus that `prepare --preset impulse-responses` made of them.
+
+    Parameters
+    ----------
+    common
+        The options that all experiments share.
+    training
+        The options that all experiments with training share.
+    sized
+        The options that experiments with presets share.
+    """
+    _run("rooms", common, training, **asdict(sized or Sized()))
+
+
+@app.command
+@expanding
 def search(
     common: Common | None = None,
     training: Training | None = None,

@@ -21,6 +21,7 @@ def generate(
     rate: int | None = None,
     bits: Literal[16, 24, 32] = 16,
     playing: Playing = DEFAULT,
+    null: Path | None = None,
     checkpoint: str = "best",
     engine: EngineName = "auto",
     device: Device = "auto",
@@ -46,6 +47,9 @@ def generate(
         Bits of each sample in the files, all of them integers. FLAC takes 16 or 24.
     playing
         The options that `generate` and `play` share.
+    null
+        Make impulse responses of noise instead, to judge the model by. They begin as this impulse response, are as
+        loud in each band, and decay as the model's do.
     checkpoint
         Checkpoint of a run folder: `best`, `last` or a step number.
     engine
@@ -60,15 +64,21 @@ def generate(
     opened = playing.playable(open_model(run, checkpoint, engine=engine, device=device), engine, device)
     options = playing.options(opened, seconds, 5.0) | {"rate": rate, "bits": bits, "progress": progress}
     if str(out) == "-":
-        if count != 1 or json:
-            raise ConfigError("--out -: streams one take and nothing else; leave out --count and --json")
+        if count != 1 or json or null:
+            raise ConfigError("--out -: streams one take and nothing else; leave out --count, --null and --json")
         from wavewright.playing.live import stream_wav
 
         stream_wav(opened, sys.stdout.buffer, **options)
         return
-    from wavewright.playing.takes import record
+    if null:
+        from wavewright.playing.null import record_null
 
-    takes = record(opened, out, count=count, **options)
+        used = ("seconds", "controls", "seed", "rate", "bits")
+        takes = record_null(opened, null, out, count=count, **{name: options[name] for name in used})
+    else:
+        from wavewright.playing.takes import record
+
+        takes = record(opened, out, count=count, **options)
     if json:
         print_json([{**asdict(take), "path": str(take.path)} for take in takes])
     else:

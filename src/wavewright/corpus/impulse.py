@@ -24,6 +24,10 @@ LEAST_RATE = 32_000  # Hz, since the treble tells a room from other sounds
 FRAMES_A_SECOND = 44_100 / 128
 FREE = 2  # frames that are left as they are, since the direct sound lies in them
 EDGES = (2, 8, 32)  # coefficients with which the bands begin, but for the first: at 345, 1378 and 5513 Hz
+LEAST_HERTZ = 20.0  # what is below is no sound, but a model's codes leave some
+STEADY_SECONDS = 0.2  # over which the level of a model's sound is measured
+MOST_LIFT = 20.0  # dB by which it is raised, so that silence is not
+EARLY_SECONDS = 0.02  # of a room, in which single reflections are heard
 AUDIBLE = 116  # coefficients up to 20 kHz, beyond which converters leave noise that does not decay
 MIDDLE = 1  # the band whose decay time stands for all, as ISO 3382-1 takes the octaves of 500 and 1000 Hz
 
@@ -120,6 +124,63 @@ def without_decay(recording: Signal, rate: int) -> tuple[Signal, Room]:
     if reason := _oddity(response, sound, envelope, rate):
         raise WavewrightError(f"no impulse response, since {reason}; leave it out")
     return sound, Room(envelope.times, direct_ratio(response, rate))
+
+
+def band_of(hertz: float) -> int:
+    """Return the number of the band that has a frequency."""
+    width = FRAMES_A_SECOND / 2  # of a coefficient, in Hz
+    return sum(hertz >= edge * width for edge in EDGES)
+
+
+def shaped_noise(sound: Signal, rate: int, samples: int, rng: np.random.Generator) -> Signal:
+    """Return a sound (samples,) of the first 20 ms of a response without its decay, and of noise that goes on as loud.
+
+    Each band's noise has the mean power that the band has after the first 20 ms. A model of impulse responses has to do
+    better than that. The form is that of Steinmetz et al. (FiNS, 2021), with the bands of this module.
+    """
+    heard = _transformed(sound, _frame(rate))
+    early, starts = _early_frames(rate), (0, *EDGES)
+    widths = np.diff((*starts, heard.shape[1]))
+    power = np.add.reduceat(np.square(heard[early:]).mean(0), starts) / widths
+    noise = np.repeat(np.sqrt(power), widths) * rng.standard_normal((-(-samples // _frame(rate)) + 1, heard.shape[1]))
+    noise[:, AUDIBLE:] = 0
+    noise[:early] = heard[:early]
+    return _restored(noise, samples)
+
+
+def steady(sound: Signal, rate: int) -> Signal:
+    """Return a sound (n,) whose bands neither swell nor sink after the first 20 ms, but for what is faster than 0.2 s.
+
+    A response without its decay is about as loud at its end as at its beginning. What a model makes in its place
+    wanders by some dB. Without that, it gets the decay that is put back, and no other.
+    """
+    coefficients = _transformed(sound, _frame(rate))
+    early, starts = _early_frames(rate), (0, *EDGES)
+    energies = np.add.reduceat(np.square(coefficients[early:]), starts, 1)
+    if not len(energies):
+        return sound
+    window = np.ones(min(len(energies), round(STEADY_SECONDS * rate / _frame(rate))))
+    counts = np.convolve(np.ones(len(energies)), window, "same")
+    level = np.array([np.convolve(energy, window, "same") / counts for energy in energies.T]).T
+    usual = np.median(level, axis=0)
+    gain = np.sqrt(usual / np.maximum(level, 10 ** (-MOST_LIFT / 10) * usual + 1e-30))
+    widths = np.diff((*starts, coefficients.shape[1]))
+    coefficients[early:] *= np.repeat(gain, widths, 1)
+    return _restored(coefficients, len(sound))
+
+
+def _early_frames(rate: int) -> int:
+    """Return the number of frames that have the first 20 ms of a response."""
+    return round((LEAD_SECONDS + EARLY_SECONDS) * rate / _frame(rate))
+
+
+def without_rumble(signal: Signal, rate: int) -> Signal:
+    """Return a signal (n,) without what lies below 20 Hz, a constant included."""
+    spectrum = np.fft.rfft(signal, 2 * len(signal))
+    hertz = np.fft.rfftfreq(2 * len(signal), 1 / rate)
+    spectrum *= np.clip(2 * hertz / LEAST_HERTZ - 1, 0, 1)  # a ramp from 10 Hz on, so that it rings for short
+    restored: Signal = np.fft.irfft(spectrum)[: len(signal)]
+    return restored
 
 
 def _oddity(response: Signal, sound: Signal, envelope: Envelope, rate: int) -> str | None:

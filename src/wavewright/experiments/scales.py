@@ -29,9 +29,10 @@ class Scale:
     Attributes:
         by_heart_seconds: music that `overfit` and `variations` learn by heart.
         by_heart: what becomes of the trials there, for each model. Other models' trials stay as declared.
-        preset: sizes of the models of `piano` and `piano-roll`.
-        piano_minutes: training of each model of `piano` and `piano-roll`.
+        preset: sizes of the models of `piano`, `piano-roll` and `rooms`.
+        piano_minutes: training of each model of `piano`, `piano-roll` and `rooms`.
         take_seconds: length of the sounds that `piano` and `piano-roll` generate.
+        room_takes: impulse responses that `rooms` generates for each real one.
         transcribe_seconds: how much of the scores the models of `piano-roll` play for a transcriber.
         steady_seconds: length of the last sound of `piano`, whose loudness and DC are measured.
         section_seconds: length of the corpus's sections in `piano`, `piano-roll` and `search`.
@@ -47,6 +48,7 @@ class Scale:
     preset: str
     piano_minutes: float
     take_seconds: float
+    room_takes: int
     transcribe_seconds: float
     steady_seconds: float
     section_seconds: float
@@ -68,6 +70,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="tiny",
         piano_minutes=0.1,
         take_seconds=0.5,
+        room_takes=1,
         transcribe_seconds=0.0,
         steady_seconds=2.0,
         section_seconds=4.0,
@@ -87,6 +90,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="tiny",
         piano_minutes=4.0,
         take_seconds=4.0,
+        room_takes=4,
         transcribe_seconds=20.0,
         steady_seconds=10.0,
         section_seconds=5.0,
@@ -102,6 +106,7 @@ SCALES: dict[ScaleName, Scale] = {
         preset="thesis",
         piano_minutes=48 * 60.0,  # of a GPU
         take_seconds=10.0,
+        room_takes=16,
         transcribe_seconds=120.0,
         steady_seconds=60.0,
         section_seconds=30.0,  # after sections of 4 s, an LSTM gets stuck in a drone after 4 s of a take

@@ -57,7 +57,7 @@ def read_impulse(path: Path, rate: int, tail: float | None = None, mixed: bool =
     """
     if tail is not None and not 0 < tail < math.inf:
         raise ConfigError(f"--tail {tail:g}: give more than 0 seconds, or leave it out")
-    taps = _resampled(path, rate, mixed)
+    taps = read_whole(path, rate, mixed)
     loudness = np.abs(taps).max(axis=1)
     if loudness.max(initial=0.0) <= SILENT:
         raise AudioError(path, "a silent impulse response; name another one")
@@ -74,8 +74,12 @@ def read_impulse(path: Path, rate: int, tail: float | None = None, mixed: bool =
     return Impulse(path, rate, taps / math.sqrt(np.square(taps).sum() / taps.shape[1]), direct)
 
 
-def _resampled(path: Path, rate: int, mixed: bool) -> Signal:
-    """Return the samples (n, channels) of a file at `rate` Hz."""
+def read_whole(path: Path, rate: int, mixed: bool = True) -> Signal:
+    """Return the samples (n, channels) of an impulse response's file at `rate` Hz, `mixed` to one channel or not.
+
+    Raises:
+        AudioError: the file cannot be read whole, or is too long.
+    """
     found = isolate.one(examine, path, path.name)
     if found.seconds > MOST_SECONDS:
         raise AudioError(path, f"longer than {MOST_SECONDS} s; name an impulse response")

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.corpus.audio import resample
-from wavewright.corpus.impulse import Envelope
+from wavewright.corpus.impulse import Envelope, steady, without_rumble
 from wavewright.corpus.levelling import limit
 from wavewright.formats.model_file import ModelFacts
 from wavewright.quantize import Decoder
@@ -49,13 +49,10 @@ def sounds(
     voices: list[Iterator[NDArray[np.floating]]] = []
     amplitudes, edge = map(after or model.quantizer.decoder(), blocks), fade_samples(model.rate)
     for k, source in enumerate(itertools.tee(amplitudes, count)):
-        voice = _row(source, k) if decay is None else _decayed(_row(source, k), decay, model.rate)
-        faded = fade(voice, 0 if after or decay else edge, edge)
-        if rate == model.rate:
-            voices.append(faded)
-        else:
-            exact = (block.astype(np.float64) for block in resample(faded, model.rate, rate))
-            voices.append(limit(exact, rate, 0.0))
+        voice = _row(source, k)
+        if decay is not None:
+            voice = iter([decayed(steady(np.concatenate([*voice]).astype(np.float64), model.rate), decay, model.rate)])
+        voices.append(at_rate(fade(voice, 0 if after or decay else edge, edge), model.rate, rate))
     for parts in zip(*voices, strict=True):
         sound = np.stack(parts)[:, : min(frames, len(parts[0]))].astype(np.float32)
         frames -= sound.shape[1]
@@ -66,9 +63,21 @@ def _row(blocks: Iterable[Amplitudes], k: int) -> Iterator[Amplitudes]:
     return (block[k] for block in blocks)
 
 
-def _decayed(blocks: Iterable[Amplitudes], decay: Envelope, rate: int) -> Iterator[Amplitudes]:
-    response = decay.put_back(np.concatenate([*blocks]).astype(np.float64), rate)
-    yield np.clip(response, -1, 1).astype(np.float32)
+def at_rate(blocks: Iterable[Amplitudes], source: int, rate: int) -> Iterator[NDArray[np.floating]]:
+    """Yield blocks (n,) of one sound at `rate` Hz, from blocks at `source` Hz.
+
+    Peaks beyond full scale are held down.
+    """
+    if rate == source:
+        yield from blocks
+    else:
+        yield from limit((block.astype(np.float64) for block in resample(blocks, source, rate)), rate, 0.0)
+
+
+def decayed(sound: NDArray[np.float64], decay: Envelope, rate: int) -> Amplitudes:
+    """Return a sound (n,) with a decay put back, and without what lies below 20 Hz."""
+    response = without_rumble(decay.put_back(sound, rate), rate)
+    return np.clip(response, -1, 1).astype(np.float32)
 
 
 def fade_samples(rate: int) -> int:

@@ -87,9 +87,9 @@ def record(
     rate = run.rate if rate is None else rate
     frames = frames_of(seconds, rate, seed, bits)
     check_file(out, frames, bits)
-    paths = [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
     _check_count(run, count)
-    decay = _decay(run, seconds, prime, controls)
+    paths = names(out, count)
+    decay = decay_of(run, seconds, prime, controls)
     facts = origin(run, seed, prime, controls)
     meters = [Meter() for _ in paths]
     heard = run.quantizer.decoder()
@@ -104,22 +104,27 @@ def record(
             seed=seed,
             controls=controls,
             prime=heard.follow(prime.codes(run)) if prime else None,
-            guard=guard,
+            guard=guard and decay is None,  # a room without its decay is noise
             progress=progress,
             stop=stop,
         )
         after = heard if prime else None
         for sound in sounds(run, blocks, count=count, rate=rate, frames=frames, after=after, decay=decay):
-            for file, meter, take in zip(files, meters, sound, strict=True):
-                file.write(to_pcm(take, bits))
-                meter.add(take)
+            for file, meter, part in zip(files, meters, sound, strict=True):
+                file.write(to_pcm(part, bits))
+                meter.add(part)
         interrupted = stop()
         if interrupted and not meters[0].frames:
             raise KeyboardInterrupt
     if interrupted:
         log.warning(f"interrupted; what there was of {', '.join(map(str, paths))} is kept")
         raise KeyboardInterrupt
-    return [_take(path, rate, meter) for meter, path in zip(meters, paths, strict=True)]
+    return [take(path, rate, meter) for meter, path in zip(meters, paths, strict=True)]
+
+
+def names(out: Path, count: int) -> list[Path]:
+    """Return the files of `count` takes: `out` alone, or NAME-1.wav, NAME-2.wav and so on."""
+    return [out] if count == 1 else [out.with_stem(f"{out.stem}-{i + 1}") for i in range(count)]
 
 
 def origin(model: Playable, seed: int, prime: Prime | None, controls: Controls) -> dict[str, Any]:
@@ -201,7 +206,7 @@ def _check_count(run: Playable, count: int) -> None:
         raise ConfigError(f"--count {count}: {most} takes can be made at once; give fewer, and other seeds for more")
 
 
-def _decay(model: Playable, seconds: float, prime: Prime | None, controls: Controls) -> Envelope | None:
+def decay_of(model: Playable, seconds: float, prime: Prime | None, controls: Controls) -> Envelope | None:
     """Return the decay to put back in the takes of a model of impulse responses. Those of other models have none.
 
     Raises:
@@ -233,6 +238,7 @@ def _json_value(amount: Any) -> Any:
     return str(amount) if callable(amount) else np.asarray(amount).tolist()
 
 
-def _take(path: Path, rate: int, meter: Meter) -> Take:
+def take(path: Path, rate: int, meter: Meter) -> Take:
+    """Return what a meter has measured of a take."""
     power = meter.squares / max(1, meter.frames)
     return Take(path, meter.frames / rate, 10 * np.log10(max(power, 1e-12)), float(meter.mean))

@@ -15,7 +15,7 @@ from typing import Any
 from wavewright.errors import WavewrightError, need
 from wavewright.files import atomic_file
 
-ORDER = ("variations", "overfit", "piano", "piano-roll", "search", "speed")  # the thesis's
+ORDER = ("variations", "overfit", "piano", "piano-roll", "rooms", "search", "speed")  # the thesis's
 NEEDS = {"jinja2": "experiments", "matplotlib": "train"}  # extras of this package that install each library
 
 

@@ -38,7 +38,7 @@ class Header(BaseModel):
     """The contents of experiment.json."""
 
     format: Literal[1]
-    experiment: Literal["overfit", "variations", "search", "piano", "piano-roll", "speed"]
+    experiment: Literal["overfit", "variations", "search", "piano", "piano-roll", "rooms", "speed"]
     scale: Literal["quick", "medium", "full"]
     commands: list[str]
     data: Data

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from wavewright.measuring.speed import Row
-from wavewright.report import drawing, learning
+from wavewright.report import drawing, learning, rooms
 from wavewright.report.format import NONE, clock, number, words
 from wavewright.report.page import Figure, Section, Table
 from wavewright.report.reading import Experiment, SearchTrial
@@ -20,6 +20,7 @@ def section(experiment: Experiment) -> Section:
         "overfit": learning.overfit,
         "piano": learning.piano,
         "piano-roll": learning.piano_roll,
+        "rooms": rooms.rooms,
         "speed": _speed,
         "search": _search,
     }
