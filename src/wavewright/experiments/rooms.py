@@ -36,6 +36,7 @@ from wavewright.training.loop import Budget
 Sound = NDArray[np.floating]  # amplitudes (n,)
 
 CLOSE = 0.1  # of the decay time that was asked for
+FEW = ("training.noise=4", "training.schedule=cosine")  # what helps with the few rooms that one has
 WET_SECONDS = 4.0  # of the clip in the package, in each room
 
 
@@ -48,7 +49,7 @@ def run(experiment: Experiment, preset: str | None = None, minutes: float | None
     budget = Budget(minutes=experiment.size.piano_minutes if minutes is None else minutes)
     preset = preset or experiment.size.preset
     trials = {
-        name: Trial(name, budget, preset, SILENT, controls=corpus.controls)
+        name: Trial(name, budget, preset, (*SILENT, *FEW), controls=corpus.controls)
         for name, config in CONFIGS.items()
         if preset in config.presets
     }
