@@ -39,6 +39,7 @@ def train(
     seed: int | None = None,
     device: Device = "auto",
     precision: Literal["fp32", "bf16"] | None = None,
+    split_layers: int = 1,
     checkpoint_every: int | None = None,
     resume: Flag = False,
     json: Flag = False,
@@ -84,6 +85,9 @@ def train(
         Device for torch. `auto` takes the GPU where there is one.
     precision
         Precision of training: `fp32`, or `bf16` where the processor has it (training.precision). The default is fp32.
+    split_layers
+        Number of devices that have some of the model's layers each. Start a multiple of as many processes with
+        torchrun. The default is 1, the whole model in every process.
     checkpoint_every
         Steps between checkpoints, each with a validation and a listening sample (training.checkpoint_every). The
         default is the preset's.
@@ -128,6 +132,7 @@ def train(
         resume=resume,
         start=from_,
         device=device,
+        split_layers=split_layers,
         progress=progress,
     )
     if rank() == 0:

@@ -91,6 +91,7 @@ class Facts:
             scheduled checkpoint. None before the pace was measured, and in checkpoints of earlier versions.
         undone: updates that roll-backs have undone. None in checkpoints of earlier versions.
         processes: number of processes that trained. None in checkpoints of earlier versions.
+        stages: number of stages into which the model was split. None in checkpoints of earlier versions.
     """
 
     step: Count
@@ -109,6 +110,7 @@ class Facts:
     pace: Pace | None = None
     undone: Count | None = None
     processes: Count | None = None
+    stages: Count | None = None
 
     def __post_init__(self) -> None:
         if min(vars(self.position).values()) < 0:

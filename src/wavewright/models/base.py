@@ -21,8 +21,9 @@ absent.
 """
 
 import dataclasses
+import functools
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Self, TypeVar, final
 
 import torch
@@ -31,6 +32,7 @@ from torch import Tensor, nn
 from wavewright.errors import ConfigError
 from wavewright.models.forecast import Forecast, Predictor
 from wavewright.models.layers import ControlFrames, Encoder, FineOutput
+from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,23 @@ class State:
     def clone(self) -> Self:
         """Return a copy that shares no memory, with which to fork a stream."""
         return self.map(Tensor.clone)
+
+    def lanes(self, which: slice) -> Self:
+        """Return the state of some of the streams."""
+        return self.map(lambda tensor: tensor[which])
+
+    @staticmethod
+    def join(states: "Sequence[S]") -> "S":
+        """Return the state of all streams, for states of some each that have one clock."""
+        if len(states) == 1:
+            return states[0]
+        first, *others = (state.flat() for state in states)
+        return states[0].unflatten(
+            {
+                name: torch.cat([value, *(other[name] for other in others)]) if value.dim() else value
+                for name, value in first.items()
+            }
+        )
 
     def flat(self) -> dict[str, Tensor]:
         """Return every tensor under its name, such as `hidden.0`, for saving."""
@@ -124,14 +143,29 @@ class Model(nn.Module, Generic[S]):
         """Return what `initial_state` does, without what belongs to a condition or a prediction."""
 
     @abstractmethod
+    def pieces(self) -> Sequence[Piece]:
+        """Return the pieces that devices can share, in the order in which they are computed.
+
+        What several pieces use has no piece, such as a history of codes. All devices have the same of it.
+        """
+
+    @abstractmethod
     def predict(
-        self, codes: Tensor, state: S, control: ControlFrames | None, forecast: Forecast | None
+        self,
+        codes: Tensor,
+        state: S,
+        control: ControlFrames | None,
+        forecast: Forecast | None,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, S]:
         """Do what `forward` does, for arguments that have been checked: codes (B, T) -> (B, T, S) and the next state.
 
         `control` is None exactly where the model has no condition, and `forecast` where it has no prediction. With a
         prediction, the result is what `Predictor.logits` takes (B, T, Q + 1). The state's own fields for both are not
         looked at.
+
+        A part of the pieces turns what the pieces before it handed on into what those after it are handed. It leaves
+        alone what the state holds of other pieces.
         """
 
     @final
@@ -145,7 +179,9 @@ class Model(nn.Module, Generic[S]):
         control = torch.zeros(batch, self.config.condition.width, dtype=self.dtype, device=self.device)
         return dataclasses.replace(state, phase=torch.tensor(0), control=control)
 
-    def forward(self, codes: Tensor, state: S | None = None, condition: Tensor | None = None) -> tuple[Tensor, S]:
+    def forward(
+        self, codes: Tensor, state: S | None = None, condition: Tensor | None = None, part: Part = WHOLE
+    ) -> tuple[Tensor, S]:
         """Return the outputs for the sample after each of `codes`, and the state after the last.
 
         Args:
@@ -153,9 +189,10 @@ class Model(nn.Module, Generic[S]):
             state: state of the streams. None means the initial state.
             condition: control frames (B, M, F) that the T predicted samples touch, the one in progress first. None lets
                 that one go on, and every control be absent after it.
+            part: the pieces to compute.
 
         Returns:
-            Outputs (B, T, S) and the next state. `state` itself is left as it was.
+            Outputs (B, T, S), or what the part hands on, and the next state. `state` itself is left as it was.
 
         Raises:
             ConfigError: codes or a condition of another shape, or a condition for a model that takes none.
@@ -164,7 +201,7 @@ class Model(nn.Module, Generic[S]):
             raise ConfigError(f"codes: shape {tuple(codes.shape)}; give (streams, samples), one sample at least")
         state = self.initial_state(codes.shape[0]) if state is None else state
         control = self._control(state, codes.shape[0], codes.shape[1], condition)
-        return self._go_on(self.predict, codes, state, control, condition)
+        return self._go_on(functools.partial(self.predict, part=part), codes, state, control, condition, part=part)
 
     @final
     def next_logits(self, outputs: Tensor, *drawn: Tensor) -> Tensor:
@@ -234,6 +271,8 @@ class Model(nn.Module, Generic[S]):
         state: S,
         control: ControlFrames | None,
         condition: Tensor | None,
+        *,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, S]:
         """Return the outputs for the sample after each of `codes` (B, T), and the next state."""
         if self.predictor is None:
@@ -241,8 +280,9 @@ class Model(nn.Module, Generic[S]):
         else:
             phase = control.phase if control else 0
             forecast, remembered = self.predictor(codes, state.forecast, condition, phase)
-            errors, after = predict(codes, state, control, forecast)
-            outputs = self.predictor.logits(forecast, errors)
+            outputs, after = predict(codes, state, control, forecast)
+            if part.is_last:
+                outputs = self.predictor.logits(forecast, outputs)
             after = dataclasses.replace(after, forecast=remembered)
         if control is not None:
             phase = (control.phase + codes.shape[1]) % control.hop
@@ -270,4 +310,4 @@ class Model(nn.Module, Generic[S]):
 
     def parameter_count(self) -> int:
         """Return the number of learned parameters."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return count_weights(self)

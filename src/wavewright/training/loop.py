@@ -139,15 +139,16 @@ class Loop:
             if self.leader and not (self.resumed and ended):  # else all records stay as they are
                 self.records = Records(self.run, trainer.corpus.rate, trainer.config, self.entropy, self.resumed)
             condition = trainer.config.model.condition
+            split = f", split into {trainer.pipeline.stages} stages" if trainer.pipeline.stages > 1 else ""
             follows = f", controls {', '.join(control.name for control in condition.controls)}" if condition else ""
             self._say(
-                f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}, "
+                f"{name}: {trainer.model.parameter_count():,} parameters on {trainer.device}{split}, "
                 f"{len(trainer.batches.sections)} sections, zero-order entropy {self.entropy:.2f} bits{follows}"
             )
             if self.records and trainer.config.training.sample_seconds and not available():
                 log.warning(SLOW)
-            if self.resumed and self.resumed.processes not in (None, processes.world()):
-                self._tell_processes(self.resumed)
+            if self.resumed:
+                self._tell_changes(self.resumed)
             if not self.resumed:
                 self._save(scheduled=True)  # something to roll back to from the start
             elif self.leader:
@@ -163,13 +164,19 @@ class Loop:
             self.records.close()
         return Summary(self.run, trainer.step, self.seconds, self.loss, trainer.best, self.interrupted)
 
-    def _tell_processes(self, before: checkpoint.Facts) -> None:
-        """Tell and record that another number of processes goes on."""
-        now, dealt = processes.world(), before.lanes != self.trainer.batches.lanes
-        anew = "; the sections that were being read begin anew" if dealt else ""
-        self._say(f"{before.processes} processes before, {now} now{anew}")
-        if self.records:
-            self.records.processes(self.trainer.step, before.processes or 1, now, dealt)
+    def _tell_changes(self, before: checkpoint.Facts) -> None:
+        """Tell and record that another number of processes, or of stages, goes on."""
+        world, stages = processes.world(), self.trainer.pipeline.stages
+        if before.processes not in (None, world):
+            dealt = before.lanes != self.trainer.batches.lanes
+            anew = "; the sections that were being read begin anew" if dealt else ""
+            self._say(f"{before.processes} processes before, {world} now{anew}")
+            if self.records:
+                self.records.processes(self.trainer.step, before.processes or 1, world, dealt)
+        if (before.stages or 1) != stages:
+            self._say(f"layers split into {before.stages or 1} before, into {stages} now")
+            if self.records:
+                self.records.stages(self.trainer.step, before.stages or 1, stages)
 
     def _show(self, text: str) -> None:
         """Show a text and the share of the budget that is used up."""

@@ -91,6 +91,10 @@ class Records:
         """Write that another number of processes goes on, and whether the sections in progress begin anew."""
         self._write({"step": step, "event": "processes", "before": before, "now": now, "sections_begin_anew": dealt})
 
+    def stages(self, step: int, before: int, now: int) -> None:
+        """Write that the run goes on with the model split into another number of stages."""
+        self._write({"step": step, "event": "stages", "before": before, "now": now})
+
     def rollback(self, step: int, reason: str) -> None:
         """Write that the run went back to `step`, and why."""
         self._write({"step": step, "event": "rollback", "reason": reason})

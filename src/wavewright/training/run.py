@@ -38,6 +38,7 @@ def train(
     resume: bool = False,
     start: Path | None = None,
     device: str = "auto",
+    split_layers: int = 1,
     progress: Progress = silent,
 ) -> Summary:
     """Train until the budget is used up or a signal comes, and leave a checkpoint that goes on from there.
@@ -52,11 +53,12 @@ def train(
         resume: go on from the run's last checkpoint, if it has one.
         start: a model file, or a run, with whose weights a fresh run begins. Only a condition may be new.
         device: device for torch. `auto` takes the GPU where there is one.
+        split_layers: into how many stages, each in a process of its own, the model's layers are split.
         progress: shown the share of the budget that is used up.
 
     Raises:
         WavewrightError: a run in use or of another configuration, a damaged checkpoint, a full disk, a lost cause,
-            controls that the corpus lacks, or a model to start from that differs.
+            controls that the corpus lacks, a model to start from that differs, or one that cannot be split so.
     """
     settle = config if callable(config) else lambda _: config
     early = settle(None)
@@ -81,9 +83,10 @@ def train(
         settled = settle(corpus)
         if first is not None:
             _check_start(first, settled, corpus)
-        _agree(settled, corpus, run, first, bool(there))
+        _check_data(settled, corpus)
+        trainer = Trainer(settled, corpus, where, split_layers)
+        _agree(trainer, run, first, bool(there))
         processes.wait()  # until all have seen the same checkpoints, before the first makes one
-        trainer = Trainer(settled, corpus, where)
         if first is not None:
             trainer.begin_from(first.model.state_dict())
         saved = checkpoint.load(checkpoint.path(run, there[-1])) if there else None
@@ -112,8 +115,8 @@ def _codes(facts: TorchModel | RunConfig) -> dict[str, Any]:
     return {"encoding": facts.encoding, "emphasis": facts.emphasis}
 
 
-def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | None, resuming: bool) -> None:
-    """Check the data against the configuration, and both against what the run was begun with; or begin it."""
+def _check_data(config: RunConfig, corpus: Corpus) -> None:
+    """Check the data against the configuration."""
     if not len(corpus.sections("train")):
         raise ConfigError(f"{corpus.path}: its train split is empty; prepare it with another --split")
     if (condition := config.model.condition) is not None:
@@ -121,6 +124,11 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | Non
             Conditions(corpus, split, condition)
     if config.training.balance:
         corpus.classes("train", config.training.balance)  # so that a category that the corpus lacks is refused, too
+
+
+def _agree(trainer: Trainer, run: Path, first: TorchModel | None, resuming: bool) -> None:
+    """Check the data and the configuration against what the run was begun with, or begin it."""
+    config, corpus, stages = trainer.config, trainer.corpus, trainer.pipeline.stages
     facts = {
         **config.as_dict(),
         "corpus": {
@@ -136,6 +144,7 @@ def _agree(config: RunConfig, corpus: Corpus, run: Path, first: TorchModel | Non
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processes": processes.world(),
+        **({"stages": stages} if stages > 1 else {}),
     }
     path = run / run_folder.CONFIG
     if resuming:

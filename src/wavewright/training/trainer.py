@@ -24,10 +24,12 @@ from wavewright.formats.checkpoint import Checkpoint, Facts, Pace, Validation
 from wavewright.formats.config import RunConfig
 from wavewright.metrics import bits
 from wavewright.models.base import Model, State
+from wavewright.models.pieces import Part
 from wavewright.playing.scoring import excerpts, score
 from wavewright.progress import Advance, ignore
 from wavewright.training.adam import Adam, beginning
 from wavewright.training.guard import Guard, Verdict
+from wavewright.training.pipeline import Pipeline
 from wavewright.training.schedule import Schedule
 
 TRAINED_ON: tuple[SplitName, ...] = ("train", "valid")  # the second judges
@@ -67,7 +69,7 @@ def check_precision(config: RunConfig, device: torch.device) -> None:
 
 
 class Trainer:
-    """A model, its optimiser and its place in the data.
+    """A model, or a stage of one, its optimiser and its place in the data.
 
     With `ema` a running average of the weights is kept beside them, and validated and played in their place. It is
     not torch's AveragedModel: that begins at the first update and counts updates. Ours begins at the initial weights
@@ -84,21 +86,24 @@ class Trainer:
         undone: steps that roll-backs have undone.
 
     Raises:
-        ConfigError: a precision that the device does not have.
+        ConfigError: a precision that the device does not have, or a model that cannot be split into so many stages.
     """
 
-    def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, corpus: Corpus, device: torch.device, stages: int = 1) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         training = config.training
         check_precision(config, device)
         torch.manual_seed(training.seed)
         self.model = config.model.build().to(device)
-        self.parameters = list(self.model.parameters())
+        self.pipeline = Pipeline(self.model, stages)
+        named = list(self.model.named_parameters())
+        named = [named[i] for i in self.pipeline.trained]
+        self.parameters = [parameter for _, parameter in named]
         self.optimizer = Adam(
             self.parameters,
             betas=(training.beta1, training.beta2),
             epsilon=training.epsilon,
-            factors=[self.model.learning_rate_factor(name) for name, _ in self.model.named_parameters()],
+            factors=[self.model.learning_rate_factor(name) for name, _ in named],
         )
         self.average = [p.detach().clone() for p in self.parameters] if training.ema else []
         condition = config.model.condition
@@ -110,14 +115,15 @@ class Trainer:
             length=training.length,
             quantizer=config.quantizer,
             seed=training.seed,
-            rank=processes.rank(),
-            world=processes.world(),
+            rank=self.pipeline.number,
+            world=self.pipeline.count,
             leads=self.leads("train", corpus.sections("train")),
             conditions=self.conditions.get("train"),
             dropout=training.condition_dropout,
             noise=config.noise,
             classes=corpus.classes("train", training.balance) if training.balance else None,
         )
+        self.groups = self.pipeline.groups(self.batches.lanes // self.pipeline.count)
         self.valid = corpus.reader("valid")  # open from the start, so that the corpus may be removed
         self.guard = Guard(config.model.q_levels)
         self.schedule = Schedule(training)
@@ -142,24 +148,19 @@ class Trainer:
         batch = next(self.batches)
         self.model.train()
         while not batch.count:
-            with torch.no_grad():
-                self.lane_state = self._forward(batch)[1].detach()
+            self.lane_state = self._pass(batch, learn=False)[1]
             batch = next(self.batches)
-        self.optimizer.zero_grad()
-        logits, state = self._forward(batch)
-        total = self.config.model.output.loss(logits, self._tensor(batch.targets), "sum")
-        (total / batch.count).backward()  # type: ignore[no-untyped-call]
-        total = total.detach()
-        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
-        processes.sum_([total, *gradients])
+        self.model.zero_grad()
+        total, state = self._pass(batch, learn=True)
+        gradients = self.pipeline.sum_gradients(total, everywhere=batch.reset)  # initial states have gradients, too
         loss = float(total) / batch.count
-        norm = float(torch.nn.utils.get_total_norm(gradients))
+        norm = self.pipeline.norm(gradients)
         verdict = self.guard.judge(loss, norm)
         rate = self.schedule.rate(self.step)
         if verdict == "apply":
             self._update(gradients, norm, rate)
         if math.isfinite(loss):
-            self.lane_state = state.detach()
+            self.lane_state = state
         elif state.phase is not None:  # the next batch begins with the control frame in which this one ends
             before = self.model.initial_state(len(batch.inputs)) if self.lane_state is None else self.lane_state
             self.lane_state = replace(before.detach(), phase=state.phase)
@@ -174,13 +175,30 @@ class Trainer:
             verdict=verdict,
         )
 
-    def _forward(self, batch: Batch) -> tuple[Tensor, State]:
-        """Return the logits of a batch's targets, and the state after it."""
+    def _pass(self, batch: Batch, *, learn: bool) -> tuple[Tensor, State]:
+        """Read a batch, and to learn add its gradient. Return the sum of its losses in this stage, and the state."""
+        if batch.reset:
+            self.pipeline.share()  # of which initial states are made
+        inputs, targets = self._tensor(batch.inputs), self._tensor(batch.targets)
         condition = None if batch.condition is None else self._tensor(batch.condition)
-        before = None if batch.reset else self.lane_state
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
-            outputs, state = self.model(self._tensor(batch.inputs), before, condition)
-            return self.model.logits(outputs, self._tensor(batch.targets)), state
+        total, after = torch.zeros((), device=self.device), []
+
+        def forward(lanes: slice, handed: Tensor | None) -> Tensor:
+            before = None if batch.reset or self.lane_state is None else self.lane_state.lanes(lanes)
+            frames = None if condition is None else condition[lanes]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.training.precision == "bf16"):
+                outputs, state = self.model(inputs[lanes], before, frames, Part(self.pipeline.pieces, handed))
+                after.append(state.detach())
+                if not (learn and self.pipeline.is_last):
+                    return outputs
+                logits = self.model.logits(outputs, targets[lanes])
+            loss = self.config.model.output.loss(logits, targets[lanes], "sum")
+            total.add_(loss.detach())
+            return loss / batch.count
+
+        with torch.set_grad_enabled(learn):
+            self.pipeline.run(self.groups, forward, learn=learn)
+        return total, State.join(after)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device, non_blocking=True)
@@ -220,6 +238,8 @@ class Trainer:
 
         `advance` is called with the share done since the last call.
         """
+        with self.playing():  # as the listening sample needs it where nothing is validated, too
+            self.pipeline.share()
         sections = self.corpus.sections("valid")
         if not len(sections):
             return None
@@ -242,16 +262,18 @@ class Trainer:
     def snapshot(self, folder: Path, **facts: Any) -> Checkpoint:
         """Return all that decides what comes next. Every process must call this; one saves it."""
         with self.playing() as model:
+            self.pipeline.share()
             weights = {name: value.detach().clone().cpu() for name, value in model.state_dict().items()}
-        training: dict[str, Tensor] = {}
-        for i, parameter in enumerate(self.parameters):
+        own: dict[str, Tensor] = {}
+        for i, parameter in zip(self.pipeline.trained, self.parameters, strict=True):
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                training[f"optimizer.{i}.{key}"] = value.detach().cpu()
+                own[f"optimizer.{i}.{key}"] = value.detach().cpu()
             if self.average:
-                training[f"weights.{i}"] = parameter.detach().clone().cpu()
+                own[f"weights.{i}"] = parameter.detach().clone().cpu()
+        training = self.pipeline.collect(own)
         if self.lane_state is not None:
             for name, value in self.lane_state.flat().items():
-                training[f"state.{name}"] = processes.gather(value).contiguous().cpu()
+                training[f"state.{name}"] = self.pipeline.gather(name, value).contiguous().cpu()
         return Checkpoint(
             folder,
             weights,
@@ -270,6 +292,7 @@ class Trainer:
                 pace=self.pace,
                 undone=self.undone,
                 processes=processes.world(),
+                stages=self.pipeline.stages,
                 **facts,
             ),
         )
@@ -277,7 +300,7 @@ class Trainer:
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a snapshot.
 
-        Where another number of processes has another number of lanes, the sections in progress begin anew.
+        Where another number of pipelines has another number of lanes, the sections in progress begin anew.
 
         Raises:
             WavewrightError: it belongs to a model of another shape, or to another corpus.
@@ -285,8 +308,8 @@ class Trainer:
         facts, tensors = saved.facts, saved.training
         try:
             self.model.load_state_dict(saved.model)
-            for i, parameter in enumerate(self.parameters):
-                self._restore_parameter(i, parameter, tensors)
+            for k, i in enumerate(self.pipeline.trained):
+                self._restore_parameter(k, i, tensors)
             self.lane_state = self._own_lanes(tensors) if facts.lanes == self.batches.lanes else None
         except (RuntimeError, KeyError, ValueError) as error:
             raise WavewrightError(f"{saved.folder}: not of this model ({str(error).splitlines()[0]})") from None
@@ -301,9 +324,11 @@ class Trainer:
         self.best, self.pace = facts.best, facts.pace
         self.rollbacks_since_checkpoint, self.rollbacks, self.undone = facts.lost, facts.lowered, facts.undone or 0
 
-    def _restore_parameter(self, i: int, parameter: Tensor, tensors: dict[str, Tensor]) -> None:
+    def _restore_parameter(self, k: int, i: int, tensors: dict[str, Tensor]) -> None:
+        """Restore the parameter k of this process, which is i of all."""
+        parameter = self.parameters[k]
         if self.average:
-            self.average[i].copy_(parameter.detach())
+            self.average[k].copy_(parameter.detach())
             with torch.no_grad():
                 parameter.copy_(_like(parameter, tensors, f"weights.{i}"))
         if f"optimizer.{i}.step" in tensors:

@@ -9,6 +9,7 @@ Inside, tensors have the channels first: (D, B, T).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,8 @@ from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, Embedding, SplitEmbedding, embedding, entry, linear
 from wavewright.models.linear_rnn.config import LinearRNNConfig
-from wavewright.models.linear_rnn.diagonal import Diagonal
+from wavewright.models.linear_rnn.diagonal import CHUNK, Diagonal
+from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 from wavewright.quantize import silence
 
 EPSILON = 1e-5  # added to mean squares
@@ -102,6 +104,12 @@ class Block(nn.Module):
             x = x + across(self.output, functional.gelu(across(self.hidden, normalised(x)), approximate="tanh"))
         return x, state
 
+    @property
+    def multiply_adds(self) -> float:
+        """Multiply-adds of a step, as `Diagonal` computes a chunk of steps."""
+        channels, modes = self.diagonal.nu.shape
+        return channels * (CHUNK + 4 * modes) + count_weights(self.gate, self.hidden, self.output)
+
     def before_endless(self, x: Tensor) -> Tensor:
         """Return the state in which inputs (D, B, T) that repeat for ever leave the block."""
         return self.diagonal.before_endless(normalised(x))
@@ -121,37 +129,36 @@ class Tier(nn.Module):
         self.upsample = linear(width, config.ratios[i] * self.next_width, gain=0.5) if slow else None
 
     def forward(
-        self, embedded: Tensor, above: Tensor | None, states: tuple[Tensor, ...], entering: list[Tensor | None]
+        self, x: Tensor, states: Sequence[Tensor], entering: Sequence[Tensor | None], first: int
     ) -> tuple[Tensor, list[Tensor]]:
-        """Compute K steps.
+        """Compute K steps of some blocks, from block `first` on.
 
         Args:
-            embedded: (B, K, reach * E), the codes that each step reads.
-            above: (D, B, K), the conditioning by the slower tier.
-            states: for each block (B, D, N, 2).
-            entering: for each block (2D, B, K), what enters by a condition.
+            x: (D, B, K), what `begin` returns, or the blocks before.
+            states: for each of these blocks (B, D, N, 2).
+            entering: for each of these blocks (2D, B, K), what enters by a condition.
+            first: number of the first of these blocks.
 
         Returns:
-            The conditioning of the next tier (its width, B, K * ratio), or of the last tier the normalised output
-            (D, B, K), and the next states.
+            What the last of these blocks gives (D, B, K), and the next states.
         """
-        x, after = self._start(embedded, above), []
-        for block, before, more in zip(self.blocks, states, entering, strict=True):
-            x, state = block(x, before, more)
+        after = []
+        for i, (before, more) in enumerate(zip(states, entering, strict=True), first):
+            x, state = self.blocks[i](x, before, more)
             after.append(state)
-        return self._end(x), after
+        return x, after
 
     def settle(self, embedded: Tensor, above: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Do what `forward` does in the states before it in which K steps that repeat for ever leave the blocks.
+        """Compute K steps in the states in which such steps, repeated for ever, leave the blocks.
 
         Returns:
-            What `forward` returns, but the states before, which are those after as well.
+            What `end` returns, and for each block the state, which is the same before and after.
         """
-        x, states = self._start(embedded, above), []
+        x, states = self.begin(embedded, above), []
         for block in self.blocks:
             states.append(block.before_endless(x))  # type: ignore[operator]
             x, _ = block(x, states[-1])
-        return self._end(x), states
+        return self.end(x), states
 
     def entering(self, control: ControlFrames | None, length: int, steps: slice) -> list[Tensor | None]:
         """Return what enters each block (2D, B, K) at those `steps` of a window of `length` samples."""
@@ -160,12 +167,22 @@ class Tier(nn.Module):
         spread = [control.spread(block.condition, length) for block in self.blocks]  # type: ignore[arg-type]
         return [each[:, steps].permute(2, 0, 1) for each in spread]
 
-    def _start(self, embedded: Tensor, above: Tensor | None) -> Tensor:
+    def begin(self, embedded: Tensor, above: Tensor | None) -> Tensor:
+        """Return what enters the first block (D, B, K).
+
+        Args:
+            embedded: (B, K, reach * E), the codes that each step reads.
+            above: (D, B, K), the conditioning by the slower tier.
+        """
         x = torch.addmm(self.input.bias[:, None], self.input.weight, embedded.flatten(0, 1).t())
         x = x.view(-1, *embedded.shape[:2])
         return x if above is None else x + above
 
-    def _end(self, x: Tensor) -> Tensor:
+    def end(self, x: Tensor) -> Tensor:
+        """Turn what the last block gives (D, B, K) into the conditioning of the next tier (its width, B, K * ratio).
+
+        For the last tier, it is the normalised output (D, B, K).
+        """
         if self.upsample is None:
             return normalised(x)
         slots = across(self.upsample, normalised(x)).view(-1, self.next_width, *x.shape[1:])
@@ -210,37 +227,72 @@ class LinearRNN(Model[LinearRNNState]):
             clock=torch.tensor(0),
         )
 
+    def pieces(self) -> list[Piece]:
+        """Return the blocks, from the slowest tier on, and the output. The embedding belongs to all tiers."""
+        config = self.config
+        pieces: list[Piece] = []
+        for i, (tier, frame) in enumerate(zip(self.tiers, config.frame_sizes, strict=True)):
+            for j in range(config.blocks[i]):
+                names, held = [f"tiers.{i}.blocks.{j}"], []
+                work = tier.blocks[j].multiply_adds  # type: ignore[union-attr, index]
+                if j == 0:
+                    names += [f"tiers.{i}.input", *(["forecast"] if frame == 1 else [])]
+                    work += count_weights(tier.input)  # type: ignore[arg-type]
+                if j == config.blocks[i] - 1 and frame > 1:
+                    names.append(f"tiers.{i}.upsample")
+                    held = [f"held.{i}"]
+                    work += count_weights(tier.upsample)  # type: ignore[arg-type]
+                pieces.append(Piece(tuple(names), (f"modes.{len(pieces)}", *held), work / frame))
+        return [*pieces, Piece(("output", "fine"), (), count_weights(self.output))]
+
     def predict(
-        self, codes: Tensor, state: LinearRNNState, control: ControlFrames | None, forecast: Forecast | None
+        self,
+        codes: Tensor,
+        state: LinearRNNState,
+        control: ControlFrames | None,
+        forecast: Forecast | None,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, LinearRNNState]:
         """See Model.forward. A forecast enters the last tier."""
         config, length, clock = self.config, codes.shape[1], int(state.clock)
-        past, first = state.history.shape[1], 0
+        past, stop = state.history.shape[1], 0
         joined = torch.cat((state.history, codes), 1)  # position t is column past + t
-        above: Tensor | None = None
-        modes: list[Tensor] = []
-        held: list[Tensor] = []
+        x = part.handed  # inside a tier what its blocks give, and between two what conditions the next
+        modes, held = list(state.modes), list(state.held)
+        pieces = range(sum(config.blocks))[part.pieces]
         for i, (tier, frame, reach) in enumerate(zip(self.tiers, config.frame_sizes, config.reaches, strict=True)):
+            begin, stop = stop, stop + config.blocks[i]
+            first, after = max(begin, pieces.start), min(stop, pieces.stop)
+            if first >= after:
+                continue
             start = -clock % frame  # the first position at which this tier steps
             steps = len(range(start, length, frame))
-            if above is not None:  # which begins with the slots of the frame in progress
-                slot = (clock + start) % config.frame_sizes[i - 1] // frame or config.ratios[i - 1]
-                above = above[:, :, slot : slot + steps]
-            if i == len(state.held) and self.forecast is not None and forecast is not None:
-                ahead = self.forecast(forecast).permute(2, 0, 1)
-                above = ahead if above is None else above + ahead
-            own, first = state.modes[first : first + config.blocks[i]], first + config.blocks[i]
-            new = None
+            if first == begin:
+                if x is not None:  # which begins with the slots of the frame in progress
+                    slot = (clock + start) % config.frame_sizes[i - 1] // frame or config.ratios[i - 1]
+                    x = x[:, :, slot : slot + steps]
+                if frame == 1 and self.forecast is not None and forecast is not None:
+                    ahead = self.forecast(forecast).permute(2, 0, 1)
+                    x = ahead if x is None else x + ahead
+                if steps:
+                    read = joined[:, past + start + 1 - reach :].unfold(1, reach, frame)[:, :steps]
+                    x = tier.begin(self.embedding(read).flatten(2), x)  # type: ignore[operator]
+                else:
+                    x = self.output.weight.new_empty(config.widths[i], len(codes), 0)
             if steps:
-                read = joined[:, past + start + 1 - reach :].unfold(1, reach, frame)[:, :steps]
-                entering = tier.entering(control, length, slice(start, None, frame))  # type: ignore[operator]
-                new, own = tier(self.embedding(read).flatten(2), above, own, entering)
-            modes += own
-            if i < len(state.held):
-                above = state.held[i].permute(2, 0, 1)
-                above = above if new is None else torch.cat((above, new), 2)
-                held.append(above[:, :, -config.ratios[i] :].permute(1, 2, 0))
-        assert new is not None  # the last tier steps at every sample
-        logits = self.output(new.flatten(1).t()).unflatten(0, (-1, length))
+                own = slice(first - begin, after - begin)
+                entering = tier.entering(control, length, slice(start, None, frame))[own]  # type: ignore[operator]
+                x, modes[first:after] = tier(x, modes[first:after], entering, own.start)
+            if after == stop and i < len(held):
+                slots = held[i].permute(2, 0, 1)
+                if steps:
+                    slots = torch.cat((slots, tier.end(x)), 2)  # type: ignore[operator]
+                held[i] = slots[:, :, -config.ratios[i] :].permute(1, 2, 0)
+                x = slots
         clock = (clock + length) % config.frame_sizes[0]
-        return logits, LinearRNNState(joined[:, -past:], tuple(modes), tuple(held), torch.tensor(clock))
+        state = LinearRNNState(joined[:, -past:], tuple(modes), tuple(held), torch.tensor(clock))
+        assert x is not None
+        if not part.is_last:
+            return x, state
+        new = self.tiers[-1].end(x)  # type: ignore[operator]
+        return self.output(new.flatten(1).t()).unflatten(0, (-1, length)), state

@@ -8,6 +8,7 @@ from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, Recurrent, embedding, entry, linear
 from wavewright.models.naive_rnn.config import NaiveRNNConfig
+from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,40 @@ class NaiveRNN(Model[NaiveRNNState]):
         """Return zeros."""
         return NaiveRNNState(tuple(layer.initial_state(batch) for layer in self.layers))  # type: ignore[operator]
 
+    def pieces(self) -> list[Piece]:
+        """Return the layers, and the output."""
+        first = ("input", "condition", "forecast")
+        return [
+            *(
+                Piece((f"layers.{i}", *(first if i == 0 else ())), (f"hidden.{i}",), count_weights(layer))
+                for i, layer in enumerate(self.layers)
+            ),
+            Piece(("output", "fine"), (), count_weights(self.output)),
+        ]
+
     def predict(
-        self, codes: Tensor, state: NaiveRNNState, control: ControlFrames | None, forecast: Forecast | None
+        self,
+        codes: Tensor,
+        state: NaiveRNNState,
+        control: ControlFrames | None,
+        forecast: Forecast | None,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, NaiveRNNState]:
         """See Model.forward. A condition and a forecast are added to the input."""
         scalars = self.scalars(codes)[..., None]
-        x = self.input(scalars if isinstance(self.input, nn.Linear) else codes)
-        if self.condition is not None and control is not None:
-            x = x + control.spread(self.condition, codes.shape[1])
-        if self.forecast is not None and forecast is not None:
-            x = x + self.forecast(forecast)
-        hidden: list[Tensor] = []
-        for layer, before in zip(self.layers, state.hidden, strict=True):
-            if not hidden and isinstance(self.input, nn.Linear) and control is None and forecast is None:
-                y, after = layer(scalars, before, through=self.input)
+        if part.handed is None:
+            x = self.input(scalars if isinstance(self.input, nn.Linear) else codes)
+            if self.condition is not None and control is not None:
+                x = x + control.spread(self.condition, codes.shape[1])
+            if self.forecast is not None and forecast is not None:
+                x = x + self.forecast(forecast)
+        else:
+            x = part.handed
+        hidden = list(state.hidden)
+        for i in range(len(self.layers))[part.pieces]:
+            if i == 0 and isinstance(self.input, nn.Linear) and control is None and forecast is None:
+                y, hidden[i] = self.layers[i](scalars, hidden[i], through=self.input)
             else:
-                y, after = layer(x, before)
+                y, hidden[i] = self.layers[i](x, hidden[i])
             x = x + y
-            hidden.append(after)
-        return self.output(x), NaiveRNNState(tuple(hidden))
+        return self.output(x) if part.is_last else x, NaiveRNNState(tuple(hidden))

@@ -14,6 +14,7 @@ from torch.nn import functional
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, Recurrent, embedding, entry, linear, normalise_weights
+from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 from wavewright.models.sample_rnn.config import SampleRNNConfig
 from wavewright.quantize import silence
 
@@ -33,6 +34,12 @@ class SampleRNNState(State):
     hidden: tuple[Tensor, ...]
     held: tuple[Tensor, ...]
     clock: Tensor
+
+
+def _steps(frame: int, clock: int, length: int) -> tuple[int, int]:
+    """Return the first position of a window at which a tier steps, and how often it does so in the window."""
+    start = -clock % frame
+    return start, len(range(start, length, frame))
 
 
 class Tier(nn.Module):
@@ -109,46 +116,57 @@ class SampleRNN(Model[SampleRNNState]):
             clock=torch.tensor(0),
         )
 
+    def pieces(self) -> list[Piece]:
+        """Return the tiers, the slowest first, and the network of samples."""
+        samples = ("embedding", "sample_input", "condition", "forecast", "hidden", "output", "fine")
+        return [
+            *(
+                Piece((f"tiers.{i}",), (f"hidden.{i}", f"held.{i}"), count_weights(tier) / frame)
+                for i, (tier, frame) in enumerate(zip(self.tiers, self.config.frame_sizes, strict=True))
+            ),
+            Piece(samples, (), count_weights(self.sample_input, self.hidden, self.output)),
+        ]
+
     def predict(
-        self, codes: Tensor, state: SampleRNNState, control: ControlFrames | None, forecast: Forecast | None
+        self,
+        codes: Tensor,
+        state: SampleRNNState,
+        control: ControlFrames | None,
+        forecast: Forecast | None,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, SampleRNNState]:
         """See Model.forward. A forecast enters the sample tier."""
         length, clock, past = codes.shape[1], int(state.clock), state.history.shape[1]
         joined = torch.cat((state.history, codes), 1)  # position t is column past + t
-        above: Tensor | None = None
-        first_slot = 0  # which of the tier's frames, counted from clock 0, the first vector of `above` is for
-        hidden, held = [], []
-        for i, (tier, frame, ratio) in enumerate(
-            zip(self.tiers, self.config.frame_sizes, self.config.ratios, strict=True)
-        ):
-            start = -clock % frame  # the first position at which this tier steps
-            steps = len(range(start, length, frame))
-            slots, after = state.held[i], state.hidden[i]
-            next_slot = ((clock - 1) // frame) * ratio
+        above = part.handed  # the conditioning of the next tier's steps
+        hidden, held = list(state.hidden), list(state.held)
+        frames, ratios = (*self.config.frame_sizes, 1), self.config.ratios
+        for i in range(len(self.tiers))[part.pieces]:
+            frame, start, steps = frames[i], *_steps(frames[i], clock, length)
+            slots, first_slot = held[i], ((clock - 1) // frame) * ratios[i]  # which of the next tier's, from clock 0 on
             if steps:
-                frames = joined[:, past + start + 1 - frame :].unfold(1, frame, frame)[:, :steps]
-                if above is not None:
-                    slot = (clock + start) // frame - first_slot
-                    above = above[:, slot : slot + steps]
+                read = joined[:, past + start + 1 - frame :].unfold(1, frame, frame)[:, :steps]
                 vectors = None if control is None else control.at(range(start, length, frame))
-                new, after = tier(self.scalars(frames) * self.config.frame_scale, above, after, vectors)
+                scaled = self.scalars(read) * self.config.frame_scale
+                new, hidden[i] = self.tiers[i](scaled, above, hidden[i], vectors)
                 if start:
                     slots = torch.cat((slots, new), 1)
                 else:
-                    slots, next_slot = new, (clock // frame) * ratio
-            above, first_slot = slots, next_slot
-            hidden.append(after)
-            held.append(slots[:, -ratio:])
+                    slots, first_slot = new, (clock // frame) * ratios[i]
+            held[i] = slots[:, -ratios[i] :]
+            start, steps = _steps(frames[i + 1], clock, length)
+            slot = (clock + start) // frames[i + 1] - first_slot
+            above = slots[:, slot : slot + steps]
+        clock = (clock + length) % self.config.frame_sizes[0]
+        after = SampleRNNState(joined[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
         assert above is not None
-        slot = clock - first_slot
-        above = above[:, slot : slot + length]
+        if not part.is_last:
+            return above, after
         if self.condition is not None and control is not None:
             above = above + control.spread(self.condition, length)
         if self.forecast is not None and forecast is not None:
             above = above + self.forecast(forecast)
-        logits = self._samples(joined[:, past + 1 - self.config.reach :], above)
-        clock = (clock + length) % self.config.frame_sizes[0]
-        return logits, SampleRNNState(joined[:, -past:], tuple(hidden), tuple(held), torch.tensor(clock))
+        return self._samples(joined[:, past + 1 - self.config.reach :], above), after
 
     def _samples(self, codes: Tensor, above: Tensor) -> Tensor:
         """Compute the sample tier, (B, T + window - 1) codes and conditioning (B, T, units) -> logits (B, T, Q)."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, embedding, entry, linear
+from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 from wavewright.models.wavenet.config import WaveNetConfig
 from wavewright.quantize import silence
 
@@ -110,22 +111,46 @@ class WaveNet(Model[WaveNetState]):
             x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1, None)
         return WaveNetState(tuple(queues), torch.tensor(0))
 
+    def pieces(self) -> list[Piece]:
+        """Return the layers, and the output. The condition's one matrix belongs to all layers."""
+        first = ("input", "forecast")
+        return [
+            *(
+                Piece((f"layers.{i}", *(first if i == 0 else ())), (f"queues.{i}",), count_weights(layer))
+                for i, layer in enumerate(self.layers)
+            ),
+            Piece(("output", "fine"), (), count_weights(self.output)),
+        ]
+
     def predict(
-        self, codes: Tensor, state: WaveNetState, control: ControlFrames | None, forecast: Forecast | None
+        self,
+        codes: Tensor,
+        state: WaveNetState,
+        control: ControlFrames | None,
+        forecast: Forecast | None,
+        part: Part = WHOLE,
     ) -> tuple[Tensor, WaveNetState]:
-        """See Model.forward."""
+        """See Model.forward. A part hands on its output and, below that, the sum of the skip paths so far."""
         clock = int(state.clock)
-        x, total, queues = self._input(codes), None, []
-        layers = zip(
-            self.layers, self.config.dilations, state.queues, self._entering(control, forecast, codes), strict=True
-        )
-        for layer, dilation, queue, entering in layers:
-            size = queue.shape[2]
-            taps = torch.cat((queue.roll(-clock % size, 2) if clock else queue, x), 2)
-            queues.append(taps[:, :, -size:])
-            x, skip = layer(x, taps, dilation, entering)
+        x, total = (self._input(codes), None) if part.handed is None else self._taken(part.handed)
+        queues, entering = list(state.queues), self._entering(control, forecast, codes)
+        for i in range(len(self.layers))[part.pieces]:
+            size = queues[i].shape[2]
+            taps = torch.cat((queues[i].roll(-clock % size, 2) if clock else queues[i], x), 2)
+            queues[i] = taps[:, :, -size:]
+            x, skip = self.layers[i](x, taps, self.config.dilations[i], entering[i])
             total = skip if total is None else total + skip
-        return self._logits(x, total), WaveNetState(tuple(queues), torch.tensor(0))
+        after = WaveNetState(tuple(queues), torch.tensor(0))
+        if not part.is_last:
+            return (x if total is None else torch.cat((x, total), 1)), after
+        return self._logits(x, total), after
+
+    def _taken(self, handed: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the last layer's output (B, C, T) and the sum of the skip paths, of what a part handed on."""
+        if self.config.form == "plain":
+            return handed, None
+        width = self.config.channels
+        return handed[:, :width], handed[:, width:]
 
     @torch.no_grad()
     def predict_one(
