@@ -234,3 +234,19 @@ def test_controls_that_no_corpus_holds_are_refused(model: str, corpus: Corpus, t
     with pytest.raises(ConfigError, match=r"no control 'voice'; it has none"):
         train(tiny(model, {"condition": CONDITION}), corpus, run, Budget(steps=1), device="cpu")
     assert not (run / "config.json").exists()
+
+
+def test_more_lanes_go_on_in_the_last_group_of_fewer(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes make four lanes of three, and have fewer groups of them."""
+    config = tiny("naive-rnn", batch_size=3)
+    train(config, corpus, tmp_path / "run", Budget(steps=25), device="cpu")
+    saved = checkpoint.load(checkpoint.path(tmp_path / "run", 25))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    trainer = Trainer(config, corpus, CPU)
+    trainer.restore(saved)
+    first, groups = saved.facts.position.group * 3, -(-len(trainer.batches.sections) // 4)
+    assert saved.facts.position.group >= groups
+    assert trainer.batches.position.offset == 0
+    assert trainer.batches.position.group * 4 <= first < (trainer.batches.position.group + 1) * 4

@@ -313,11 +313,11 @@ class Trainer:
             self.lane_state = self._own_lanes(tensors) if facts.lanes == self.batches.lanes else None
         except (RuntimeError, KeyError, ValueError) as error:
             raise WavewrightError(f"{saved.folder}: not of this model ({str(error).splitlines()[0]})") from None
-        if not self.batches.holds(facts.position):
-            raise WavewrightError(f"{saved.folder / checkpoint.FACTS}: facts.position: not in this corpus")
         self.batches.position = facts.position
         if facts.lanes != self.batches.lanes:
-            self.batches.deal(facts.lanes)
+            self.batches.deal(facts.lanes)  # more lanes have fewer groups, so the place is looked for after this
+        if not self.batches.holds(self.batches.position):
+            raise WavewrightError(f"{saved.folder / checkpoint.FACTS}: facts.position: not in this corpus")
         self.guard.restore(facts.guard)
         self.schedule.scale, self.schedule.stale = facts.rate_scale, facts.stale_validations
         self.step, self.samples = facts.step, facts.samples
