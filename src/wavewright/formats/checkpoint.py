@@ -11,19 +11,20 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from wavewright.corpus.batches import Position
 from wavewright.errors import WavewrightError, explain, printable
 from wavewright.files import atomic_folder, check_name, read_json, sha256, write_json
 from wavewright.formats.config import differences
 from wavewright.models.config import STRICT
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILES = ("model.safetensors", "training.safetensors")
 FACTS = "training.json"
@@ -125,8 +126,8 @@ class Checkpoint:
     """The contents of a checkpoint, with tensors on the CPU."""
 
     folder: Path
-    model: dict[str, Tensor]
-    training: dict[str, Tensor]
+    model: "dict[str, Tensor]"
+    training: "dict[str, Tensor]"
     facts: Facts
 
 
@@ -136,6 +137,8 @@ def save(run: Path, checkpoint: Checkpoint) -> None:
     Raises:
         WavewrightError: the checkpoint cannot be written. Earlier checkpoints stay as they were.
     """
+    from safetensors.torch import save_file
+
     with atomic_folder(checkpoint.folder) as folder:
         for name, tensors in zip(FILES, (checkpoint.model, checkpoint.training), strict=True):
             try:
@@ -153,6 +156,8 @@ def load(folder: Path) -> Checkpoint:
     Raises:
         WavewrightError: the checkpoint is incomplete or damaged, or its name is no text. The line names the file.
     """
+    from safetensors.torch import load_file
+
     check_name(folder)  # which safetensors could not open
     facts, hashes = _read(folder)
     tensors = []
