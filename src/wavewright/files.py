@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 UNCHANGED = "nothing was changed"
 WRITTEN = "the new content is there, but a power cut could lose it"
+LOCK = ".lock"  # in a folder that one process at a time may write to
 LONG_NAME = 200  # bytes; most file systems end at 255, and hidden names add up to 14
 
 
@@ -289,20 +291,51 @@ def sha256(path: Path) -> str:
 def locked(folder: Path) -> Iterator[None]:
     """Lock `folder` for this process. The lock ends with the process, however the process ends.
 
-    Where the drive has no locks, the log warns of that.
+    While it is held, the lock's file names the process, see `holder`. Where the drive has no locks, the log warns.
 
     Raises:
         WavewrightError: another process holds the lock.
     """
     with disk_errors(folder, UNCHANGED):
         make_folder(folder)
-        file = (folder / ".lock").open("w")
+        file = (folder / LOCK).open("a+")
     with file:
-        try:
-            if not _lock(file.fileno()):
-                log.warning(f"{folder}: this drive has no locks; start no other command that writes to this folder")
-        except BlockingIOError:
-            raise WavewrightError(
-                f"{folder}: in use by another wavewright process; wait for it or choose another folder"
-            ) from None
+        if not _lock_patiently(file.fileno(), folder):
+            log.warning(f"{folder}: this drive has no locks; start no other command that writes to this folder")
+        with disk_errors(folder, UNCHANGED):
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
         yield
+
+
+def _lock_patiently(descriptor: int, folder: Path) -> bool:
+    """Do what `_lock` does for the lock of `folder`, which `holder` may hold for a moment.
+
+    Raises:
+        WavewrightError: another process holds the lock.
+    """
+    for wait in (0.02, 0.1, None):
+        try:
+            return _lock(descriptor)
+        except BlockingIOError:
+            if wait is not None:
+                time.sleep(wait)
+    raise WavewrightError(f"{folder}: in use by another wavewright process; wait for it or choose another folder")
+
+
+def holder(lock: Path) -> int | None:
+    """Return the number of the process that holds a lock on a file, 0 if the file does not name it, and None if none.
+
+    Where the drive has no locks, none is held.
+    """
+    try:
+        with lock.open() as file:
+            try:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                number = file.read(20)
+                return int(number) if number.isdecimal() else 0
+    except OSError:
+        pass
+    return None
