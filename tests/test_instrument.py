@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import wavewright
 from support.kinds import CONDITION
@@ -20,6 +21,7 @@ from wavewright.playing.opening import open_model
 from wavewright.sampling import Controls
 
 BLOCK = 40
+KEYBOARD = np.array([[0, 0, 0, 0, 1, 1, 0]], np.float32)  # dense values where the keyboard is there, all else is absent
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +200,155 @@ def test_what_cannot_be_played_is_refused_at_once(play: Any, line: str, file: Pa
     assert np.array_equal(instrument.codes(BLOCK), model.instrument().codes(BLOCK))
 
 
-def test_a_model_without_controls_is_no_instrument(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="instrument: this model was made without controls"):
-        wavewright.load(make(tmp_path / "m.safetensors", "tiers 8 4 2").path).instrument()
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_a_model_without_controls_has_the_settings_of_the_draw(engine: Any, tmp_path: Path) -> None:
+    model = open_model(make(tmp_path / "m.safetensors", "tiers 8 4 2").path, engine=engine)
+    instrument, player = model.instrument(3), model.player(seed=3)
+    assert instrument.controls == ()
+    prime = np.arange(BLOCK) % 12
+    instrument.prime(prime)
+    player.prime(prime)
+    codes = [instrument.codes(BLOCK)]
+    instrument.control("temperature", 0.8)
+    instrument.control("top_p", 0.7)
+    codes.append(instrument.codes(BLOCK))
+    instrument.control("top_p", None)
+    instrument.all_notes_off()
+    instrument.begin()
+    codes.append(instrument.codes(BLOCK))
+    drawn = (Controls(), Controls(0.8, top_p=0.7), Controls(0.8))
+    assert np.array_equal(codes, [player.generate(BLOCK, controls)[0] for controls in drawn])
+    for play in (lambda: instrument.note_on(60), lambda: instrument.control("loudness", 1)):
+        with pytest.raises(ConfigError, match="this model was made without controls"):
+            play()
+
+
+def test_a_model_of_impulse_responses_is_no_instrument(tmp_path: Path) -> None:
+    decay = {"kind": "decay", "name": "decay", "low": 0.2, "high": 4.0, "ratios": (1.0, 1.0, 1.0, 1.0)}
+    condition = {"controls": (decay,), "hop": 5, "width": 6}
+    file = make(tmp_path / "m.safetensors", "tiers 8 4 2, conditioned", condition=condition).path
+    with pytest.raises(ConfigError, match="instrument: the model makes impulse responses"):
+        wavewright.load(file).instrument()
+
+
+def test_a_curve_is_followed_sample_by_sample_and_then_held(file: Path) -> None:
+    """The draw has a value for each sample, and a control one for each frame. A value that is set ends a curve."""
+    model = wavewright.load(file)
+    instrument, player, rate, hop = model.instrument(3), model.player(seed=3), model.rate, 5
+    codes, expected = [instrument.codes(BLOCK)], [player.generate(BLOCK, dense=KEYBOARD)[0]]
+    instrument.curve("temperature", [(0, 1.0), (BLOCK / rate, 0.5)])
+    instrument.curve("loudness", [(0, -60), (2 * BLOCK / rate, 0)])
+    for block in range(3):
+        samples = block * BLOCK + np.arange(BLOCK)
+        temperature = np.interp(samples, [0, BLOCK], [1.0, 0.5])
+        dense = np.repeat(KEYBOARD, BLOCK // hop, 0)
+        dense[:, 3] = np.interp(samples[::hop], [0, 2 * BLOCK], [-1, 1])
+        dense[:, 5] = 0  # no longer absent
+        codes.append(instrument.codes(BLOCK))
+        expected.append(player.generate(BLOCK, Controls(temperature.astype(np.float32)), dense)[0])
+    instrument.control("temperature", 1.2)
+    instrument.control("loudness", None)
+    codes.append(instrument.codes(BLOCK))
+    expected.append(player.generate(BLOCK, Controls(1.2), KEYBOARD)[0])
+    assert np.array_equal(codes, expected)
+
+
+def test_classes_glide_along_a_curve(file: Path) -> None:
+    model = wavewright.load(file)
+    instrument, player, rate, hop = model.instrument(3), model.player(seed=3), model.rate, 5
+    instrument.curve("voice", [(0, "low"), (BLOCK / rate, "high")])
+    dense = np.repeat(KEYBOARD, BLOCK // hop, 0)
+    dense[:, 4] = 0
+    classes = next(control for control in instrument.controls if control.name == "voice").classes
+    share = np.arange(0, BLOCK, hop) / BLOCK
+    dense[:, classes.index("low")], dense[:, classes.index("high")] = 1 - share, share
+    assert np.array_equal(instrument.codes(BLOCK), player.generate(BLOCK, dense=dense)[0])
+
+
+def test_a_time_follows_a_curve_until_a_strike(tmp_path: Path) -> None:
+    time = Time(0.02)
+    condition = {**CONDITION, "controls": ({"kind": "time", "seconds": 0.02},)}
+    model = open_model(make(tmp_path / "m.safetensors", "tiers 8 4 2, conditioned", condition=condition).path)
+    instrument, player, hop = model.instrument(3), model.player(seed=3), 5
+    instrument.curve("time", [(0, 0.02), (BLOCK / model.rate, 0.0)])
+    back = np.interp(np.arange(0, BLOCK, hop), [0, BLOCK], [0.02, 0])
+    codes = [instrument.codes(BLOCK)]
+    instrument.begin()
+    codes.append(instrument.codes(BLOCK))
+    absent = np.zeros((BLOCK // hop, 1), np.float32)
+    expected = [
+        player.generate(BLOCK, dense=np.concatenate((time.features(passed), absent), 1))[0]
+        for passed in (back, np.arange(0, BLOCK, hop) / model.rate)
+    ]
+    assert np.array_equal(codes, expected)
+
+
+@pytest.mark.parametrize(
+    ("points", "line"),
+    [
+        ([], "loudness: a curve has points of seconds"),
+        ([(-1, 0)], "loudness: a curve has points of seconds"),
+        ([(1, 0), (0, 0)], "loudness: a curve has points of seconds"),
+        ([(float("nan"), 0)], "loudness: a curve has points of seconds"),
+        ([(0, 0), (1, 1)], "loudness: 1; give -60 to 0"),
+    ],
+)
+def test_an_odd_curve_is_refused(points: Any, line: str, file: Path) -> None:
+    model = wavewright.load(file)
+    instrument = model.instrument()
+    with pytest.raises(ConfigError, match=f"^{line}"):
+        instrument.curve("loudness", points)
+    assert np.array_equal(instrument.codes(BLOCK), model.instrument().codes(BLOCK))
+
+
+def test_an_instrument_goes_back_to_a_moment_to_the_same_codes(file: Path) -> None:
+    """Everything comes back: the model's state, held keys, values, curves on their way, and notes that are due."""
+    instrument = wavewright.load(file).instrument(3)
+    now = 0.0
+    instrument.clock = lambda: now
+    instrument.note_on(60, 90)
+    instrument.control("loudness", -15)
+    instrument.curve("temperature", [(0, 1.0), (1, 0.2)])
+    instrument.curve("voice", [(0, "low"), (1, "high")])
+    instrument.codes(33)
+    now = 20 / instrument.rate
+    instrument.note_on(61)  # is due in sample 53
+    instrument.codes(1)
+    moment = instrument.state()
+
+    def go_on() -> NDArray[np.integer]:
+        held = instrument.codes(300)
+        instrument.all_notes_off()
+        return np.concatenate((held, instrument.codes(300)))
+
+    first = go_on()
+    instrument.control("loudness", None)
+    instrument.control("temperature", 1.5)
+    instrument.control("voice", "low")
+    assert not np.array_equal(go_on(), first)
+    for _ in "12":
+        instrument.restore(moment)
+        assert np.array_equal(go_on(), first)
+
+
+def test_torch_keeps_no_moments(file: Path) -> None:
+    with pytest.raises(ConfigError, match="torch keeps no states"):
+        open_model(file, engine="torch").instrument().state()
+
+
+def test_after_a_rest_a_note_takes_effect_at_once(file: Path) -> None:
+    """While nobody asks for sound, time passes. A note of that time is not late by as much."""
+    model = wavewright.load(file)
+    clocked, plain = model.instrument(3), model.instrument(3)
+    now = 0.0
+    clocked.clock = lambda: now
+    assert np.array_equal(clocked.codes(BLOCK), plain.codes(BLOCK))
+    now = 10.0
+    for each in (clocked, plain):
+        each.note_on(60)
+    now = 20.0
+    clocked.rest()
+    assert np.array_equal(clocked.codes(BLOCK), plain.codes(BLOCK))
 
 
 def test_an_instrument_plays_without_torch(file: Path) -> None:

@@ -48,13 +48,14 @@ def in_words(control: Control) -> str:
     return f"{control.name} ({named}{f' and {more} more' if more > 0 else ''})"
 
 
-def find(condition: Condition, name: str) -> Valued:
+def find(condition: Condition | None, name: str) -> Valued:
     """Return the control called `name`, which takes values.
 
     Raises:
         ConfigError: there is none, or it is the keyboard, which takes notes.
     """
-    found = next((control for control in condition.controls if control.name == name), None)
+    controls = condition.controls if condition else ()
+    found = next((control for control in controls if control.name == name), None)
     if found is None:
         raise ConfigError(f"{printable(name)}: no such control; {described(condition)}")
     if isinstance(found, Notes):
@@ -81,8 +82,17 @@ def features(control: Valued, value: float | str) -> Features:
     return np.array([weights.get(name, 0.0) / total for name in control.classes], np.float32)
 
 
+def time_value(control: Time, value: float | str) -> float:
+    """Return a time in seconds.
+
+    Raises:
+        ConfigError: the value is out of range.
+    """
+    return _checked(control.name, value, 0, control.seconds)
+
+
 def _seconds(control: Time, value: float | str) -> NDArray[np.float64]:
-    return np.array([_checked(control.name, value, 0, control.seconds)])
+    return np.array([time_value(control, value)])
 
 
 def _checked(name: str, value: float | str, low: float, high: float) -> float:

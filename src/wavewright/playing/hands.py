@@ -16,8 +16,7 @@ from wavewright.conditioning.controls import features, find
 from wavewright.conditioning.score import PEDAL, SILENCERS
 from wavewright.errors import ConfigError, WavewrightError, need, printable
 from wavewright.models.condition import Category
-from wavewright.playing.instrument import Instrument
-from wavewright.sampling import Controls
+from wavewright.playing.instrument import Instrument, check_draw
 
 ANY = "any"  # port that stands for the first one
 OURS = "wavewright"  # name of the port that is opened for other programs
@@ -32,7 +31,7 @@ class Knob:
 
     Attributes:
         controller: number of the controller, 0 to 127.
-        name: name of the control, or `temperature`.
+        name: name of the control, or `temperature` or `top_p`.
         low, high: numbers, or classes, at the ends of the knob's way.
     """
 
@@ -73,13 +72,12 @@ def knob(text: str, instrument: Instrument) -> Knob:
 
 
 def _check_ends(made: Knob, instrument: Instrument) -> None:
-    names = [control.name for control in instrument.condition.controls]
     for end in (made.low, made.high):
-        if made.name == "temperature" and made.name not in names:
+        if instrument.is_draw(made.name):
             try:
-                Controls(temperature=float(end))
+                check_draw(made.name, float(end))
             except ValueError:
-                raise ConfigError(f"temperature: {printable(end)} is not a number; give 0 or more") from None
+                raise ConfigError(f"{made.name}: {printable(end)} is not a number; give 0 or more") from None
         else:
             control = find(instrument.condition, made.name)
             if isinstance(control, Category) and end not in control.classes:
@@ -93,7 +91,7 @@ def receive(message: Any, instrument: Instrument, knobs: Sequence[Knob] = ()) ->
         for each in knobs:
             if each.controller == message.control:
                 each.turn(instrument, message.value)
-    elif instrument.condition.notes is None:
+    elif instrument.condition is None or instrument.condition.notes is None:
         if message.type == "note_on" and message.velocity:
             instrument.begin()
     elif message.type == "note_on":

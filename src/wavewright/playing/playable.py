@@ -141,7 +141,7 @@ class TrainedModel(Playable):
             settings: the fields of Controls, each a single value. Without one, the model's own holds (`draw`).
 
         Raises:
-            ConfigError: the model was made without controls, or a setting is out of range.
+            ConfigError: the model makes impulse responses, or a setting is out of range.
         """
         from wavewright.playing.instrument import Instrument
         from wavewright.playing.mixture import guided
