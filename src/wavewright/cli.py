@@ -23,6 +23,7 @@ from wavewright.commands import (
     prepare,
     report,
     reverb,
+    studio,
     train,
 )
 from wavewright.commands.console import say, show_log, standard_streams
@@ -53,6 +54,7 @@ commands: tuple[App | Callable[..., None], ...] = (  # in the order of use, whic
     bench.bench,
     experiment.app,
     report.report,
+    studio.studio,
 )
 for place, command in enumerate(commands):
     if isinstance(command, App):

@@ -1,0 +1,339 @@
+"""The app: one table of routes over the parts of the studio, and the guard before it."""
+
+import asyncio
+import contextlib
+import json
+import mimetypes
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Hashable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from wavewright.corpus.settings import PrepareSettings
+from wavewright.errors import WavewrightError, printable
+from wavewright.formats import checkpoint
+from wavewright.models import CONFIGS
+from wavewright.studio import drawing, metrics
+from wavewright.studio.children import Children
+from wavewright.studio.corpora import Corpora
+from wavewright.studio.events import Events
+from wavewright.studio.folder import Folder, Refusal, missing
+from wavewright.studio.guard import Guard
+from wavewright.studio.playback import Player
+from wavewright.studio.recordings import PLAYED, Recordings
+from wavewright.studio.shelf import SUFFIX, Shelf
+from wavewright.studio.store import Store
+from wavewright.studio.takes import Takes
+from wavewright.studio.trainings import HELP, ResumeAsked, Trainings
+
+STATIC = Path(__file__).parent / "static"
+BUILT = ("assets", "player")  # folders of the page
+TOO_MANY = 1013  # close code: try again later
+NO_PAGE = (
+    "<!doctype html><meta charset=utf-8><title>wavewright studio</title><p>The server runs; its page is not built."
+)
+
+
+class Studio:
+    """The parts of a studio over one folder of work, and what the routes answer.
+
+    Args:
+        folder: the folder of work.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder, self.events = folder, Events()
+        self.store = Store(folder / "studio.db")
+        self.children = Children(folder / "logs")
+        self.recordings = Recordings(folder, self.store, self._teller("recordings"))
+        self.shelf = Shelf(folder, self.children)
+        self.corpora = Corpora(folder, self.store, self.children, self.recordings, self._teller("corpora"))
+        self.trainings = Trainings(folder, self.store, self.corpora, self.shelf, self._teller("runs", "models"))
+        self.takes = Takes(folder, self._teller("takes"))
+        self.players = 0
+        self.files = _files()
+
+    def _teller(self, *what: str) -> Callable[[], None]:
+        def tell() -> None:
+            for one in what:
+                self.events.changed(one)
+
+        return tell
+
+    @contextlib.asynccontextmanager
+    async def running(self, app: FastAPI) -> AsyncIterator[None]:
+        """Watch the folder of work while the server runs."""
+        watch = asyncio.create_task(self.events.watch(self.trainings, self._signs))
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+            self.recordings.close()
+            self.store.close()
+
+    def _signs(self) -> dict[str, Hashable]:
+        """Return a value for each list, which changes with it."""
+        self.corpora.tidy()
+        runs = tuple(sorted(self.trainings.states().items()))
+        steps = tuple((run, *checkpoint.steps(self.folder / "runs" / run)) for run in self.folder.names("runs"))
+        return {
+            "corpora": tuple(sorted(self.corpora.states().items())),
+            "runs": (runs, steps),
+            "models": (tuple(self.folder.names("models", SUFFIX)), steps),
+            "takes": tuple(self.folder.names("takes", ".wav")),
+        }
+
+    # The page
+
+    def index(self) -> Response:
+        """Return the page."""
+        page = self.files.get("index.html")
+        return FileResponse(page) if page else Response(NO_PAGE, media_type="text/html")
+
+    def asset(self, name: str) -> Response:
+        """Return a file of the built page."""
+        return self._file(f"assets/{name}")
+
+    def player_module(self, name: str) -> Response:
+        """Return a module of the player."""
+        return self._file(f"player/{name}")
+
+    def _file(self, name: str) -> Response:
+        if name not in self.files:
+            raise Refusal(404, f"{printable(name)[:60]}: no such file")
+        return FileResponse(self.files[name], media_type=_media_type(name))
+
+    def session(self) -> dict[str, Any]:
+        """Return what holds for as long as the server runs."""
+        return {
+            "version": version("wavewright"),
+            "folder": self.folder.path.name,
+            "cores": os.cpu_count() or 1,
+            "disk_free": shutil.disk_usage(self.folder.path).free,
+            "presets": {name: [*config.presets] for name, config in CONFIGS.items()},
+            "models_help": HELP,
+            "rate_default": PrepareSettings.model_fields["rate"].default,
+        }
+
+    # Recordings
+
+    async def upload(self, request: Request, name: Annotated[str, Query()]) -> Response:
+        """Keep a recording."""
+        try:
+            row = await self.recordings.receive(name, request.stream())
+        except ClientDisconnect:
+            return Response(status_code=499)  # which nobody reads
+        return JSONResponse(row, 201)
+
+    def recording_audio(self, id: str) -> Response:
+        """Return a recording's file, if browsers play it."""
+        path = self.recordings.path(id)
+        kind = PLAYED.get(path.suffix.lower())
+        if kind is None:
+            raise Refusal(415, f"{printable(path.name)}: browsers play {', '.join(PLAYED)}; convert it to hear it")
+        return FileResponse(path, media_type=kind)
+
+    def recording_waveform(self, id: str) -> dict[str, Any]:
+        """Return the outline of a recording."""
+        return drawing.waveform(self.recordings.path(id))
+
+    def recording_spectrogram(self, id: str) -> Response:
+        """Return the picture of a recording."""
+        return Response(drawing.spectrogram_png(self.recordings.path(id)), media_type="image/png")
+
+    # Runs and models
+
+    def run_metrics(self, id: str, after: int = 0) -> dict[str, Any]:
+        """Return a run's records after a byte."""
+        return metrics.read(self.trainings.path(id), after)
+
+    def run_sample(self, id: str, step: str) -> Response:
+        """Return a run's listening sample."""
+        number = step.removesuffix(".wav")
+        if not (step.endswith(".wav") and number.isascii() and number.isdecimal() and len(number) <= 16):
+            raise missing("sample", step)
+        return FileResponse(self.trainings.sample(id, int(number)), media_type="audio/wav")
+
+    def resume(self, id: str, asked: ResumeAsked | None = None) -> dict[str, Any]:
+        """Put a run into the queue again."""
+        return self.trainings.resume(id, asked or ResumeAsked())
+
+    # Takes
+
+    def take_audio(self, id: str) -> Response:
+        """Return a take's file."""
+        return FileResponse(self.takes.path(id), media_type="audio/wav")
+
+    def take_waveform(self, id: str) -> dict[str, Any]:
+        """Return the outline of a take."""
+        return drawing.waveform(self.takes.path(id))
+
+    def take_spectrogram(self, id: str) -> Response:
+        """Return the picture of a take."""
+        return Response(drawing.spectrogram_png(self.takes.path(id)), media_type="image/png")
+
+    # WebSockets
+
+    async def tell_events(self, socket: WebSocket) -> None:
+        """Send what changes until the page goes away."""
+        await socket.accept()
+        with self.events.page() as messages:
+
+            async def send() -> None:
+                while (message := await messages.get()) is not None:
+                    await socket.send_text(json.dumps(message))
+                await socket.close(TOO_MANY)
+
+            await _until_one_ends(send(), _drain(socket))
+
+    async def play(self, socket: WebSocket) -> None:
+        """Let the page play a model until it goes away."""
+        await socket.accept()
+        most = max(1, (os.cpu_count() or 1) - 1)
+        if self.players >= most:
+            line = f"players: {most} play already, which is all that this machine can; close another one"
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+                await socket.send_text(json.dumps({"type": "error", "message": line}))
+                await socket.close(TOO_MANY)
+            return
+        self.players += 1
+        frames: asyncio.Queue[bytes | dict[str, Any]] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def post(frame: bytes | dict[str, Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(frames.put_nowait, frame)
+
+        player = Player(self.shelf, self.recordings, self.takes, post)
+
+        async def send() -> None:
+            while True:
+                frame = await frames.get()
+                if isinstance(frame, bytes):
+                    await socket.send_bytes(frame)
+                else:
+                    await socket.send_text(json.dumps(frame))
+
+        async def receive() -> None:
+            while (message := await socket.receive())["type"] == "websocket.receive":
+                player.receive(message.get("text") or "")
+
+        try:
+            await _until_one_ends(send(), receive())
+        finally:
+            await asyncio.to_thread(player.close)
+            self.players -= 1
+
+
+Route = tuple[str, str, Callable[..., Any], int]
+
+
+def routes(studio: Studio) -> list[Route]:
+    """Return all routes: method (WS is a WebSocket), path, what answers, and the status of success."""
+    return [
+        ("GET", "/", studio.index, 200),
+        ("GET", "/assets/{name:path}", studio.asset, 200),
+        ("GET", "/player/{name:path}", studio.player_module, 200),
+        ("GET", "/api/session", studio.session, 200),
+        ("GET", "/api/recordings", studio.recordings.rows, 200),
+        ("PUT", "/api/recordings", studio.upload, 201),
+        ("DELETE", "/api/recordings/{id}", studio.recordings.delete, 204),
+        ("GET", "/api/recordings/{id}/audio", studio.recording_audio, 200),
+        ("GET", "/api/recordings/{id}/waveform", studio.recording_waveform, 200),
+        ("GET", "/api/recordings/{id}/spectrogram.png", studio.recording_spectrogram, 200),
+        ("GET", "/api/corpora", studio.corpora.rows, 200),
+        ("POST", "/api/corpora", studio.corpora.make, 202),
+        ("DELETE", "/api/corpora/{id}", studio.trainings.delete_corpus, 204),
+        ("GET", "/api/runs", studio.trainings.rows, 200),
+        ("POST", "/api/runs", studio.trainings.begin, 201),
+        ("DELETE", "/api/runs/{id}", studio.trainings.delete, 204),
+        ("POST", "/api/runs/{id}/stop", studio.trainings.stop, 200),
+        ("POST", "/api/runs/{id}/resume", studio.resume, 200),
+        ("GET", "/api/runs/{id}/metrics", studio.run_metrics, 200),
+        ("GET", "/api/runs/{id}/samples", studio.trainings.samples, 200),
+        ("GET", "/api/runs/{id}/samples/{step}", studio.run_sample, 200),
+        ("POST", "/api/runs/{id}/export", studio.trainings.export, 201),
+        ("GET", "/api/models", studio.shelf.rows, 200),
+        ("GET", "/api/takes", studio.takes.rows, 200),
+        ("DELETE", "/api/takes/{id}", studio.takes.delete, 204),
+        ("GET", "/api/takes/{id}/audio", studio.take_audio, 200),
+        ("GET", "/api/takes/{id}/waveform", studio.take_waveform, 200),
+        ("GET", "/api/takes/{id}/spectrogram.png", studio.take_spectrogram, 200),
+        ("WS", "/ws/events", studio.tell_events, 101),
+        ("WS", "/ws/play", studio.play, 101),
+    ]
+
+
+def make_app(studio: Studio, port: int, token: str) -> ASGIApp:
+    """Return the app of a studio behind its guard."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=studio.running)
+    for method, path, answer, status in routes(studio):
+        if method == "WS":
+            app.router.add_websocket_route(path, answer)
+        else:
+            app.add_api_route(path, answer, methods=[method], status_code=status, response_model=None)
+    app.add_exception_handler(WavewrightError, _refused)
+    app.add_exception_handler(OSError, _refused)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _refused)
+    return Guard(app, port, token)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Return an error as one line, with its status."""
+    if isinstance(error, HTTPException):
+        status, line = error.status_code, f"{request.method} {request.url.path[:80]}: {error.detail}"
+    elif isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        status, line = 422, f"{field}: {first['msg'].removeprefix('Value error, ')}"
+    elif isinstance(error, OSError):
+        status, line = 500, f"disk: {error.strerror or error}; check the folder of work"
+    else:
+        status, line = getattr(error, "status", 422), str(error)
+    return JSONResponse({"error": printable(line)}, status)
+
+
+async def _until_one_ends(*tasks: Any) -> None:
+    """Run tasks until one ends. That the page has gone away is no error."""
+    running = [asyncio.ensure_future(task) for task in tasks]
+    try:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in running:
+            task.cancel()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception) and not isinstance(error, WebSocketDisconnect | RuntimeError):
+            raise error
+
+
+async def _drain(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def _files() -> dict[str, Path]:
+    """Return the files of the built page by their names. No other file is ever served as one."""
+    found = {"index.html": STATIC / "index.html"}
+    for folder in BUILT:
+        found |= {path.relative_to(STATIC).as_posix(): path for path in (STATIC / folder).rglob("*")}
+    return {name: path for name, path in found.items() if path.is_file() and not path.is_symlink()}
+
+
+def _media_type(name: str) -> str:
+    if name.endswith((".js", ".mjs")):
+        return "text/javascript"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

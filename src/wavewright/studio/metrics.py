@@ -1,0 +1,110 @@
+"""What a run's metrics.jsonl tells, read while the run writes it."""
+
+import math
+import os
+import wave
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from wavewright.corpus.corpus import INDEX, Corpus
+from wavewright.errors import WavewrightError
+from wavewright.files import parse_json
+from wavewright.formats.checkpoint import Facts
+from wavewright.formats.run_folder import Begun
+from wavewright.metrics import bits, zero_order_entropy
+from wavewright.quantize import Quantizer
+from wavewright.studio.corpora import Corpora
+
+FILE = "metrics.jsonl"
+TAIL = 1 << 16  # bytes from whose lines the latest values come
+PART = 8 << 20  # bytes that are read at a time
+POINTS = 1000  # training steps in a reply
+
+
+def read(run: Path, after: int) -> dict[str, Any]:
+    """Return the records after byte `after`, and the byte at which the next call goes on.
+
+    Validations and other events are all there, and at most 1,000 training steps, evenly spread. `from` is the byte of
+    the first record. It is 0 where the file was cut, as when a run is resumed.
+    """
+    try:
+        with (run / FILE).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            start = after if 0 <= after <= size else 0
+            file.seek(start)
+            found = file.read(PART)
+    except OSError:
+        return {"from": 0, "next": 0, "records": []}
+    whole = found[: found.rfind(b"\n") + 1]
+    records = [record for line in whole.splitlines() if (record := _record(line))]
+    steps = [record for record in records if "event" not in record]
+    stride = max(1, math.ceil(len(steps) / POINTS))
+    kept = {id(record) for record in (*steps[stride - 1 :: stride], *steps[-1:])}
+    thinned = [record for record in records if "event" in record or id(record) in kept]
+    return {"from": start, "next": start + len(whole), "records": thinned}
+
+
+def latest(run: Path) -> dict[str, Any]:
+    """Return the last step, the seconds trained until then, and the bits of the last validation."""
+    told: dict[str, Any] = {"seconds": None, "step": None, "bits": None}
+    for record in reversed(_tail(run)):
+        times = record.get("time")
+        if record.get("event") == "validation" and told["bits"] is None:
+            told["bits"] = record.get("bits")
+        elif "event" not in record and told["step"] is None and isinstance(times, dict):
+            told |= {"step": record.get("step"), "seconds": times.get("seconds")}
+    return told
+
+
+def is_concluded(run: Path, facts: Facts) -> bool:
+    """Tell whether a run whose budget is not known has used it up: then it ends with a validation."""
+    records = _tail(run)
+    return bool(records) and records[-1].get("event") == "validation" and records[-1].get("step") == facts.step
+
+
+def entropy(begun: Begun, corpora: Corpora, corpus: str | None) -> float | None:
+    """Return the bits per sample that a model has to beat, or None where the run's corpus is not here."""
+    if corpus is None:
+        return None
+    try:
+        path = corpora.path(corpus)
+        return _entropy(path, (path / INDEX).stat().st_mtime_ns, begun.config.quantizer)
+    except (WavewrightError, OSError):
+        return None
+
+
+def wav_seconds(path: Path) -> float | None:
+    """Return the length of a WAV file in seconds, or None where it is none."""
+    try:
+        with wave.open(str(path)) as sound:
+            return sound.getnframes() / sound.getframerate()
+    except (OSError, EOFError, ZeroDivisionError, wave.Error):
+        return None
+
+
+@lru_cache(64)
+def _entropy(path: Path, changed: int, quantizer: Quantizer) -> float:
+    return zero_order_entropy(Corpus.open(path).reader("train"), quantizer)
+
+
+def _tail(run: Path) -> list[dict[str, Any]]:
+    try:
+        with (run / FILE).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    return [record for line in lines if (record := _record(line))]
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a line, with its loss in bits, or None where it is not whole."""
+    try:
+        record = parse_json(line.decode())
+    except ValueError:
+        return None
+    if not isinstance(record, dict):
+        return None
+    loss = record.get("loss")
+    return {**record, "bits": bits(loss)} if isinstance(loss, int | float) else record
