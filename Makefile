@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo check test engine-test sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
 	@echo "make scale     kill processes of trainings in two processes, and lose and gain a machine (10 minutes)"
 	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
+	@echo "make kill-studio   kill the studio's server KILLS (200) times while files are uploaded, and check that none is lost"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make latency   measure the time from a key to its sound (3 minutes); LATENCY_MODEL is a trained model's file"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
@@ -92,6 +93,9 @@ scale: setup
 KILLS ?= 200
 kill: setup
 	$(BIN)/python tests/kill_runs.py --kills $(KILLS) --around-rollbacks $$(($(KILLS) / 4))
+
+kill-studio: setup
+	$(BIN)/python tests/kill_studio.py --kills $(KILLS)
 
 bench: setup
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/training_speed.py

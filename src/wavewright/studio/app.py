@@ -16,7 +16,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.types import ASGIApp
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wavewright.corpus.settings import PrepareSettings
@@ -276,7 +275,7 @@ def routes(studio: Studio) -> list[Route]:
     ]
 
 
-def make_app(studio: Studio, port: int, token: str) -> ASGIApp:
+def make_app(studio: Studio, port: int, token: str) -> Guard:
     """Return the app of a studio behind its guard."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=studio.running)
     for method, path, answer, status in routes(studio):

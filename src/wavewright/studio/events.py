@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
 from typing import Any
 
 from wavewright.errors import WavewrightError
 from wavewright.studio import metrics
-from wavewright.studio.trainings import ACTIVE, Trainings
+from wavewright.studio.trainings import Trainings
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Events:
         self._tell({"type": "changed", "what": what})
 
     @contextlib.contextmanager
-    def page(self) -> Any:
+    def page(self) -> Iterator[asyncio.Queue[dict[str, Any] | None]]:
         """Yield the queue of messages for a page. None is the last one, for a page that is too slow."""
         messages: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._pages.add(messages)
@@ -62,14 +63,13 @@ class Events:
                 if what in self._seen and self._seen[what] != now[what]:
                     self.changed(what)
             self._seen = now
-            for id, state in trainings.states().items():
-                if state in ACTIVE:
-                    self._tell_metrics(trainings, id)
+            for id, run in trainings.active():
+                self._tell_metrics(run, id)
         except (WavewrightError, OSError) as error:  # such as a run that was removed at this moment
             log.warning(f"{error}")
 
-    def _tell_metrics(self, trainings: Trainings, id: str) -> None:
-        found = metrics.read(trainings.path(id), self._read.get(id, 0))
+    def _tell_metrics(self, run: Path, id: str) -> None:
+        found = metrics.read(run, self._read.get(id, 0))
         known, self._read[id] = id in self._read, found["next"]
         if known and found["records"]:
             self._tell({"type": "metrics", "run": id, **found})

@@ -39,17 +39,21 @@ class Guard:
         app: the app that is guarded.
         port: port of the server, which Host and Origin must name.
         token: secret that whoever may enter knows.
+
+    Attributes:
+        hosts: the values of Host that are the server's own.
+        cookie: name of the cookie that holds the token.
     """
 
     def __init__(self, app: ASGIApp, port: int, token: str) -> None:
-        self._app, self._token = app, token.encode()
+        self.app, self._token = app, token.encode()
         self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
         self.cookie = f"wavewright-studio-{port}"  # cookies are shared by all ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._socket(scope, receive, send)
         else:
@@ -57,12 +61,20 @@ class Guard:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope, "GET", safe=False)
-        if refusal is None:
-            await self._app(scope, receive, send)
-        elif "websocket.http.response" in scope.get("extensions", {}):
+        if refusal is not None:
             await refusal(scope, receive, _with_headers(send))
-        else:
-            await send({"type": "websocket.close", "code": 1008})
+            return
+        accepted = False
+
+        async def sent(message: Message) -> None:
+            nonlocal accepted
+            accepted |= message["type"] == "websocket.accept"
+            if message["type"] == "websocket.close" and not accepted:
+                await _error(404, "path: no such WebSocket")(scope, receive, _with_headers(send))
+            else:
+                await send(message)
+
+        await self.app(scope, receive, sent)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = _with_headers(send)
@@ -76,7 +88,7 @@ class Guard:
         if not length.isdecimal() or int(length) > limit:
             await _error(413, _too_much(limit))(scope, receive, send)
         else:
-            await self._app(scope, _counted(receive, limit), send)
+            await self.app(scope, _counted(receive, limit), send)
 
     def _refusal(self, scope: Scope, method: str, safe: bool) -> Response | None:
         """Return the answer to a request that may not enter, or to one that logs in."""

@@ -17,7 +17,7 @@ from wavewright.quantize import Quantizer
 from wavewright.studio.corpora import Corpora
 
 FILE = "metrics.jsonl"
-TAIL = 1 << 16  # bytes from whose lines the latest values come
+TAIL = 1 << 19  # bytes from whose lines the latest values come
 PART = 8 << 20  # bytes that are read at a time
 POINTS = 1000  # training steps in a reply
 
@@ -46,15 +46,15 @@ def read(run: Path, after: int) -> dict[str, Any]:
 
 
 def latest(run: Path) -> dict[str, Any]:
-    """Return the last step, the seconds trained until then, and the bits of the last validation."""
-    told: dict[str, Any] = {"seconds": None, "step": None, "bits": None}
-    for record in reversed(_tail(run)):
+    """Return the last step, the seconds trained until then, and the bits of the last and the best validation."""
+    told: dict[str, Any] = {"seconds": None, "step": None}
+    records = _tail(run)
+    found = [record["bits"] for record in records if record.get("event") == "validation" and _is_number(record, "bits")]
+    for record in reversed(records):
         times = record.get("time")
-        if record.get("event") == "validation" and told["bits"] is None:
-            told["bits"] = record.get("bits")
-        elif "event" not in record and told["step"] is None and isinstance(times, dict):
+        if "event" not in record and told["step"] is None and isinstance(times, dict):
             told |= {"step": record.get("step"), "seconds": times.get("seconds")}
-    return told
+    return {**told, "bits": found[-1] if found else None, "best": min(found, default=None)}
 
 
 def is_concluded(run: Path, facts: Facts) -> bool:
@@ -90,12 +90,22 @@ def _entropy(path: Path, changed: int, quantizer: Quantizer) -> float:
 
 def _tail(run: Path) -> list[dict[str, Any]]:
     try:
-        with (run / FILE).open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
-            lines = file.read().splitlines()
+        facts = (run / FILE).stat()
+        return _last_records(run / FILE, facts.st_size, facts.st_mtime_ns)
     except OSError:
         return []
+
+
+@lru_cache(16)
+def _last_records(path: Path, size: int, changed: int) -> list[dict[str, Any]]:
+    with path.open("rb") as file:
+        file.seek(max(0, size - TAIL))
+        lines = file.read().splitlines()
     return [record for line in lines if (record := _record(line))]
+
+
+def _is_number(record: dict[str, Any], field: str) -> bool:
+    return isinstance(record.get(field), int | float)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -61,6 +61,7 @@ class Player:
         self._block = 0  # samples
         self._banks: list[Any] = [None] * BANKS
         self._take: _Take | None = None
+        self._messages: deque[Message] = deque(maxlen=MOST_PLAYED)  # since the last block, for the take
         self._facts: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._play, name="player", daemon=True)
         self._thread.start()
@@ -71,10 +72,10 @@ class Player:
             message = parse_json(text)
             if not isinstance(message, dict):
                 raise ConfigError("message: no JSON object; send one with a type")
-            handler = HANDLERS.get(message.get("type", ""))
-            if handler is None:
-                raise ConfigError(f"type: {printable(message.get('type'))[:40]}; there are {', '.join(HANDLERS)}")
-            handler(self, message)
+            kind = message.get("type")
+            if not isinstance(kind, str) or kind not in HANDLERS:
+                raise ConfigError(f"type: {printable(kind)[:40]}; there are {', '.join(HANDLERS)}")
+            HANDLERS[kind](self, message)
         except (WavewrightError, ValueError, OverflowError) as error:
             self._refuse(error)
 
@@ -110,6 +111,10 @@ class Player:
     def _make_block(self) -> None:
         with self._ready:
             self._credit -= self._block
+        while self._messages:
+            message = self._messages.popleft()
+            if self._take:
+                self._take.note(message)
         try:
             block = next(self._sound)
         except StopIteration:  # after an error, of which the page was told
@@ -273,8 +278,7 @@ class Player:
                 self._send({"type": "recorded", "take": row})
 
     def _played(self, message: Message) -> None:
-        if self._take:
-            self._take.note(message)
+        self._messages.append(message)
 
 
 HANDLERS: dict[str, Callable[[Player, Message], None]] = {

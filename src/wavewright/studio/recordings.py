@@ -21,6 +21,7 @@ from wavewright.files import disk_errors, sync_folder
 from wavewright.studio.folder import ID, Folder, Refusal, missing, remove_hidden, remove_tree
 from wavewright.studio.store import Store
 
+PATIENCE = 5  # seconds for a recording that is being examined at the end
 AT_ONCE = 4  # uploads
 PIECE = 1 << 20  # bytes that are written at a time
 LONGEST_STEM = 180  # bytes
@@ -69,6 +70,7 @@ class Recordings:
         """Stop examining. What was not examined is examined at the next start."""
         self._over = True
         self._work.set()
+        self._thread.join(PATIENCE)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of all recordings, the oldest first."""
@@ -196,11 +198,13 @@ class Recordings:
         while not self._over:
             self._work.wait()
             self._work.clear()
+            if self._over:
+                return
             for row in self._store.rows("recordings", state="examining"):
-                if self._over:
-                    return
                 path = self._path(row["id"], row["file"])
                 state, facts = ("ready", {}) if is_score(path) else _verdict(path, self.scores(path))
+                if self._over:
+                    return
                 self._store.change("recordings", row["id"], state=state, facts=facts)
                 if is_score(path):
                     self._examine_again(path)
@@ -215,7 +219,7 @@ class Recordings:
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    facts, alone = row["facts"], is_score(Path(row["name"]))
+    facts, alone = row["facts"], is_score(Path(row["name"])) and row["state"] == "ready"
     measures = ("seconds", "rate", "channels", "format", "peak", "rms_dbfs", "dc", "clipped", "silence_seconds")
     return {
         **{key: row[key] for key in ("id", "name", "bytes", "added")},

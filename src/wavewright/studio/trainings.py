@@ -103,6 +103,14 @@ class Trainings:
             id_of("runs", name): self._state(name, jobs.get(name))[0] for name in {*jobs, *self._folder.names("runs")}
         }
 
+    def active(self) -> list[tuple[str, Path]]:
+        """Return the id and the folder of each run that trains. The folder may not be there yet."""
+        names = dict.fromkeys(
+            [*(job["name"] for job in self._store.rows("jobs", kind="run")), *self._folder.names("runs")]
+        )
+        states = self.states()
+        return [(id, self._folder / "runs" / name) for name in names if states.get(id := id_of("runs", name)) in ACTIVE]
+
     def row(self, id: str) -> dict[str, Any]:
         """Return the row of a run.
 
@@ -331,13 +339,15 @@ class Trainings:
         asked = job["asked"] if job else {}
         row: dict[str, Any] = {"id": id, "name": name, "state": state, "reason": reason}
         row |= {key: asked.get(key) for key in ("model", "preset", "corpus", "minutes")}
-        row |= {**metrics.latest(run), "best": None, "entropy": None, "eta": None}
+        row |= {**metrics.latest(run), "entropy": None, "eta": None}
         row |= {"started": asked.get("begun"), "bytes": 0}
         try:
             begun = run_folder.read_begun(run)
             if steps := checkpoint.steps(run):
-                best = checkpoint.read_facts(checkpoint.path(run, steps[-1])).best
-                row["best"] = best.bits if best else None
+                saved = checkpoint.read_facts(checkpoint.path(run, steps[-1])).best
+                row["best"] = min(
+                    (bits for bits in (row["best"], saved and saved.bits) if bits is not None), default=None
+                )
         except WavewrightError:
             return row
         row["bytes"] = size_of(run)
