@@ -1,0 +1,123 @@
+// What the server's rows hold.
+
+export interface Session {
+  version: string
+  folder: string
+  cores: number
+  disk_free: number
+  presets: Record<string, string[]>
+  models_help: Record<string, string>
+  rate_default: number
+}
+
+export interface Recording {
+  id: string
+  name: string
+  bytes: number
+  added: number
+  state: "examining" | "ready" | "refused"
+  reason: string | null
+  seconds: number
+  rate: number
+  channels: number
+  format: string
+  peak: number
+  rms_dbfs: number
+  dc: number
+  clipped: number
+  silence_seconds: number
+  notes: string[]
+  score: { notes: number; fit: number } | null
+}
+
+export interface Corpus {
+  id: string
+  name: string
+  state: "preparing" | "ready" | "failed"
+  reason: string | null
+  rate: number
+  minutes: { train: number; valid: number; test: number }
+  recordings: number
+  left_out: { name: string; why: string }[]
+  controls: { name: string; text: string }[]
+  bytes: number
+}
+
+export type RunState = "queued" | "running" | "stopping" | "stopped" | "finished" | "failed"
+
+export interface Run {
+  id: string
+  name: string
+  state: RunState
+  reason: string | null
+  model: string
+  preset: string
+  corpus: string
+  minutes: number
+  seconds: number
+  step: number
+  bits: number | null
+  best: number | null
+  entropy: number | null
+  eta: number | null
+  started: number
+  bytes: number
+}
+
+export interface Control {
+  name: string
+  kind: string
+  text: string
+  low: number | null
+  high: number | null
+  unit: string | null
+  classes: string[] | null
+}
+
+export interface Model {
+  id: string
+  name: string
+  source: "package" | "run" | "file"
+  title: string | null
+  description: string | null
+  licence: string | null
+  model: string
+  rate: number
+  playable: boolean
+  why: string | null
+  controls: Control[]
+  temperature: number | null
+  top_p: number | null
+}
+
+export interface Take {
+  id: string
+  name: string
+  seconds: number
+  made: number
+  model: string
+  seed: number
+}
+
+export interface Sample {
+  step: number
+  seconds: number
+}
+
+/** A line of metrics.jsonl: a step, a validation or what the guard did. */
+export interface MetricsRecord {
+  step: number
+  event?: string
+  bits?: number
+  reason?: string
+  before?: number
+  now?: number
+  loss?: number | null
+  verdict?: string
+  time?: { seconds: number; samples_per_second: number }
+}
+
+export interface Waveform {
+  seconds: number
+  peaks: [number, number][]
+}
