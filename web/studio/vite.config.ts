@@ -15,10 +15,11 @@ const constants: Plugin = {
 
 // The modules of the player are no part of the bundle: the audio thread loads them as they are, from /player/.
 export default defineConfig({
-  plugins: [svelte({ compilerOptions: { cssHash: ({ hash, css }) => `s${hash(css).slice(0, 4)}` } }), constants],
+  plugins: [svelte({ compilerOptions: { cssHash: ({ hash, name }) => `s${hash(name).slice(-3)}` } }), constants],
   build: {
     outDir: "../../src/wavewright/studio/static",
     emptyOutDir: true,
+    target: ["chrome120", "firefox121", "safari17.2"],
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // the page's policy forbids data: addresses
     rolldownOptions: {

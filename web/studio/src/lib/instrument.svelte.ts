@@ -42,7 +42,8 @@ class Instrument {
 
   get model(): Model | undefined {
     const { models } = studio.lists
-    return models.find(({ id }) => id === this.picked) ?? models.find(({ playable }) => playable)
+    const first = models.filter(({ playable }) => playable).sort((a, b) => keys(b) - keys(a))[0]
+    return models.find(({ id }) => id === this.picked) ?? first
   }
 
   get controls(): Control[] {
@@ -188,6 +189,12 @@ class Instrument {
     }
     if (!Object.keys(this.curves).length) clearInterval(this.#follow)
   }
+}
+
+/** How many keys a model has. */
+function keys({ controls }: Model): number {
+  const notes = controls.find(({ kind }) => kind === "notes")
+  return notes ? notes.high! - notes.low! : 0
 }
 
 /** The value of straight lines between points at a time. */

@@ -25,11 +25,11 @@ export function start(): Course {
 /** Fetch what was written since, and return the longer course. */
 export async function follow(run: string, course: Course): Promise<Course> {
   for (;;) {
-    const { next, records } = await api<{ next: number; records: MetricsRecord[] }>(
+    const { from, next, records } = await api<{ from: number; next: number; records: MetricsRecord[] }>(
       "GET",
       `runs/${run}/metrics?after=${course.next}`,
     )
-    if (next < course.next) course = start() // the run went back to a checkpoint
+    if (from !== course.next) course = start() // the file was cut: a run that is resumed goes on from a checkpoint
     for (const record of records) add(course, record)
     if (next <= course.next) return { ...course }
     course.next = next
@@ -51,7 +51,7 @@ function add(course: Course, record: MetricsRecord): void {
       course.minutes = record.time.seconds / 60
       course.speed = record.time.samples_per_second
     }
-    if (record.loss != null) course.train.push({ minutes: course.minutes, step, bits: record.loss / Math.LN2 })
+    if (record.bits !== undefined) course.train.push({ minutes: course.minutes, step, bits: record.bits })
     if (record.verdict === "skip") course.said.push({ step, text: `Step ${step} was left out: it would have done harm.` })
   }
 }

@@ -50,17 +50,17 @@ export interface Run {
   name: string
   state: RunState
   reason: string | null
-  model: string
-  preset: string
-  corpus: string
-  minutes: number
-  seconds: number
-  step: number
+  model: string | null
+  preset: string | null
+  corpus: string | null
+  minutes: number | null
+  seconds: number | null
+  step: number | null
   bits: number | null
   best: number | null
   entropy: number | null
   eta: number | null
-  started: number
+  started: number | null
   bytes: number
 }
 
@@ -81,8 +81,8 @@ export interface Model {
   title: string | null
   description: string | null
   licence: string | null
-  model: string
-  rate: number
+  model: string | null
+  rate: number | null
   playable: boolean
   why: string | null
   controls: Control[]
@@ -112,7 +112,6 @@ export interface MetricsRecord {
   reason?: string
   before?: number
   now?: number
-  loss?: number | null
   verdict?: string
   time?: { seconds: number; samples_per_second: number }
 }
