@@ -23,6 +23,7 @@ from conftest import refusal
 pytest.importorskip("jinja2", reason="the report needs jinja2: pip install '.[experiments]'")
 
 from support import experiment_folders
+from support.browser import chromium
 from support.html import parsed
 from wavewright.errors import WavewrightError
 from wavewright.report import figures, report
@@ -401,16 +402,7 @@ def test_times_and_numbers_are_written_as_in_the_thesis() -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if not chromium:
-        pytest.skip("no chromium to show the page")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
-    quiet = ("background-networking", "component-update", "sync", "gpu")
-    arguments = ["--no-sandbox", *(f"--disable-{part}" for part in quiet)]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
+    yield from chromium()
 
 
 # How far the n-th sound got, once it is past 0.1 s. The page's policy forbids the eval that wait_for_function needs.

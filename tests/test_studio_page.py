@@ -1,0 +1,197 @@
+"""The studio's page in a real browser: from an empty folder to a take, and what anyone may meet on the way."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+pytest.importorskip("fastapi", reason="the studio needs fastapi: pip install '.[studio]'")
+expect = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser").expect
+
+from conftest import ROOT, melody
+from support.browser import chromium
+
+pytestmark = pytest.mark.slow
+
+SLOW = 90_000  # ms: training imports torch, and the machine may be busy
+AXE = ROOT / "web/studio/node_modules/axe-core/axe.min.js"
+SCREENS = ("library", "train", "play")
+THEMES = ("dark", "light")
+MIDDLE_C = 261.63  # Hz
+
+# A keyboard of which the test moves the keys and knobs: send(status, first, second).
+FALSE_MIDI = """
+const port = { name: "Test keys", onmidimessage: null }
+navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", port]]), onstatechange: null })
+window.send = (...bytes) => port.onmidimessage({ data: Uint8Array.from(bytes) })
+"""
+DROP = """([name, base64]) => {
+    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
+    const data = new DataTransfer()
+    data.items.add(new File([bytes], name))
+    window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }))
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from chromium()
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A studio over an empty folder: the link that its terminal shows, and the folder."""
+    folder = tmp_path / "work"
+    command = [sys.executable, "-m", "wavewright", "studio", str(folder), "--port", "0", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            found = re.search(r"http://\S+", server.stdout.readline())
+            assert found
+            yield found[0], folder
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+def page(browser: Any, studio: tuple[str, Path]) -> Iterator[Any]:
+    """The page, signed in. Any error in it, or word on its console, fails the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="dark")
+    opened.set_default_timeout(30_000)
+    opened.add_init_script(FALSE_MIDI)
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(studio[0])
+    yield opened
+    opened.close()
+    assert not said
+
+
+def drop(page: Any, path: Path, name: str) -> None:
+    expect(page.get_by_text("Drop sounds")).to_be_visible()
+    page.evaluate(DROP, [name, base64.b64encode(path.read_bytes()).decode()])
+
+
+def show(page: Any, screen: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=re.compile(screen, re.I)).click()
+
+
+def serious(page: Any) -> list[str]:
+    """What axe-core finds that is serious or worse, on the screen that is shown."""
+    if not AXE.is_file():
+        pytest.skip("no axe-core: run `npm ci` in web/studio")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((found) => found.violations)")
+    return [
+        f"{one['id']}: {node['html'][:120]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def loudest_tone(samples: NDArray[np.float64], rate: int) -> float:
+    """The frequency in Hz of the highest peak of the spectrum, around the loudest moment."""
+    middle = int(np.argmax(np.convolve(samples**2, np.ones(rate // 10), "same")))
+    part = samples[max(0, middle - rate // 8) : middle + rate // 4]
+    spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), 8 * len(part)))
+    return float(np.argmax(spectrum) * rate / (8 * len(part)))
+
+
+def test_from_an_empty_folder_to_a_take(
+    page: Any, studio: tuple[str, Path], record: Callable[..., Path]
+) -> None:
+    # A recording is dropped and judged.
+    name = "<script>alert(1)<b>.wav"
+    drop(page, record("evening.wav", melody(12, 8000, 220), 8000), name)
+    row = page.get_by_role("listitem").filter(has_text=name)
+    expect(row.get_by_role("slider", name=f"Place in {name}")).to_be_visible(timeout=SLOW)
+    assert page.evaluate("document.querySelectorAll('main script, main b:not([class])').length") == 0
+
+    # A corpus is made of it.
+    page.get_by_label("Name", exact=True).fill("evening")
+    page.get_by_text("Labels, measures and sample rate").click()
+    page.get_by_role("combobox", name="Sample rate").select_option("8000")
+    page.get_by_role("button", name="Make the corpus").click()
+    expect(page.get_by_text("✓ Ready")).to_be_visible(timeout=SLOW)
+
+    # A model learns for a few steps.
+    page.get_by_role("link", name="Train a model on it").click()
+    page.get_by_role("combobox", name="Size").select_option("tiny")
+    page.get_by_label("Minutes of training").fill("0.02")
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_role("article").get_by_text("✓ Finished")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("img", name=re.compile(r"validation went from \d"))).to_be_visible()
+    page.get_by_role("button", name=re.compile("Sample of step")).last.click()
+
+    # The piano of the package is played with a key and a knob, and recorded.
+    show(page, "Play")
+    page.get_by_role("combobox", name="Model").select_option(label="Piano")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    knob = page.get_by_role("slider", name="Temperature")
+    knob.press("ArrowDown")
+    assert knob.get_attribute("aria-valuetext") == "0.96"
+    page.keyboard.down("z")
+    expect(page.get_by_role("button", name="C4", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("meter", name="Level")).to_have_attribute(
+        "aria-valuetext", re.compile(r"-([0-9]|[12][0-9]) dB"), timeout=SLOW
+    )
+    page.wait_for_timeout(1500)  # of the tone
+    page.keyboard.up("z")
+    page.get_by_role("button", name="Keep the take").click()
+    take = page.get_by_role("listitem").filter(has_text="piano")
+    expect(take.get_by_role("slider")).to_be_visible(timeout=SLOW)
+
+    # The take holds the tone, and what was played.
+    [path] = (studio[1] / "takes").glob("*.wav")
+    samples, rate = soundfile.read(path)
+    assert rate == 14700
+    assert -30 < 20 * np.log10(np.abs(samples).max()) < 0
+    tone = loudest_tone(samples, rate)
+    assert min(abs(12 * np.log2(tone / MIDDLE_C / part)) for part in (1, 2, 3)) < 0.4, tone  # or a partial of it
+    played = [message for _, message in json.loads(path.with_suffix(".json").read_text())["played"]]
+    assert {"type": "note_on", "key": 60, "velocity": 100} in played
+    assert [message["value"] for message in played if message.get("name") == "temperature"] == [0.96]
+
+    # A controller is learned, and turns the knob.
+    page.get_by_role("button", name="Connect MIDI").click()
+    page.get_by_role("button", name="learn for Temperature").click()
+    page.evaluate("send(0xb0, 21, 127)")
+    expect(knob).to_have_attribute("aria-valuetext", "2.00")
+    page.evaluate("send(0x90, 64, 90)")
+    expect(page.get_by_role("button", name="E4", exact=True)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Panic").click()
+    expect(page.get_by_role("button", name="E4", exact=True)).to_have_attribute("aria-pressed", "false")
+    page.get_by_role("button", name="Stop", exact=True).click()
+
+    # All of it can be read by everyone.
+    for theme in THEMES:
+        page.emulate_media(color_scheme=theme)
+        for screen in SCREENS:
+            show(page, screen)
+            expect(page.get_by_role("heading", level=2).first).to_be_visible()
+            assert not serious(page), (theme, screen)
+
+
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+def test_an_empty_folder_at_any_width(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    for screen, words in zip(SCREENS, ("A model learns from", "Nothing has been trained", "Press Record"), strict=True):
+        show(page, screen)
+        expect(page.get_by_text(words).first).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    if width == 1280:
+        for screen in SCREENS:
+            show(page, screen)
+            assert not serious(page), screen
