@@ -15,7 +15,7 @@ const constants: Plugin = {
 
 // The modules of the player are no part of the bundle: the audio thread loads them as they are, from /player/.
 export default defineConfig({
-  plugins: [svelte({ compilerOptions: { cssHash: ({ hash, name }) => `s${hash(name).slice(-3)}` } }), constants],
+  plugins: [svelte({ compilerOptions: { cssHash: ({ hash, name }) => `s${hash(name).slice(-2)}` } }), constants],
   build: {
     outDir: "../../src/wavewright/studio/static",
     emptyOutDir: true,

@@ -9,7 +9,7 @@ export async function api<T>(method: string, path: string, body?: unknown): Prom
       body: body === undefined ? undefined : JSON.stringify(body),
     })
   } catch {
-    throw new Error("The server does not answer. Is `wavewright studio` still running in its terminal?")
+    throw new Error("The server does not answer. Start `wavewright studio` again, and open the link that it prints.")
   }
   if (!answer.ok) throw new Error(refusal(answer.status, await answer.text()))
   return (answer.status === 204 ? undefined : await answer.json()) as T
@@ -30,7 +30,7 @@ export function upload(file: File, told: (share: number) => void): Promise<void>
 
 function refusal(status: number, text: string): string {
   if (status === 401 || status === 403)
-    return "This page is not signed in. Open the link that the terminal of `wavewright studio` shows."
+    return "This page is not signed in. Open the link that `wavewright studio` printed in its terminal."
   try {
     const { error } = JSON.parse(text)
     if (typeof error === "string") return error

@@ -23,6 +23,8 @@ export interface Dial {
 
 const KEY = "wavewright-model"
 const FOLLOW_MS = 50 // between two looks of a knob at its curve
+const RETRIES = 10
+const RETRY_MS = 200
 const BLANK = [false, false, false]
 
 class Instrument {
@@ -87,10 +89,11 @@ class Instrument {
     const { model } = this
     if (!model || this.opening) return
     this.opening = true
+    const replaced = this.player !== null
     await this.stop()
     listening.pause()
     try {
-      const player = await Player.open(model.id, this.seed)
+      const player = await this.#open(model.id, replaced)
       this.#listen(player)
       player.volume = this.volume
       this.player = player
@@ -99,6 +102,18 @@ class Instrument {
       studio.say((error as Error).message, true)
     }
     this.opening = false
+  }
+
+  /** Open a player. The server may still count the one that it replaces. */
+  async #open(model: string, replaced: boolean): Promise<Player> {
+    for (let tries = replaced ? RETRIES : 0; ; tries--) {
+      try {
+        return await Player.open(model, this.seed)
+      } catch (error) {
+        if (!tries || !(error as Error).message.startsWith("players:")) throw error
+        await new Promise((done) => setTimeout(done, RETRY_MS))
+      }
+    }
   }
 
   #listen(player: Player): void {

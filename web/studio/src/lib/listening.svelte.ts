@@ -1,5 +1,7 @@
 // One sound of a file is heard at a time: that of the page's one audio element.
 
+import { studio } from "./studio.svelte"
+
 class Listening {
   url = $state("")
   playing = $state(false)
@@ -14,6 +16,7 @@ class Listening {
     audio.onpause = () => (this.playing = false)
     audio.ontimeupdate = () => (this.seconds = audio.currentTime)
     audio.ondurationchange = () => (this.length = Number.isFinite(audio.duration) ? audio.duration : 0)
+    audio.onerror = () => studio.say("This browser cannot play that file. A model can learn from it all the same.", true)
     audio.onended = () => {
       this.playing = false
       this.#then?.()

@@ -20,7 +20,7 @@ class Studio {
   session = $state<Session | null>(null)
   lists = $state<Lists>({ recordings: [], corpora: [], runs: [], models: [], takes: [] })
   loaded = $state(false)
-  online = $state(true)
+  trouble = $state("") // why the server's events do not come
   error = $state("") // why the page could not start
   notices = $state<{ id: number; text: string; bad: boolean }[]>([])
   /** Counts the events of a run's metrics, so that who shows them fetches the new ones. */
@@ -69,6 +69,11 @@ class Studio {
     }
   }
 
+  /** Remove something for good, if the person means it. */
+  remove(path: string, name: string): void {
+    if (confirm(`Delete ${name} for good?`)) void this.attempt(() => api("DELETE", path))
+  }
+
   say(text: string, bad = false): void {
     const id = ++this.#notice
     this.notices = [...this.notices.filter((notice) => notice.text !== text), { id, text, bad }].slice(-3)
@@ -84,17 +89,24 @@ class Studio {
     url.protocol = url.protocol.replace("http", "ws")
     const socket = new WebSocket(url)
     socket.onopen = () => {
-      if (!this.online) for (const what of WHATS) void this.refresh(what).catch(() => {})
-      this.online = true
+      if (this.trouble) for (const what of WHATS) void this.refresh(what).catch(() => {})
+      this.trouble = ""
     }
     socket.onmessage = ({ data }) => {
       const event = JSON.parse(data)
       if (event.type === "changed" && WHATS.includes(event.what)) void this.refresh(event.what).catch(() => {})
       if (event.type === "metrics") this.news[event.run] = (this.news[event.run] ?? 0) + 1
     }
-    socket.onclose = () => {
-      this.online = false
-      setTimeout(() => this.#connect(), RETRY_MS)
+    socket.onclose = () => setTimeout(() => this.#retry(), RETRY_MS)
+  }
+
+  async #retry(): Promise<void> {
+    try {
+      await api<Session>("GET", "session")
+      this.#connect()
+    } catch (error) {
+      this.trouble = (error as Error).message
+      setTimeout(() => this.#retry(), RETRY_MS)
     }
   }
 }

@@ -19,11 +19,10 @@ export function clock(seconds: number): string {
   return parts.map((part, place) => (place ? String(part).padStart(2, "0") : String(part))).join(":")
 }
 
-/** 40 seconds, 12 minutes or 2.5 hours. */
+/** 40 s, 12 min or 2.5 h. */
 export function span(seconds: number): string {
-  if (seconds < 90) return plural(Math.max(0, Math.round(seconds)), "second")
-  if (seconds < 90 * 60) return plural(Math.round(seconds / 60), "minute")
-  return `${(seconds / 3600).toFixed(1)} hours`
+  if (seconds < 90) return `${Math.max(0, Math.round(seconds))} s`
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
 }
 
 export function plural(count: number, thing: string): string {
