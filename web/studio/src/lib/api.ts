@@ -29,7 +29,7 @@ export function upload(file: File, told: (share: number) => void): Promise<void>
 }
 
 function refusal(status: number, text: string): string {
-  if (status === 401 || status === 403)
+  if (status === 401)
     return "This page is not signed in. Open the link that `wavewright studio` printed in its terminal."
   try {
     const { error } = JSON.parse(text)
