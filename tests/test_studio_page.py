@@ -108,9 +108,7 @@ def loudest_tone(samples: NDArray[np.float64], rate: int) -> float:
     return float(np.argmax(spectrum) * rate / (8 * len(part)))
 
 
-def test_from_an_empty_folder_to_a_take(
-    page: Any, studio: tuple[str, Path], record: Callable[..., Path]
-) -> None:
+def test_from_an_empty_folder_to_a_take(page: Any, studio: tuple[str, Path], record: Callable[..., Path]) -> None:
     # A recording is dropped and judged.
     name = "<script>alert(1)<b>.wav"
     drop(page, record("evening.wav", melody(12, 8000, 220), 8000), name)

@@ -49,7 +49,7 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
     """
     from wavewright.corpus import inspection
 
-    if any(path.suffix == MODEL for path in paths):
+    if any(map(_is_model, paths)):
         _inspect_models(paths, json)
         return
     report = inspection.inspect(some(paths), worker_count(workers), progress)
@@ -63,11 +63,17 @@ def inspect(*paths: Path, workers: int | None = None, json: Flag = False) -> Non
         raise WavewrightError(f"{where}: no readable audio{why}")
 
 
+def _is_model(path: Path) -> bool:
+    from wavewright.formats.hub import is_hub_name
+
+    return path.suffix == MODEL or is_hub_name(path)
+
+
 def _inspect_models(paths: tuple[Path, ...], json: bool) -> None:
     from wavewright.measuring.catalogue import describe
 
     for path in paths:
-        if path.suffix != MODEL:
+        if not _is_model(path):
             raise ConfigError(f"{printable(path)}: not a model file; inspect it in another command")
     show_models(map(describe, paths), json)
 

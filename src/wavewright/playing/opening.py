@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from wavewright.errors import ConfigError, ModelFileError, WavewrightError, need_torch, printable
-from wavewright.formats import model_file
+from wavewright.formats import hub, model_file
 from wavewright.formats.model_file import Training
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine, available
@@ -34,11 +34,14 @@ def shipped_models() -> dict[str, Path]:
 def shipped(path: Path) -> Path:
     """Return the file of the model in the package (`piano`, see data/README.md) if `path` is just its name.
 
-    A run or a file of that name in the current folder takes precedence, but no other folder does.
+    A run or a file of that name in the current folder takes precedence, but no other folder does. `hub:USER/NAME` is a
+    file that is downloaded first.
 
     Raises:
-        ModelFileError: nothing has that name, and it is nearly one of the names in the package.
+        ModelFileError: nothing has that name, and it is nearly one of the names in the package, or the hub has not.
     """
+    if hub.is_hub_name(path):
+        return hub.download(str(path))
     names = shipped_models()
     theirs = path.is_file() or (path / "config.json").exists()
     if len(path.parts) != 1 or theirs:
@@ -55,7 +58,8 @@ def load(path: Path | str, *, precision: Precision | None = None, threads: int |
     """Load a model file for the engine.
 
     Args:
-        path: a .safetensors file that `wavewright export` made. `piano` comes with the package.
+        path: a .safetensors file that `wavewright export` made. `piano` comes with the package, and `hub:USER/NAME`
+            is downloaded from the Hugging Face hub.
         precision: precision to play in. None means the file's own.
         threads: see Engine.
 
