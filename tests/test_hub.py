@@ -118,7 +118,7 @@ def test_what_the_hub_refuses_is_one_line(hub: Hub, command: Command, model: Pat
     hub.files["me/bad"] = {"model.safetensors": model.read_bytes()[:-100]}
     assert "truncated" in refusal(command("inspect", "hub:me/bad"))
     assert "has no revision nine" in refusal(command("inspect", "hub:me/bad@nine"))
-    assert "not a model file" in refusal(command("push", tmp_path / "home", "me/mine", *SAID))
+    assert "name a .safetensors file" in refusal(command("push", tmp_path / "home", "me/mine", *SAID))
 
 
 def test_without_a_connection_the_last_version_plays(hub: Hub, command: Command, model: Path) -> None:
