@@ -193,3 +193,11 @@ def test_an_empty_folder_at_any_width(page: Any, width: int) -> None:
         for screen in SCREENS:
             show(page, screen)
             assert not serious(page), screen
+
+
+def test_the_page_is_small_and_asks_nobody_else() -> None:
+    files = [path for path in (ROOT / "src/wavewright/studio/static").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 150_000
+    text = "".join(path.read_text(encoding="utf-8") for path in files)
+    assert set(re.findall(r"https?://([\w.]+)", text)) <= {"svelte.dev", "www.w3.org"}  # names, which nobody fetches
+    assert "style=" not in (ROOT / "src/wavewright/studio/static/index.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ export interface Line {
   colour: string // a custom property
 }
 
-const [LEFT, RIGHT, TOP, BOTTOM] = [40, 12, 14, 26]
+const [LEFT, RIGHT, TOP, BOTTOM] = [40, 24, 14, 26]
 
 interface Scale {
   x: (minutes: number) => number

@@ -3,6 +3,8 @@
 import { api } from "./api"
 import type { MetricsRecord } from "./types"
 
+const MOST = 4000 // steps that a chart needs
+
 export interface Point {
   minutes: number
   step: number
@@ -31,6 +33,7 @@ export async function follow(run: string, course: Course): Promise<Course> {
     )
     if (from !== course.next) course = start() // the file was cut: a run that is resumed goes on from a checkpoint
     for (const record of records) add(course, record)
+    if (course.train.length > MOST) course.train = course.train.filter((_, place) => place % 2)
     if (next <= course.next) return { ...course }
     course.next = next
   }

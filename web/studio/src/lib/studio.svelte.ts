@@ -4,6 +4,7 @@ import { api } from "./api"
 import type { Corpus, Model, Recording, Run, Session, Take } from "./types"
 
 const RETRY_MS = 1000
+const ROWS_MS = 2000
 
 interface Lists {
   recordings: Recording[]
@@ -28,6 +29,7 @@ class Studio {
 
   #asked = new Map<What, boolean>() // true: asked for again meanwhile
   #notice = 0
+  #rows = 0 // when the rows of runs were asked for
 
   async start(): Promise<void> {
     try {
@@ -95,9 +97,17 @@ class Studio {
     socket.onmessage = ({ data }) => {
       const event = JSON.parse(data)
       if (event.type === "changed" && WHATS.includes(event.what)) void this.refresh(event.what).catch(() => {})
-      if (event.type === "metrics") this.news[event.run] = (this.news[event.run] ?? 0) + 1
+      if (event.type === "metrics") this.#train(event.run)
     }
     socket.onclose = () => setTimeout(() => this.#retry(), RETRY_MS)
+  }
+
+  /** A run has got on: its row, with the time to go, is asked for again now and then. */
+  #train(run: string): void {
+    this.news[run] = (this.news[run] ?? 0) + 1
+    if (performance.now() - this.#rows < ROWS_MS) return
+    this.#rows = performance.now()
+    void this.refresh("runs").catch(() => {})
   }
 
   async #retry(): Promise<void> {

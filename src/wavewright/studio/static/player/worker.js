@@ -1,91 +1,72 @@
-/**
- * The thread that talks with the server: puts its samples where the worklet plays them, and grants it as many as the
- * worklet takes. So the server is never further ahead than the store of samples, and makes nothing while nobody hears.
- */
-
-import { Ring } from "./ring.js"
-
-const GRANT_MS = 4 // between two looks at what was played
-const BLOCK_SECONDS = 0.01 // of the server
-
-/** Reads from a ring that the worklet shares with this thread. */
+import { Ring } from "./ring.js";
+const GRANT_MS = 4;
+const BLOCK_SECONDS = 0.01;
 class SharedStore {
-  /** @param {ArrayBufferLike} buffer */
-  constructor(buffer) {
-    this.ring = new Ring(buffer)
-  }
-  get state() {
-    return { read: this.ring.read_so_far, target: this.ring.target, gaps: this.ring.gaps }
-  }
-  /** @param {Float32Array} samples */
-  write(samples) {
-    this.ring.write(samples)
-  }
+    constructor(buffer) {
+        this.ring = new Ring(buffer);
+    }
+    get state() {
+        return { read: this.ring.read_so_far, target: this.ring.target, gaps: this.ring.gaps };
+    }
+    write(samples) {
+        this.ring.write(samples);
+    }
 }
-
-/** Sends blocks to the worklet, which tells over the same port what it played. */
 class SentStore {
-  /** @param {MessagePort} port */
-  constructor(port) {
-    this.port = port
-    this.state = { read: 0, target: 0, gaps: 0 }
-    port.onmessage = ({ data }) => (this.state = data)
-  }
-  /** @param {Float32Array} samples */
-  write(samples) {
-    this.port.postMessage(samples, [samples.buffer])
-  }
+    constructor(port) {
+        this.port = port;
+        this.state = { read: 0, target: 0, gaps: 0 };
+        port.onmessage = ({ data }) => (this.state = data);
+    }
+    write(samples) {
+        this.port.postMessage(samples, [samples.buffer]);
+    }
 }
-
-/** @type {WebSocket} */
-let socket
-/** @type {SharedStore | SentStore} */
-let store
-let granted = 0 // samples, modulo 2 ** 32 as the ring counts
-let rate = 0
-let gaps = 0
-let target = 0
-
+let socket;
+let store;
+let granted = 0;
+let rate = 0;
+let gaps = 0;
+let target = 0;
 function grant() {
-  const state = store.state
-  const wanted = state.target + Math.ceil(BLOCK_SECONDS * rate) // a block may be on its way
-  const samples = (state.read + wanted - granted) | 0
-  if (state.target && samples > 0 && socket.readyState === WebSocket.OPEN) {
-    granted = (granted + samples) | 0
-    socket.send(JSON.stringify({ type: "credit", samples }))
-  }
-  if (state.gaps !== gaps || state.target !== target) {
-    gaps = state.gaps
-    target = state.target
-    postMessage({ type: "store", gaps, seconds: target / rate })
-  }
+    const state = store.state;
+    const wanted = state.target + Math.ceil(BLOCK_SECONDS * rate);
+    const samples = (state.read + wanted - granted) | 0;
+    if (state.target && samples > 0 && socket.readyState === WebSocket.OPEN) {
+        granted = (granted + samples) | 0;
+        socket.send(JSON.stringify({ type: "credit", samples }));
+    }
+    if (state.gaps !== gaps || state.target !== target) {
+        gaps = state.gaps;
+        target = state.target;
+        postMessage({ type: "store", gaps, seconds: target / rate });
+    }
 }
-
-/**
- * @param {string} url
- * @param {object} first message to the server
- */
 function open(url, first) {
-  socket = new WebSocket(url)
-  socket.binaryType = "arraybuffer"
-  socket.onopen = () => socket.send(JSON.stringify(first))
-  socket.onmessage = ({ data }) => {
-    if (typeof data !== "string") return store.write(new Float32Array(data))
-    const message = JSON.parse(data)
-    if (message.type === "ready") rate = message.rate
-    postMessage(message)
-  }
-  socket.onclose = ({ code }) => postMessage({ type: "closed", code })
+    socket = new WebSocket(url);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket.send(JSON.stringify(first));
+    socket.onmessage = ({ data }) => {
+        if (typeof data !== "string")
+            return store.write(new Float32Array(data));
+        const message = JSON.parse(data);
+        if (message.type === "ready")
+            rate = message.rate;
+        postMessage(message);
+    };
+    socket.onclose = ({ code }) => postMessage({ type: "closed", code });
 }
-
 self.onmessage = ({ data }) => {
-  if (data.open) open(data.url, data.open)
-  else if (data.play) {
-    store = data.play instanceof MessagePort ? new SentStore(data.play) : new SharedStore(data.play)
-    setInterval(grant, GRANT_MS)
-  } else if (data.send && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(data.send))
-  else if (data.close) {
-    socket.close()
-    self.close()
-  }
-}
+    if (data.open)
+        open(data.url, data.open);
+    else if (data.play) {
+        store = data.play instanceof MessagePort ? new SentStore(data.play) : new SharedStore(data.play);
+        setInterval(grant, GRANT_MS);
+    }
+    else if (data.send && socket.readyState === WebSocket.OPEN)
+        socket.send(JSON.stringify(data.send));
+    else if (data.close) {
+        socket.close();
+        self.close();
+    }
+};
