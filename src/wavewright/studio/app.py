@@ -28,6 +28,7 @@ from wavewright.studio.corpora import Corpora
 from wavewright.studio.events import Events
 from wavewright.studio.folder import Folder, Refusal, missing
 from wavewright.studio.guard import Guard
+from wavewright.studio.judging import Judging
 from wavewright.studio.playback import Player
 from wavewright.studio.recordings import PLAYED, Recordings
 from wavewright.studio.shelf import SUFFIX, Shelf
@@ -59,6 +60,7 @@ class Studio:
         self.corpora = Corpora(folder, self.store, self.children, self.recordings, self._teller("corpora"))
         self.trainings = Trainings(folder, self.store, self.corpora, self.shelf, self._teller("runs", "models"))
         self.takes = Takes(folder, self._teller("takes"))
+        self.judging = Judging(folder, self.store, self.takes, self._teller("tests"))
         self.players = 0
         self.files = _files()
 
@@ -183,6 +185,17 @@ class Studio:
         """Return the picture of a take."""
         return Response(drawing.spectrogram_png(self.takes.path(id)), media_type="image/png")
 
+    # Listening tests
+
+    def stimulus(self, id: str, name: str) -> Response:
+        """Return the file of a stimulus."""
+        return FileResponse(self.judging.stimulus(id, name), media_type="audio/wav")
+
+    def answers(self, id: str) -> Response:
+        """Return the answers of a test as a file."""
+        headers = {"content-disposition": "attachment; filename=answers.csv"}
+        return Response(self.judging.table(id), media_type="text/csv", headers=headers)
+
     # WebSockets
 
     async def tell_events(self, socket: WebSocket) -> None:
@@ -270,6 +283,14 @@ def routes(studio: Studio) -> list[Route]:
         ("GET", "/api/takes/{id}/audio", studio.take_audio, 200),
         ("GET", "/api/takes/{id}/waveform", studio.take_waveform, 200),
         ("GET", "/api/takes/{id}/spectrogram.png", studio.take_spectrogram, 200),
+        ("GET", "/api/tests", studio.judging.rows, 200),
+        ("POST", "/api/tests", studio.judging.make, 201),
+        ("DELETE", "/api/tests/{id}", studio.judging.delete, 204),
+        ("GET", "/api/tests/{id}/trials", studio.judging.trials, 200),
+        ("GET", "/api/tests/{id}/stimuli/{name}", studio.stimulus, 200),
+        ("POST", "/api/tests/{id}/answers", studio.judging.answer, 200),
+        ("GET", "/api/tests/{id}/results", studio.judging.results, 200),
+        ("GET", "/api/tests/{id}/answers.csv", studio.answers, 200),
         ("WS", "/ws/events", studio.tell_events, 101),
         ("WS", "/ws/play", studio.play, 101),
     ]

@@ -1,4 +1,4 @@
-"""The studio's database: an index of the recordings, and what was asked of corpora and trainings.
+"""The studio's database: an index of the recordings, what was asked of corpora and trainings, and listening tests.
 
 What a run or a corpus has become stays in its own files, so a lost database loses no sound and no training.
 """
@@ -13,8 +13,8 @@ from typing import Any
 
 from wavewright.errors import WavewrightError
 
-VERSION = 1  # of the tables
-TABLES = """
+TABLES = (  # of each version, beside those of the versions before
+    """
 CREATE TABLE recordings(
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -32,7 +32,29 @@ CREATE TABLE jobs(
     asked TEXT NOT NULL,
     number INTEGER NOT NULL
 ) STRICT;
-"""
+""",
+    """
+CREATE TABLE tests(
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    made REAL NOT NULL,
+    facts TEXT NOT NULL
+) STRICT;
+CREATE TABLE listeners(
+    id TEXT PRIMARY KEY,
+    test TEXT NOT NULL REFERENCES tests(id),
+    number INTEGER NOT NULL,
+    name TEXT NOT NULL
+) STRICT;
+CREATE TABLE answers(
+    id TEXT PRIMARY KEY,
+    test TEXT NOT NULL REFERENCES tests(id),
+    listener INTEGER NOT NULL,
+    trial INTEGER NOT NULL,
+    facts TEXT NOT NULL
+) STRICT;
+""",
+)
 JSON = ("facts", "asked")  # columns that hold JSON
 
 
@@ -53,14 +75,14 @@ class Store:
             self._database.row_factory = sqlite3.Row
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("PRAGMA synchronous=FULL")
+            self._database.execute("PRAGMA foreign_keys=ON")
             with self.writing():
                 version = self._database.execute("PRAGMA user_version").fetchone()[0]
-                if version > VERSION:
+                if version > len(TABLES):
                     raise WavewrightError(f"{path}: of a newer wavewright (version {version}); install that one")
-                if not version:
-                    for statement in TABLES.split(";")[:-1]:
-                        self._database.execute(statement)
-                    self._database.execute(f"PRAGMA user_version={VERSION}")
+                for statement in "".join(TABLES[version:]).split(";")[:-1]:
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version={len(TABLES)}")
 
     @contextmanager
     def writing(self) -> Iterator[None]:
