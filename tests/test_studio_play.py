@@ -89,13 +89,14 @@ def frame(socket: ClientConnection) -> bytes:
 
 
 def is_silent(socket: ClientConnection) -> bool:
-    """Whether no sound is on its way: the reply to a later message comes first."""
+    """Whether no sound comes, for as long as many blocks take."""
+    rest()
     send(socket, type="nothing")
     received = socket.recv(WAITS)
     return isinstance(received, str) and "type: nothing" in received
 
 
-def rest(socket: ClientConnection) -> None:
+def rest() -> None:
     """Wait until the server takes what was played for past, so that no clock decides where it takes effect."""
     time.sleep(0.3)
 
@@ -107,11 +108,11 @@ def test_a_key_is_heard_within_the_credit_just_as_an_instrument_plays_it(
     assert (ready["rate"], ready["title"], ready["keyboard"]) == (14700, "Piano", {"low": 21, "high": 108})
     assert [control["name"] for control in ready["controls"]] == ["notes"]
     stream = (instrument := wavewright.load("piano").instrument(3)).stream(BLOCK)
-    rest(socket)
+    rest()
     assert is_silent(socket)
     send(socket, type="note_on", key=60, velocity=90)
     instrument.note_on(60, 90)
-    rest(socket)
+    rest()
     heard = [sound(socket, 20)]
     expected = [next(stream) for _ in range(20)]
     assert is_silent(socket)
@@ -125,7 +126,7 @@ def test_a_key_is_heard_within_the_credit_just_as_an_instrument_plays_it(
     instrument.note_on(64)
     instrument.control("temperature", 0.9)
     instrument.control("top_p", 0.95)
-    rest(socket)
+    rest()
     send(socket, type="credit", samples=BLOCK - 1)
     assert is_silent(socket)  # less than a block makes none
     send(socket, type="credit", samples=1)
@@ -135,7 +136,7 @@ def test_a_key_is_heard_within_the_credit_just_as_an_instrument_plays_it(
     send(socket, type="panic")
     instrument.all_notes_off()
     instrument.pedal(0)
-    rest(socket)
+    rest()
     heard.append(sound(socket, 20))
     expected += [next(stream) for _ in range(20)]
     assert is_silent(socket)
@@ -156,7 +157,7 @@ def test_curves_and_classes_and_models_without_a_keyboard(server: Server, socket
                 instrument.curve(message["name"], [(second, value) for second, value in message["points"]])
             else:
                 instrument.control(message["name"], message["value"])
-        rest(socket)
+        rest()
         assert np.array_equal(sound(socket, 8, block), np.concatenate([next(stream) for _ in range(8)]))
 
     file = server.folder / "models" / "many.safetensors"
@@ -180,13 +181,13 @@ def test_banks_bring_a_moment_back_to_the_sample(server: Server, socket: ClientC
     send(socket, type="bank", do="recall", slot=2)
     assert told(socket, "error")["message"] == "slot: 2 is empty; save to it first"
     send(socket, type="note_on", key=60)
-    rest(socket)
+    rest()
     sound(socket, 10)
     send(socket, type="bank", do="save", slot=2)
     assert told(socket, "bank")["slots"] == [False, True, False]
     first = sound(socket, 20)
     send(socket, type="note_on", key=72)
-    rest(socket)
+    rest()
     assert not np.array_equal(sound(socket, 20), first)
     for _ in "12":
         send(socket, type="bank", do="recall", slot=2)
@@ -202,10 +203,10 @@ def test_a_take_holds_what_was_sent_and_tells_how_it_was_played(server: Server, 
     sound(socket, 3)
     send(socket, type="record", on=True)
     send(socket, type="note_on", key=60)
-    rest(socket)
+    rest()
     heard = sound(socket, 30)
     send(socket, type="control", name="temperature", value=0.9)
-    rest(socket)
+    rest()
     heard = np.concatenate((heard, sound(socket, 30)))
     send(socket, type="record", on=False)
     row = told(socket, "recorded")["take"]

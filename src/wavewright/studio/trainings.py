@@ -89,7 +89,7 @@ class Trainings:
         self._folder, self._store, self._children = folder, store, shelf.children
         self._corpora, self._shelf, self._changed = corpora, shelf, changed
         self._turn = threading.RLock()  # one thread at a time begins, stops and starts
-        self._to_stop: set[str] = set()  # runs that were asked to stop before they could be
+        self._stopping: dict[str, bool] = {}  # runs that were asked to stop, and whether they were signalled
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of all runs."""
@@ -121,12 +121,12 @@ class Trainings:
         return self._row(name, job)
 
     def path(self, id: str) -> Path:
-        """Return the folder of a run.
+        """Return the folder of a run, which is not there yet while the run waits.
 
         Raises:
-            Refusal: there is none.
+            Refusal: there is no such run.
         """
-        return self._folder / "runs" / self._folder.named("runs", id)
+        return self._folder / "runs" / self._find(id)[0]
 
     def begin(self, asked: RunAsked) -> dict[str, Any]:
         """Put a new run into the queue, start it if none trains, and return its row.
@@ -163,7 +163,7 @@ class Trainings:
             if state == "queued" and job:
                 self._store.change("jobs", id, state="stopped")
             elif state == "running":
-                self._to_stop.add(id)
+                self._stopping[name] = False
                 if job:
                     self._store.change("jobs", id, state="stopping")
                 self._signal()
@@ -290,13 +290,13 @@ class Trainings:
 
     def _signal(self) -> None:
         """Send SIGINT once to each run that was asked to stop and has begun. Sent twice, it would lose work."""
-        for id in [*self._to_stop]:
-            name, _ = self._find(id)
+        for name, done in [*self._stopping.items()]:
             process = holder(self._folder / "runs" / name / LOCK)
-            if process:
+            if process and not done:
                 os.kill(process, signal.SIGINT)
-            if process or not self._children.lives(id):
-                self._to_stop.discard(id)
+                self._stopping[name] = True
+            elif process is None and not self._children.lives(id_of("runs", name)):
+                del self._stopping[name]
 
     def _adopted(self, id: str, name: str, row: dict[str, Any]) -> dict[str, Any]:
         """Return what a run asks for that was started in a terminal, and keep its configuration for the command."""
@@ -316,7 +316,7 @@ class Trainings:
         """Return the state of a run, and the reason where it failed."""
         id, run, wanted = id_of("runs", name), self._folder / "runs" / name, job["state"] if job else None
         if self._children.lives(id) or holder(run / LOCK) is not None:
-            return ("stopping" if wanted == "stopping" or id in self._to_stop else "running"), None
+            return ("stopping" if wanted == "stopping" or name in self._stopping else "running"), None
         if wanted == "queued":
             return "queued", None
         reason = job["asked"].get("reason") if job and wanted == "refused" else self._children.reason(id)
@@ -345,9 +345,8 @@ class Trainings:
             begun = run_folder.read_begun(run)
             if steps := checkpoint.steps(run):
                 saved = checkpoint.read_facts(checkpoint.path(run, steps[-1])).best
-                row["best"] = min(
-                    (bits for bits in (row["best"], saved and saved.bits) if bits is not None), default=None
-                )
+                found = [] if row["best"] is None else [row["best"]]
+                row["best"] = min([*found, saved.bits] if saved else found, default=None)
         except WavewrightError:
             return row
         row["bytes"] = size_of(run)
