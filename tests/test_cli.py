@@ -39,6 +39,7 @@ IN_ORDER = [
     "bench",
     "experiment",
     "report",
+    "studio",
 ]
 
 

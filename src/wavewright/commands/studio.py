@@ -1,6 +1,5 @@
 """The command `wavewright studio`."""
 
-import webbrowser
 from pathlib import Path
 
 from wavewright.commands.console import put
@@ -25,6 +24,8 @@ def studio(folder: Path = FOLDER, *, port: int = 8737, no_browser: Flag = False)
         Print the page's link and open no browser.
     """
     need("studio", "fastapi", "uvicorn", "websockets")
+    import webbrowser
+
     from wavewright.studio.server import serve
 
     def ready(link: str) -> None:
