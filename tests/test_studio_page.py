@@ -15,7 +15,9 @@ import soundfile
 from numpy.typing import NDArray
 
 pytest.importorskip("fastapi", reason="the studio needs fastapi: pip install '.[studio]'")
-expect = pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser").expect
+pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
+
+from playwright.sync_api import expect
 
 from conftest import ROOT, melody
 from support.browser import chromium
@@ -108,22 +110,21 @@ def loudest_tone(samples: NDArray[np.float64], rate: int) -> float:
     return float(np.argmax(spectrum) * rate / (8 * len(part)))
 
 
-def test_from_an_empty_folder_to_a_take(page: Any, studio: tuple[str, Path], record: Callable[..., Path]) -> None:
-    # A recording is dropped and judged.
-    name = "<script>alert(1)<b>.wav"
-    drop(page, record("evening.wav", melody(12, 8000, 220), 8000), name)
+def make_a_corpus(page: Any, recording: Path, name: str) -> None:
+    """Drop a recording, see its verdict, and make a corpus of it."""
+    drop(page, recording, name)
     row = page.get_by_role("listitem").filter(has_text=name)
     expect(row.get_by_role("slider", name=f"Place in {name}")).to_be_visible(timeout=SLOW)
     assert page.evaluate("document.querySelectorAll('main script, main b:not([class])').length") == 0
-
-    # A corpus is made of it.
     page.get_by_label("Name", exact=True).fill("evening")
     page.get_by_text("Labels, measures and sample rate").click()
     page.get_by_role("combobox", name="Sample rate").select_option("8000")
     page.get_by_role("button", name="Make the corpus").click()
     expect(page.get_by_text("✓ Ready")).to_be_visible(timeout=SLOW)
 
-    # A model learns for a few steps.
+
+def train(page: Any) -> None:
+    """Train for a few steps, until the chart and a listening sample are there."""
     page.get_by_role("link", name="Train a model on it").click()
     page.get_by_role("combobox", name="Size").select_option("tiny")
     page.get_by_label("Minutes of training").fill("0.02")
@@ -132,27 +133,30 @@ def test_from_an_empty_folder_to_a_take(page: Any, studio: tuple[str, Path], rec
     expect(page.get_by_role("img", name=re.compile(r"validation went from \d"))).to_be_visible()
     page.get_by_role("button", name=re.compile("Sample of step")).last.click()
 
-    # The piano of the package is played with a key and a knob, and recorded.
+
+def record_a_take(page: Any) -> None:
+    """Play the piano of the package with a key and a knob, until a take with its tone is kept."""
     show(page, "Play")
     page.get_by_role("combobox", name="Model").select_option(label="Piano")
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Record", exact=True).click()
     knob = page.get_by_role("slider", name="Temperature")
     knob.press("ArrowDown")
-    assert knob.get_attribute("aria-valuetext") == "0.96"
+    expect(knob).to_have_attribute("aria-valuetext", "0.96")
     page.keyboard.down("z")
     expect(page.get_by_role("button", name="C4", exact=True)).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_role("meter", name="Level")).to_have_attribute(
-        "aria-valuetext", re.compile(r"-([0-9]|[12][0-9]) dB"), timeout=SLOW
-    )
+    loud = re.compile(r"-([0-9]|[12][0-9]) dB")
+    expect(page.get_by_role("meter", name="Level")).to_have_attribute("aria-valuetext", loud, timeout=SLOW)
     page.wait_for_timeout(1500)  # of the tone
     page.keyboard.up("z")
     page.get_by_role("button", name="Keep the take").click()
     take = page.get_by_role("listitem").filter(has_text="piano")
     expect(take.get_by_role("slider")).to_be_visible(timeout=SLOW)
 
-    # The take holds the tone, and what was played.
-    [path] = (studio[1] / "takes").glob("*.wav")
+
+def check_take(folder: Path) -> None:
+    """Check the level and the pitch of the one take, and what was played in it."""
+    [path] = (folder / "takes").glob("*.wav")
     samples, rate = soundfile.read(path)
     assert rate == 14700
     assert -30 < 20 * np.log10(np.abs(samples).max()) < 0
@@ -162,18 +166,27 @@ def test_from_an_empty_folder_to_a_take(page: Any, studio: tuple[str, Path], rec
     assert {"type": "note_on", "key": 60, "velocity": 100} in played
     assert [message["value"] for message in played if message.get("name") == "temperature"] == [0.96]
 
-    # A controller is learned, and turns the knob.
+
+def play_by_midi(page: Any) -> None:
+    """Let a controller turn a knob, and a key of a MIDI keyboard sound."""
     page.get_by_role("button", name="Connect MIDI").click()
     page.get_by_role("button", name="learn for Temperature").click()
     page.evaluate("send(0xb0, 21, 127)")
-    expect(knob).to_have_attribute("aria-valuetext", "2.00")
+    expect(page.get_by_role("slider", name="Temperature")).to_have_attribute("aria-valuetext", "2.00")
+    key = page.get_by_role("button", name="E4", exact=True)
     page.evaluate("send(0x90, 64, 90)")
-    expect(page.get_by_role("button", name="E4", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(key).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Panic").click()
-    expect(page.get_by_role("button", name="E4", exact=True)).to_have_attribute("aria-pressed", "false")
+    expect(key).to_have_attribute("aria-pressed", "false")
     page.get_by_role("button", name="Stop", exact=True).click()
 
-    # All of it can be read by everyone.
+
+def test_from_an_empty_folder_to_a_take(page: Any, studio: tuple[str, Path], record: Callable[..., Path]) -> None:
+    make_a_corpus(page, record("evening.wav", melody(12, 8000, 220), 8000), "<script>alert(1)<b>.wav")
+    train(page)
+    record_a_take(page)
+    check_take(studio[1])
+    play_by_midi(page)
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
         for screen in SCREENS:

@@ -36,12 +36,14 @@ function scaled(lines: Line[], width: number, height: number): Scale {
   }
 }
 
-/** The steps of a scale from `low` to `high` with at most `most` of them. */
+/** The round numbers from `low` to `high`, at most about `most` of them. */
 function ticks(low: number, high: number, most: number): number[] {
   const rough = (high - low) / most
   const power = 10 ** Math.floor(Math.log10(rough))
   const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10)
-  return Array.from({ length: Math.floor((high - low) / step + 1e-9) + 1 }, (_, i) => Number((low + i * step).toFixed(6)))
+  const first = Math.ceil(low / step - 1e-9)
+  const count = Math.floor(high / step + 1e-9) - first + 1
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toFixed(6)))
 }
 
 export function draw(drawing: Drawing, lines: Line[], pointed: number | null): void {
