@@ -22,7 +22,7 @@ export interface Recording {
   channels: number
   format: string
   peak: number
-  rms_dbfs: number
+  rms_dbfs: number | null
   dc: number
   clipped: number
   silence_seconds: number
