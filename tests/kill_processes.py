@@ -2,9 +2,10 @@
 
     python tests/kill_processes.py --kills 20 --seed 0
 
-Two processes train a tiny model. A random one of them is killed (SIGKILL) again and again, and torchrun starts both
-anew. Their last checkpoint and metrics must have the bits of two processes that were never killed. Then one of two
-launchers is killed with its process, as where a machine fails, and a new one joins. Training must go on both times.
+Two processes train a tiny model, with half of the lanes each and then with half of the layers. A random one of them is
+killed (SIGKILL) again and again, and torchrun starts both anew. Their last checkpoint and metrics must have the bits of
+two processes that were never killed. Then one of two launchers is killed with its process, as where a machine fails,
+and a new one joins. Training must go on both times.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.launcher import ELASTIC, process_of
@@ -30,10 +32,13 @@ PORT = 29511  # where launchers meet
 class Training:
     """A launcher and the processes that it starts."""
 
-    def __init__(self, corpus: Path, run: Path, options: list[str], steps: int, log: Path) -> None:
+    def __init__(
+        self, corpus: Path, run: Path, options: list[str], steps: int, log: Path, *, more: Sequence[str] = ()
+    ) -> None:
         self.run = run
         config = as_arguments(tiny("sample-rnn", batch_size=3, checkpoint_every=20))
         train = ["wavewright", "train", str(corpus), *config, "--out", str(run), "--steps", str(steps), "--resume"]
+        train += more
         with log.open("a") as output:
             self.launcher = subprocess.Popen(
                 [sys.executable, "-m", "torch.distributed.run", *options, "-m", *train],
@@ -74,24 +79,26 @@ def listening(port: int) -> bool:
 def main() -> None:
     """Kill and compare. A wrong outcome is an error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="kills of one process of two")
+    parser.add_argument("--kills", type=int, default=20, help="kills of one process of two, over both ways of training")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        kill_ranks(Path(folder), random.Random(options.seed), options.kills)
-        lose_a_launcher(Path(folder))
+        corpus = make_corpus(Path(folder)).path
+        for name, more in (("lanes", []), ("layers", ["--split-layers", "2"])):
+            kill_ranks(corpus, Path(folder) / name, random.Random(options.seed), options.kills // 2, more)
+        lose_a_launcher(corpus, Path(folder))
 
 
-def kill_ranks(folder: Path, chance: random.Random, kills: int) -> None:
+def kill_ranks(corpus: Path, folder: Path, chance: random.Random, kills: int, more: list[str]) -> None:
     """Kill random processes, in as many runs as it takes, and compare each with a whole run."""
-    corpus = make_corpus(folder).path
+    folder.mkdir()
     two = ["--standalone", "--nproc-per-node", "2", "--max-restarts", str(kills)]
-    Training(corpus, folder / "whole", two, STEPS, folder / "log").end()
+    Training(corpus, folder / "whole", two, STEPS, folder / "log", more=more).end()
     left, runs = kills, 0
     while left:
         runs += 1
         run = folder / f"run {runs}"
-        training = Training(corpus, run, two, STEPS, folder / "log")
+        training = Training(corpus, run, two, STEPS, folder / "log", more=more)
         for step in sorted(chance.sample(range(STEPS - 40), min(left, 5))):
             training.reach(step)
             time.sleep(chance.random() / 2)
@@ -100,12 +107,12 @@ def kill_ranks(folder: Path, chance: random.Random, kills: int) -> None:
         training.end()
         assert records(run) == records(folder / "whole"), f"run {runs}: other records"
         assert hashes(run, STEPS) == hashes(folder / "whole", STEPS), f"run {runs}: other bits"
-        print(f"run {runs} has the same bits; {kills - left} kills so far", flush=True)
+        print(f"{folder.name}, run {runs} has the same bits; {kills - left} kills so far", flush=True)
 
 
-def lose_a_launcher(folder: Path) -> None:
+def lose_a_launcher(corpus: Path, folder: Path) -> None:
     """Kill one of two launchers with its process, and let a new one join."""
-    corpus, run = folder / "corpus", folder / "elastic"
+    run = folder / "elastic"
     elastic = ["--nnodes", "1:2", "--nproc-per-node", "1", "--max-restarts", "5", "--rdzv-backend", "c10d"]
     elastic += ["--rdzv-endpoint", f"localhost:{PORT}", "--rdzv-id", "wavewright"]
     first = Training(corpus, run, elastic, 4000, folder / "log")

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from safetensors.torch import load_file
 
 from conftest import HANGS, melody
 from support.controlled import HOP, NOTES, VOICE, make_controlled
-from support.launcher import ELASTIC, process_of
+from support.launcher import ELASTIC, process_of, torchrun
 from support.tiny import as_arguments, hashes, losses, make_corpus, records, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
@@ -36,31 +35,9 @@ MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def run_two(
-    arguments: list[object], options: Sequence[str] = (), disturb: Callable[[int], None] = lambda launcher: None
-) -> subprocess.CompletedProcess[str]:
-    """Run `wavewright ARGUMENTS` as two processes; where it hangs, none of them stays.
-
-    Args:
-        arguments: of wavewright.
-        options: of torchrun.
-        disturb: called with the launcher's number while it runs.
-    """
-    command = [sys.executable, *TORCHRUN, *options, "-m", "wavewright", *map(str, arguments)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ELASTIC) as process:
-        try:
-            disturb(process.pid)
-            out, err = process.communicate(timeout=HANGS)
-        except subprocess.TimeoutExpired:
-            process.terminate()  # the launcher ends its children; killed, it would leave them
-            raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
-
-
 def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int) -> Any:
     arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", steps, "--resume"]
-    return run_two(arguments)
+    return torchrun(arguments)
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -123,7 +100,7 @@ def test_a_killed_process_comes_back(rank: int, sample_rnn: tuple[Path, Path], c
 
     config = tiny("sample-rnn", **MANY)
     arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", STEPS, "--resume"]
-    result = run_two(arguments, ["--max-restarts", "3"], kill)
+    result = torchrun(arguments, options=["--max-restarts", "3"], disturb=kill)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     assert records(run) == records(sample_rnn[1])
@@ -133,12 +110,12 @@ def test_a_killed_process_comes_back(rank: int, sample_rnn: tuple[Path, Path], c
 def test_lanes_are_dealt_anew_where_their_number_changes(corpus: Corpus, tmp_path: Path) -> None:
     """Three sections side by side become four over two processes. The run goes on, and says what happened."""
     config, run = tiny("sample-rnn", **{**MANY, "batch_size": 3}), tmp_path / "run"
-    train(config, corpus, run, Budget(steps=12), device="cpu")
+    train(config, corpus, run, Budget(steps=25), device="cpu")  # in the last group of three, which four do not have
     result = launch(config, corpus, run, STEPS)
     assert result.returncode == 0, result.stderr
     assert "1 processes before, 2 now; the sections that were being read begin anew" in result.stderr
     changes = [record for record in records(run) if record.get("event") == "processes"]
-    assert changes == [{"step": 12, "event": "processes", "before": 1, "now": 2, "sections_begin_anew": True}]
+    assert changes == [{"step": 25, "event": "processes", "before": 1, "now": 2, "sections_begin_anew": True}]
     assert len(losses(run)) == STEPS
 
 
@@ -198,13 +175,13 @@ def test_two_processes_prepare_recordings_once_and_report_once(tmp_path: Path) -
     soundfile.write(tmp_path / "song.wav", melody(14, 14700), 14700)
     config = tiny("naive-rnn", **MANY)
     arguments = ["train", tmp_path / "song.wav", *as_arguments(config), "--out", tmp_path / "run", "--steps", 2]
-    result = run_two([*arguments, "--json"])
+    result = torchrun([*arguments, "--json"])
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("preparing") == 1
     assert json.loads(result.stdout)["step"] == 2
     # And what one of them refuses ends both.
     arguments[-1] = 4
-    result = run_two([*arguments, "--resume", "--seed", 5])
+    result = torchrun([*arguments, "--resume", "--seed", 5])
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("wavewright: ")]
     assert 1 <= len(lines) <= 2

@@ -112,24 +112,21 @@ class Pipeline:
         like: Tensor | None = None  # what the stage before hands on
         onward: Tensor | None = None  # what is still to be sent to the stage after
         back: Tensor | None = None  # and to the stage before
-        told = False
-        for is_forward in turns:
+        for turn, is_forward in enumerate(turns):
             if is_forward:
                 processes.swap(after, onward, None)
-                if self.stage and like is None:
+                if turn == 0 and self.stage:
                     like = processes.receive_shape(before, self._device)
                 handed, back = processes.swap(before, back, like), None
                 if handed is not None and learn:
                     handed.requires_grad_()
                 output = forward(next(coming), handed)
-                waiting.append((handed, output))
+                if learn:
+                    waiting.append((handed, output))
                 if not self.is_last:
                     onward = output.detach().contiguous()
-                    if not told:
+                    if turn == 0:
                         processes.send_shape(onward, after)
-                        told = True
-                if not learn:
-                    waiting.clear()
             else:
                 processes.swap(before, back, None)
                 handed, output = waiting.popleft()
@@ -145,12 +142,15 @@ class Pipeline:
 
         `everywhere` is for a step in which the weights of all stages can have a gradient in every process.
         """
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
-        owned = list(zip(gradients, self._owners, strict=True))
-        common = [gradient for gradient, owner in owned if everywhere or owner is None]
-        processes.sum_([total, *common])
-        if not everywhere and self.count > 1:
-            processes.sum_([gradient for gradient, owner in owned if owner == self.stage], self._replicas)
+        used = range(len(self._parameters)) if everywhere else self.trained
+        parameters = [self._parameters[i] for i in used]
+        gradients = {
+            i: torch.zeros_like(p) if p.grad is None else p.grad for i, p in zip(used, parameters, strict=True)
+        }
+        own = [] if everywhere else [i for i in used if self._owners[i] is not None]
+        processes.sum_([total, *(gradient for i, gradient in gradients.items() if i not in own)])
+        if self.count > 1:
+            processes.sum_([gradients[i] for i in own], self._replicas)
         return [gradients[i] for i in self.trained]
 
     def norm(self, gradients: list[Tensor]) -> float:
