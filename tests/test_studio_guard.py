@@ -45,7 +45,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
 
 def filled(path: str, value: str = "0" * 16) -> str:
     """The path of a route with its parameters filled in."""
-    for name in ("{id}", "{step}", "{name:path}"):
+    for name in ("{id}", "{step}", "{name}", "{name:path}"):
         path = path.replace(name, value)
     assert "{" not in path
     return path
