@@ -279,6 +279,22 @@ def test_a_run_is_told_by_its_files(server: Server, corpus: Corpus) -> None:
         assert not run.exists()
 
 
+def test_a_run_without_a_known_budget_is_finished_only_where_its_end_says_so(work: Path, original: Path) -> None:
+    """Its end is a validation that no schedule asked for. A signal ends a run without one."""
+    run = shutil.copytree(original, work / "runs" / "mine")
+    studio = Studio(Folder(work))
+    assert states(studio) == {"mine": "finished"}
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert states(studio) == {"mine": "stopped"}
+    shutil.rmtree(run / "checkpoints" / "step-00000016")
+    (run / "metrics.jsonl").write_text(
+        "".join(lines[: next(i for i, line in enumerate(lines) if '"step": 15' in line)])
+    )
+    assert "validation" in (run / "metrics.jsonl").read_text().splitlines()[-1]  # of step 14
+    assert states(studio) == {"mine": "stopped"}
+
+
 def test_metrics_are_thinned_and_read_on_while_they_are_written(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     records = [{"step": step, "loss": 1.0} for step in range(1, 5001)]
@@ -342,6 +358,7 @@ def test_real_trainings_outlive_killed_servers(work: Path) -> None:
         with server.socket("/ws/play") as player:
             player.send(json.dumps({"type": "open", "model": sources["first"]["id"], "seed": 1}))
             assert told(player, "ready")["rate"] == RATE
+        assert len([*(work / "logs").glob("*.safetensors")]) == 1
         assert client.post(f"/api/runs/{made['id']}/resume", json={"minutes": -1}).status_code == 422
         command = [sys.executable, "-m", "wavewright", "train", str(work / "corpora" / "tiny")]
         command += ["--out", str(work / "runs" / "third"), "--minutes", "600", *as_arguments(SETTINGS)]
@@ -355,5 +372,7 @@ def test_real_trainings_outlive_killed_servers(work: Path) -> None:
         client.post(f"/api/runs/{third['id']}/resume", json={"minutes": 0.02})
         until(lambda: row(client, "third")["state"] == "finished")
         after = row(client, "third")
+        assert client.delete(f"/api/runs/{made['id']}").status_code == 204
+        assert [*(work / "logs").glob("*.safetensors")] == []
         assert after["step"] > done["step"]
         assert after["minutes"] == pytest.approx(done["seconds"] / 60 + 0.02)

@@ -308,6 +308,7 @@ def make_app(studio: Studio, port: int, token: str) -> Guard:
     app.add_exception_handler(OSError, _refused)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _refused)
+    app.add_exception_handler(Exception, _refused)
     return Guard(app, port, token)
 
 
@@ -321,8 +322,10 @@ async def _refused(request: Request, error: Exception) -> Response:
         status, line = 422, f"{field}: {first['msg'].removeprefix('Value error, ')}"
     elif isinstance(error, OSError):
         status, line = 500, f"disk: {error.strerror or error}; check the folder of work"
-    else:
+    elif isinstance(error, WavewrightError):
         status, line = getattr(error, "status", 422), str(error)
+    else:
+        status, line = 500, f"server: {type(error).__name__}; its terminal tells more"
     return JSONResponse({"error": printable(line)}, status)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wavewright.corpus import isolate
 from wavewright.corpus.audio import Recording
+from wavewright.errors import need
 from wavewright.training.spectrogram import COLUMNS, WINDOW, picture, window_starts
 
 KEPT = 64  # pictures
@@ -31,7 +32,9 @@ def spectrogram_png(path: Path) -> bytes:
 
     Raises:
         AudioError: the recording cannot be read whole.
+        WavewrightError: matplotlib is not installed.
     """
+    need("train", "matplotlib")
     return _spectrogram(path, path.stat().st_mtime_ns)
 
 

@@ -58,9 +58,12 @@ def latest(run: Path) -> dict[str, Any]:
 
 
 def is_concluded(run: Path, facts: Facts) -> bool:
-    """Tell whether a run whose budget is not known has used it up: then it ends with a validation."""
-    records = _tail(run)
-    return bool(records) and records[-1].get("event") == "validation" and records[-1].get("step") == facts.step
+    """Tell whether a run whose budget is not known has used it up, by the validation at its very end.
+
+    A run that ended in a scheduled checkpoint has a validation there in any case. It counts as stopped.
+    """
+    last = _tail(run)[-1:]
+    return not facts.regular and [(one.get("event"), one.get("step")) for one in last] == [("validation", facts.step)]
 
 
 def entropy(begun: Begun, corpora: Corpora, corpus: str | None) -> float | None:

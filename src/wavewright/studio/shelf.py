@@ -83,11 +83,15 @@ class Shelf:
             step = checkpoint.find(path, "best").name
             exported = self._folder / "logs" / f"{id}-{step}{SUFFIX}"
             if not exported.is_file():
-                for old in (self._folder / "logs").glob(f"{id}-*{SUFFIX}"):
-                    old.unlink(missing_ok=True)
+                self.forget_run(row["name"])
                 self.children.run("export", str(path), f"--out={exported}")
             path = exported
         return load(path)
+
+    def forget_run(self, name: str) -> None:
+        """Remove what was exported of a run so that it could be played."""
+        for old in (self._folder / "logs").glob(f"{_id_of_run(name)}-*{SUFFIX}"):
+            old.unlink(missing_ok=True)
 
     def _run_row(self, name: str) -> list[dict[str, Any]]:
         run = self._folder / "runs" / name
@@ -98,8 +102,12 @@ class Shelf:
             begun = run_folder.read_begun(run)
         except WavewrightError:
             return []
-        known = {"id": id_of("models", f"runs/{name}"), "name": name, "source": "run"}
+        known = {"id": _id_of_run(name), "name": name, "source": "run"}
         return [{**known, **_facts_of(begun.config.model, begun.rate, About(title=f"{name}, as it is now"))}]
+
+
+def _id_of_run(name: str) -> str:
+    return id_of("models", f"runs/{name}")
 
 
 def _file_row(path: Path, name: str, source: str, known_as: str) -> dict[str, Any]:

@@ -206,6 +206,7 @@ class Trainings:
                 raise Refusal(409, f"run: {name} is {state}; stop it first")
             if (self._folder / "runs" / name).exists():
                 remove_tree(self._folder / "runs" / name)
+            self._shelf.forget_run(name)
             self._store.remove("jobs", id)
             self._children.forget(id)
         self._changed()
