@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from conftest import HANGS, melody
 from support.controlled import HOP, NOTES, VOICE, make_controlled
 from support.launcher import ELASTIC, process_of, torchrun
-from support.tiny import as_arguments, hashes, losses, make_corpus, records, start, tiny
+from support.tiny import as_arguments, hashes, losses, make_corpus, records, small_disk, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
 from wavewright.formats.config import RunConfig
@@ -130,6 +130,16 @@ def test_processes_with_different_corpora_are_refused(corpus: Corpus, tmp_path: 
     assert result.returncode != 0
     assert "process 1 has another than process 0" in result.stderr
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_full_disk_stops_all_processes_with_one_line(corpus: Corpus, tmp_path: Path) -> None:
+    with small_disk(tmp_path / "small", "512k") as disk:
+        result = launch(tiny("naive-rnn", {"units": 64}, **MANY), corpus, disk / "run", STEPS)
+    assert result.returncode != 0
+    said = [line for line in result.stderr.splitlines() if "No space left on device" in line]
+    assert len(said) == 1, result.stderr
+    assert "wavewright: " in said[0]
+    assert "Error: [Errno" not in result.stderr
 
 
 def test_two_processes_share_controls_and_leads(tmp_path: Path) -> None:
