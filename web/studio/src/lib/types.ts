@@ -120,3 +120,69 @@ export interface Waveform {
   seconds: number
   peaks: [number, number][]
 }
+
+export type Method = "ab" | "abx" | "mos" | "multi"
+
+/** A blind listening test. Its systems are the models of its takes. */
+export interface Test {
+  id: string
+  name: string
+  method: Method
+  question: string
+  reference: string | null
+  made: number
+  items: number
+  systems: string[]
+  trials: number // of each listener
+  listeners: number
+  answers: number
+}
+
+export interface Stimulus {
+  url: string
+  seconds: number
+}
+
+/** What a listener judges at once. */
+export interface Trial {
+  trial: number
+  item: number
+  stimuli: Stimulus[]
+  reference: Stimulus | null
+  answered: boolean
+}
+
+export interface Trials {
+  name: string
+  method: Method
+  question: string
+  trials: Trial[]
+}
+
+export type Answer = "first" | "second" | "tie" | number | number[]
+
+/** A score of a system, and the ends of its interval of 95%. */
+export interface Score {
+  name: string
+  score: number
+  low: number
+  high: number
+  answers: number
+}
+
+export interface Pair {
+  first: string
+  second: string
+  wins: number
+  ties: number
+  losses: number
+  p: number
+}
+
+export interface Results {
+  method: Method
+  listeners: { name: string; answers: number; excluded: string | null }[]
+  systems: Score[]
+  pairs: Pair[]
+  correct: { right: number; of: number; p: number } | null
+}

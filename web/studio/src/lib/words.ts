@@ -60,4 +60,6 @@ export const HELP = {
   prime: "The model listens to the end of a recording, and goes on from there.",
   banks: "A bank keeps the state of the sound at this moment. Recall goes back to it, as often as you like.",
   from: "A new training can start from what another model has learned. Both need the same kind, size and sample rate.",
+  items: "The first take of each model is judged beside the first ones of the others, the second beside the second, and so on. All are brought to one loudness.",
+  reference: "The model whose takes are right by definition, such as the original. It is shown, and hidden once among the others. Who misses it often is left out.",
 } as const

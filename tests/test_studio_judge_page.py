@@ -1,0 +1,181 @@
+"""The screen of blind tests in a real browser: a test is made of takes, answered by keyboard, and counted."""
+
+import json
+import re
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the studio needs fastapi: pip install '.[studio]'")
+pytest.importorskip("playwright.sync_api", reason="no playwright to drive a browser")
+
+from playwright.sync_api import expect
+
+from conftest import ROOT
+from support.browser import chromium
+from support.studio import Server, serving
+
+pytestmark = pytest.mark.slow
+
+AXE = ROOT / "web/studio/node_modules/axe-core/axe.min.js"
+MODELS = ("<b>bold</b>", "plain")
+RATE = 16000
+SECONDS = 4
+SLOW = 60_000  # ms: the intervals are computed, and the machine may be busy
+
+# What the page plays is kept, block by block.
+TAP = """
+window.sound = []
+const connect = AudioNode.prototype.connect
+AudioNode.prototype.connect = function (target, ...rest) {
+    if (target === this.context.destination && !window.tap) {
+        window.tap = this.context.createScriptProcessor(4096, 1, 1)
+        window.tap.onaudioprocess = ({ inputBuffer }) => window.sound.push(...inputBuffer.getChannelData(0))
+        connect.call(this, window.tap)
+        connect.call(window.tap, target)
+    }
+    return connect.call(this, target, ...rest)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    yield from chromium()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A studio with two takes of each of two models. All hold one rising tone, so its pitch tells the place."""
+    folder = tmp_path / "work"
+    (folder / "takes").mkdir(parents=True)
+    time = np.arange(SECONDS * RATE) / RATE
+    rising = np.rint(8000 * np.sin(2 * np.pi * (300 * time + 100 * time**2))).astype("<i2")
+    for number in range(2):
+        for model, letter in zip(MODELS, "ab", strict=True):
+            with wave.open(str(folder / f"takes/{letter}{number}.wav"), "wb") as file:
+                file.setparams((1, 2, RATE, 0, "NONE", ""))
+                file.writeframes(rising.tobytes())
+            row = {"model": model, "seed": number, "made": number}
+            (folder / f"takes/{letter}{number}.json").write_text(json.dumps(row))
+    with serving(folder) as one:
+        yield one
+
+
+@pytest.fixture
+def page(browser: Any, server: Server) -> Iterator[Any]:
+    """The page, signed in. Any error in it fails the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800})
+    opened.set_default_timeout(30_000)
+    opened.add_init_script(TAP)
+    said: list[str] = []
+    opened.on("console", lambda message: "ScriptProcessorNode" in message.text or said.append(message.text))
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.goto(f"{server.base}/login?token={server.token}")
+    yield opened
+    opened.close()
+    assert not said
+
+
+def serious(page: Any) -> list[str]:
+    if not AXE.is_file():
+        pytest.skip("no axe-core: run `npm ci` in web/studio")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run().then((found) => found.violations)")
+    return [
+        f"{one['id']}: {one['nodes'][0]['html'][:120]}" for one in found if one["impact"] in ("serious", "critical")
+    ]
+
+
+def make(page: Any, method: str) -> None:
+    """Make a test of all takes, and open it."""
+    page.get_by_role("navigation").get_by_role("link", name="Judge").click()
+    expect(page.get_by_text("No test yet")).to_be_visible()
+    assert not serious(page)
+    for model in MODELS:
+        page.get_by_role("checkbox", name=model).check()
+    page.get_by_role("radio", name=method).check()
+    page.get_by_role("button", name="Make the test").click()
+    page.get_by_role("article").get_by_role("link", name="Listen").click()
+    page.get_by_label("Your name").fill("Ada")
+    page.keyboard.press("Enter")
+
+
+def begin(page: Any, word: str) -> None:
+    page.get_by_role("button", name="Play a sound").click()
+    expect(page.get_by_role("button", name="Stop it")).to_be_visible()
+    page.get_by_role("button", name=word, exact=True).click()
+
+
+def answer(page: Any, trial: int, option: str) -> None:
+    """Hear both sounds and answer a trial with the keyboard alone."""
+    expect(page.get_by_text(f"Trial {trial} of 2")).to_be_visible()
+    expect(page.get_by_role("button", name="Play A")).to_be_enabled()
+    page.keyboard.press("1")
+    expect(page.get_by_role("button", name="Stop A")).to_be_visible()
+    page.keyboard.press("2")
+    expect(page.get_by_role("button", name="Play A")).to_be_visible()
+    page.keyboard.press(" ")
+    expect(page.get_by_role("button", name="Play B")).to_be_visible()
+    page.get_by_role("radio", name=option).focus()
+    page.keyboard.press(" ")
+    page.keyboard.press("Enter")
+
+
+def test_two_answers_with_a_reload_between_them(page: Any, server: Server) -> None:
+    make(page, "Which is better")
+    begin(page, "Begin")
+    shown = page.locator("main").inner_html()
+    assert not any(name in shown for name in ("bold", "plain</", "a0", "b0"))
+    assert not serious(page)
+    answer(page, 1, "A is better")
+    expect(page.get_by_text("Trial 2 of 2")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("Answered already: 1 of 2")).to_be_visible()
+    begin(page, "Go on")
+    answer(page, 2, "No difference")
+    page.get_by_role("link", name="See the results").click()
+    expect(page.get_by_role("rowheader", name=MODELS[0])).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("1 tie", exact=True)).to_be_visible()
+    expect(page.get_by_text("No preference is shown.")).to_be_visible()
+    assert page.locator("main b").count() == 0  # names are never markup
+    assert not serious(page)
+    with server.client() as client:
+        [row] = client.get("/api/tests").json()
+        table = client.get(f"/api/tests/{row['id']}/answers.csv").text
+    assert re.search(r"^Ada,.*,first,2,", table, re.M)
+    assert re.search(r"^Ada,.*,tie,2,", table, re.M)
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete the test").click()
+    expect(page.get_by_text("No test yet")).to_be_visible()
+
+
+def test_another_sound_goes_on_at_the_same_place(page: Any) -> None:
+    make(page, "Which is better")
+    begin(page, "Begin")
+    expect(page.get_by_role("button", name="Play A")).to_be_enabled()
+    page.wait_for_timeout(300)
+    page.evaluate("window.sound.length = 0")
+    for key in "12121":
+        page.keyboard.press(key)
+        page.wait_for_timeout(450)
+    sound = np.array(page.evaluate("window.sound"))
+    rate = page.evaluate("window.tap.context.sampleRate")
+    heard = np.flatnonzero(np.abs(sound) > 0.01)
+    sound = sound[heard[0] : heard[-1]]
+    assert len(sound) > 1.5 * rate
+
+    # The pitch rises as in one take that is played through, with no click and no jump at any switch.
+    size = rate // 20
+    pitches = []
+    for part in np.split(sound[: len(sound) // size * size], len(sound) // size):
+        spectrum = np.abs(np.fft.rfft(part * np.hanning(size), 8 * size))
+        pitches.append(np.argmax(spectrum) * rate / (8 * size))
+    wanted = 300 + 200 * (np.arange(len(pitches)) + 0.5) / 20
+    assert np.abs(np.array(pitches) - wanted).max() < 12
+    steps = np.abs(np.diff(sound))
+    assert steps.max() < 1.6 * np.percentile(steps, 99.5)
