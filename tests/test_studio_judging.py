@@ -130,7 +130,7 @@ def test_an_interval_holds_the_truth_as_often_as_it_says() -> None:
         ratings = rng.normal(size=12)[who] + rng.normal(size=10)[what] + rng.normal(size=120)
 
         def mean(weights: Any, ratings: Any = ratings) -> Any:
-            return np.array([(weights * ratings).sum() / max(weights.sum(), 1e-9)])
+            return (weights * ratings).sum(1, keepdims=True) / np.maximum(weights.sum(1, keepdims=True), 1e-9)
 
         low, high = interval(who, what, mean, seed)
         inside += int(low[0] <= 0 <= high[0])

@@ -89,14 +89,14 @@ def _compared(test: ListeningTest, answers: list[Given]) -> list[dict[str, Any]]
     """Return the strength of each system of an A/B test."""
     count = len(test.systems)
 
+    won = np.zeros((len(answers), count, count))
+    for one, table in zip(answers, won, strict=True):
+        first, second = one.places
+        share = {"first": 1.0, "second": 0.0, "tie": 0.5}[one.answer]
+        table[first, second], table[second, first] = share, 1 - share
+
     def strength(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        wins = np.zeros((count, count))
-        for one, weight in zip(answers, weights, strict=True):
-            first, second = one.places
-            share = {"first": 1.0, "second": 0.0, "tie": 0.5}[one.answer]
-            wins[first, second] += weight * share
-            wins[second, first] += weight * (1 - share)
-        return strengths(wins)
+        return strengths((weights @ won.reshape(len(answers), -1)).reshape(-1, count, count))
 
     return _with_intervals(test, answers, strength, [sum(k in one.places for one in answers) for k in range(count)])
 
@@ -112,7 +112,7 @@ def _rated(test: ListeningTest, answers: list[Given]) -> list[dict[str, Any]]:
     return _with_intervals(
         test,
         answers,
-        lambda weights: means(systems, values, len(test.systems), weights[places]),
+        lambda weights: means(systems, values, len(test.systems), weights[:, places]),
         [systems.count(k) for k in range(len(test.systems))],
     )
 
@@ -125,7 +125,7 @@ def _with_intervals(
 ) -> list[dict[str, Any]]:
     if not answers:
         return []
-    scores = statistic(np.ones(len(answers)))
+    scores = statistic(np.ones((1, len(answers))))[0]
     low, high = interval([one.listener for one in answers], [one.item for one in answers], statistic, test.seed)
     columns = zip(test.systems, scores.tolist(), low.tolist(), high.tolist(), counts, strict=True)
     return [
