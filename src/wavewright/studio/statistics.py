@@ -22,7 +22,7 @@ def chance(right: int, of: int, *, either: bool) -> float:
 
 
 def strengths(wins: Values) -> Values:
-    """Return the strengths (..., S) of systems whose wins over one another are (..., S, S). A tie is half a win of both.
+    """Return the strengths (..., S) of systems whose wins over one another are (..., S, S). A tie is half a win each.
 
     The model is that of Bradley and Terry (1952), where i wins over j with probability 1 / (1 + exp(s_j - s_i)). The
     mean is 0. The iteration is Hunter's (2004).
