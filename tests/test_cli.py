@@ -35,6 +35,7 @@ IN_ORDER = [
     "reverb",
     "export",
     "models",
+    "push",
     "evaluate",
     "bench",
     "experiment",

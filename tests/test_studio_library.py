@@ -314,7 +314,8 @@ def test_corpora_are_made_of_recordings(server: Server, client: httpx.Client, wa
     assert failed["reason"].startswith("the longest track is 2 s")
     assert client.delete(f"/api/corpora/{failed['id']}").status_code == 204
     recordings = [str(server.folder / "recordings" / row["id"]) for row in rows]
-    assert wavewright("prepare", *recordings, "--out", server.folder / "corpora" / "mine").returncode == 0
+    made = wavewright("prepare", *recordings, "--out", server.folder / "corpora" / "mine", "--section-seconds", 1)
+    assert made.returncode == 0, made.stderr
     names = until(lambda: [row["name"] for row in client.get("/api/corpora").json()])
     assert names == ["bells", "mine"]
     for row in client.get("/api/corpora").json():
@@ -373,7 +374,7 @@ def test_a_strange_database_is_refused_in_a_line(wavewright: Command, tmp_path: 
     assert line.startswith(f"wavewright: {database}: file is not a database")
     database.unlink()
     newer = sqlite3.connect(database)
-    newer.execute("PRAGMA user_version=2")
+    newer.execute("PRAGMA user_version=99")
     newer.close()
     line = refusal(wavewright("studio", tmp_path / "work", "--port", 0, "--no-browser"))
     assert line.startswith(f"wavewright: {database}: of a newer wavewright")

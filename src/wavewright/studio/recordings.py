@@ -76,12 +76,12 @@ class Recordings:
         """Return the rows of all recordings, the oldest first."""
         rows = [_row(row) for row in self._store.rows("recordings")]
         stems = {_stem(row["name"]) for row in rows if not is_score(Path(row["name"]))}
-        prints = {row["id"]: (row["rate"], row.pop("sha256")) for row in rows}
-        names = {row["id"]: row["name"] for row in rows}
-        for id, same in find_copies({id: one for id, one in prints.items() if one[1]}).items():
-            next(row for row in rows if row["id"] == id)["notes"].append(
-                f"the same samples as {printable(names[same])}, so a corpus leaves it out"
-            )
+        prints = {(row["name"], row["id"]): (row["rate"], row.pop("sha256")) for row in rows}
+        known = {"\0".join(names): one for names, one in prints.items() if one[1]}  # the shortest name stands for all
+        by_id = {row["id"]: row for row in rows}
+        for copy, same in find_copies(known).items():
+            name, id = same.split("\0")[0], copy.split("\0")[1]
+            by_id[id]["notes"].append(f"the same samples as {printable(name)}, so a corpus leaves it out")
         return [row for row in rows if not (is_score(Path(row["name"])) and _stem(row["name"]) in stems)]
 
     def path(self, id: str) -> Path:

@@ -331,7 +331,7 @@ class Trainings:
             return "failed", reason
         if facts is None:
             return ("stopped", None) if wanted in ("stopping", "stopped") else ("failed", "ended before it began")
-        done = facts.seconds >= 60 * minutes if minutes else metrics.is_concluded(run, facts)
+        done = _is_used_up(60 * minutes, facts.seconds) if minutes else metrics.is_concluded(run, facts)
         return ("finished" if done else "stopped"), None
 
     def _row(self, name: str, job: dict[str, Any] | None) -> dict[str, Any]:
@@ -358,6 +358,14 @@ class Trainings:
         if state in ACTIVE and row["minutes"]:
             row["eta"] = max(0.0, 60 * row["minutes"] - (row["seconds"] or 0))
         return row
+
+
+def _is_used_up(budget: float, seconds: float) -> bool:
+    """Return whether a run's seconds are used up, as its last checkpoint tells.
+
+    A checkpoint takes time of its own, in which the budget can end. Then it tells of a little less.
+    """
+    return budget - seconds <= max(1.0, 0.01 * budget)
 
 
 def _names(folder: Path) -> list[str]:
