@@ -2,7 +2,7 @@
 
 const EDGE = 0.005 // seconds: fades at the ends of a loop, and of a stop
 const CROSS = 0.02 // seconds: from one stimulus to another
-const SOON = 0.01 // seconds ahead, so that a fade never begins in the past
+const SOON = 0.05 // seconds ahead, so that a fade never begins in the past, on a busy computer neither
 const STEPS = 33
 const KEY = "wavewright-judge-volume"
 
