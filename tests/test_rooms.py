@@ -168,6 +168,13 @@ def test_noise_that_cannot_be_made(rooms: Path, wavewright: Command, model: str,
 
 
 @pytest.mark.slow
+def test_no_noise_is_asked_for(rooms: Path, wavewright: Command) -> None:
+    asked = ("--control", "t60=0.7", "--null", rooms / "in/hall/1.wav", "--count", 0)
+    refused = refusal(wavewright("generate", rooms / "run", "--out", rooms / "x.wav", *asked))
+    assert "--count 0: give 1 or more" in refused
+
+
+@pytest.mark.slow
 def test_the_experiment_compares_a_model_with_noise_and_rooms(rooms: Path, wavewright: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--out", out, "--only", "sample-rnn", "--minutes", 0.02, "--data")

@@ -72,8 +72,7 @@ class Envelope:
         coefficients = _transformed(signal, _frame(rate))
         time = np.maximum(np.arange(len(coefficients)) + 1 - FREE, 0)[:, None] * (_frame(rate) / rate)
         exponent = FALL * np.minimum(time, self.until) / self.times
-        widths = np.diff((0, *EDGES, coefficients.shape[1]))
-        return _restored(coefficients * np.repeat(np.exp(sign * exponent), widths, 1), len(signal))
+        return _restored(coefficients * _spread(np.exp(sign * exponent), coefficients.shape[1]), len(signal))
 
 
 def falling(times: Sequence[float]) -> Envelope:
@@ -139,10 +138,9 @@ def shaped_noise(sound: Signal, rate: int, samples: int, rng: np.random.Generato
     better than that. The form is that of Steinmetz et al. (FiNS, 2021), with the bands of this module.
     """
     heard = _transformed(sound, _frame(rate))
-    early, starts = _early_frames(rate), (0, *EDGES)
-    widths = np.diff((*starts, heard.shape[1]))
-    power = np.add.reduceat(np.square(heard[early:]).mean(0), starts) / widths
-    noise = np.repeat(np.sqrt(power), widths) * rng.standard_normal((-(-samples // _frame(rate)) + 1, heard.shape[1]))
+    early, size = _early_frames(rate), heard.shape[1]
+    power = _of_bands(heard[early:]).mean(0) / _widths(size)
+    noise = _spread(np.sqrt(power), size) * rng.standard_normal((-(-samples // _frame(rate)) + 1, size))
     noise[:, AUDIBLE:] = 0
     noise[:early] = heard[:early]
     return _restored(noise, samples)
@@ -155,8 +153,8 @@ def steady(sound: Signal, rate: int) -> Signal:
     wanders by some dB. Without that, it gets the decay that is put back, and no other.
     """
     coefficients = _transformed(sound, _frame(rate))
-    early, starts = _early_frames(rate), (0, *EDGES)
-    energies = np.add.reduceat(np.square(coefficients[early:]), starts, 1)
+    early = _early_frames(rate)
+    energies = _of_bands(coefficients[early:])
     if not len(energies):
         return sound
     window = np.ones(min(len(energies), round(STEADY_SECONDS * rate / _frame(rate))))
@@ -164,8 +162,7 @@ def steady(sound: Signal, rate: int) -> Signal:
     level = np.array([np.convolve(energy, window, "same") / counts for energy in energies.T]).T
     usual = np.median(level, axis=0)
     gain = np.sqrt(usual / np.maximum(level, 10 ** (-MOST_LIFT / 10) * usual + 1e-30))
-    widths = np.diff((*starts, coefficients.shape[1]))
-    coefficients[early:] *= np.repeat(gain, widths, 1)
+    coefficients[early:] *= _spread(gain, coefficients.shape[1])
     return _restored(coefficients, len(sound))
 
 
@@ -280,7 +277,22 @@ def decay_time(energy: Signal, seconds: float) -> tuple[float, float] | None:
 
 def _energies(signal: Signal, rate: int) -> Signal:
     """Return the energy (M, 4) of each frame's bands."""
-    return np.add.reduceat(np.square(_transformed(signal, _frame(rate))), (0, *EDGES), 1)
+    return _of_bands(_transformed(signal, _frame(rate)))
+
+
+def _of_bands(coefficients: Signal) -> Signal:
+    """Return the energy (M, 4) of the bands of coefficients (M, size)."""
+    return np.add.reduceat(np.square(coefficients), (0, *EDGES), 1)
+
+
+def _spread(values: Signal, size: int) -> Signal:
+    """Return values (..., 4) of bands for each of `size` coefficients (..., size)."""
+    return np.repeat(values, _widths(size), -1)
+
+
+def _widths(size: int) -> NDArray[np.int64]:
+    """Return how many of `size` coefficients each band has."""
+    return np.diff((0, *EDGES, size))
 
 
 def _audible(signal: Signal, rate: int) -> Signal:

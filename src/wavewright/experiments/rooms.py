@@ -12,9 +12,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.corpus.audio import Recording, mono, resample
 from wavewright.corpus.corpus import INDEX, Corpus, Track
-from wavewright.corpus.impulse import band_of, falling, shaped_noise
+from wavewright.corpus.impulse import band_of, falling, find_direct, shaped_noise
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import prepare_settings
 from wavewright.errors import ConfigError
@@ -23,10 +22,11 @@ from wavewright.experiments.experiment import Experiment, Result, Trial
 from wavewright.experiments.piano import SILENT
 from wavewright.measuring.rooms import RoomMeasures, curve_distance, measure
 from wavewright.models import CONFIGS
+from wavewright.playing.impulse import Impulse, read_whole
 from wavewright.playing.opening import open_model
 from wavewright.playing.performance import read_performance
 from wavewright.playing.playable import TrainedModel
-from wavewright.playing.reverb import WET
+from wavewright.playing.reverb import WET, Reverb
 from wavewright.playing.sound import decayed, sounds
 from wavewright.playing.stream import play
 from wavewright.quantize import to_amplitude
@@ -172,12 +172,9 @@ def _figures(
 
 def _wet(response: Sound, rate: int) -> Sound:
     """Return the beginning of the clip in the package with the reverberation of a response."""
-    from scipy.signal import oaconvolve
-
-    with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip, Recording(clip) as recording:
-        blocks = resample((mono(block, "mix") for block in recording.blocks()), recording.rate, rate)
-        dry = np.concatenate([*blocks])[: round(WET_SECONDS * rate)]
-    wet = oaconvolve(dry, response / np.sqrt(np.square(response).sum()))
-    sound: Sound = WET * wet
-    sound[: len(dry)] += (1 - WET) * dry
+    taps = np.asarray(response, np.float64) / np.sqrt(np.square(response).sum())
+    with resources.as_file(resources.files("wavewright") / "data" / CLIP) as clip:
+        dry = read_whole(clip, rate)[: round(WET_SECONDS * rate)]
+        reverb = Reverb(Impulse(clip, rate, taps[:, None], find_direct(taps, rate)), WET, channels=1)
+    sound: Sound = reverb(np.concatenate((dry, np.zeros((reverb.tail, 1)))))[:, 0]
     return sound / max(1.0, float(np.abs(sound).max()))

@@ -41,5 +41,9 @@ def download(name: str) -> Path:
     except errors.EntryNotFoundError:
         raise ModelFileError(shown, f"holds no {MODEL}", "it was not shared by wavewright") from None
     except (errors.HfHubHTTPError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelFileError(shown, f"not downloaded ({reason})", "try again") from None
+        raise ModelFileError(shown, f"not downloaded ({first_line(error)})", "try again") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return what the hub or the system says, in one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -239,6 +239,8 @@ class Instrument:
 
     def _drawn(self, stop: int) -> Controls:
         """Return how the codes before sample `stop` are drawn."""
+        if not self._curves:
+            return self._controls
         samples = np.arange(self._place, stop)
         curves: dict[str, Any] = {
             name: curve.at((samples - start) / self.rate)[:, 0]

@@ -10,7 +10,17 @@ from wavewright.metrics import Meter
 from wavewright.playing.impulse import read_whole
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.sound import at_rate, decayed, fade, fade_samples, to_pcm
-from wavewright.playing.takes import Take, check_file, decay_of, frames_of, names, samples_for, take, take_file
+from wavewright.playing.takes import (
+    Take,
+    check_count,
+    check_file,
+    decay_of,
+    frames_of,
+    names,
+    samples_for,
+    take,
+    take_file,
+)
 from wavewright.sampling import Controls
 
 
@@ -51,6 +61,7 @@ def record_null(
     rate = model.rate if rate is None else rate
     frames = frames_of(seconds, rate, seed, bits)
     check_file(out, frames, bits)
+    check_count(model, count)
     try:
         sound, _ = without_decay(read_whole(recording, model.rate)[:, 0], model.rate)
     except WavewrightError as error:

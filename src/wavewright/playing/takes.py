@@ -87,7 +87,7 @@ def record(
     rate = run.rate if rate is None else rate
     frames = frames_of(seconds, rate, seed, bits)
     check_file(out, frames, bits)
-    _check_count(run, count)
+    check_count(run, count)
     paths = names(out, count)
     decay = decay_of(run, seconds, prime, controls)
     facts = origin(run, seed, prime, controls)
@@ -195,8 +195,12 @@ def check_file(out: Path, frames: float, bits: int) -> None:
         raise ConfigError(f"--out {out}: a WAV file holds 4 GB at most; make less sound, or name a .flac file")
 
 
-def _check_count(run: Playable, count: int) -> None:
-    """Refuse more takes than can be played or held open, before the first file is made."""
+def check_count(run: Playable, count: int) -> None:
+    """Check that so many takes can be played and held open at once.
+
+    Raises:
+        ConfigError: they cannot.
+    """
     if count < 1:
         raise ConfigError(f"--count {count}: give 1 or more")
     may, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -9,7 +9,7 @@ from pathlib import Path
 from wavewright.errors import AudioError, ConfigError, WavewrightError, need
 from wavewright.files import sha256, write_json
 from wavewright.formats import model_file
-from wavewright.formats.hub import MODEL
+from wavewright.formats.hub import MODEL, first_line
 from wavewright.measuring.catalogue import describe
 from wavewright.playing.opening import shipped
 from wavewright.sharing.card import SOUNDS_FOLDER, Statement, card
@@ -65,8 +65,6 @@ def push_to_hub(
         except errors.HFValidationError:
             raise ConfigError(f"{repository}: not the name of a repository; give USER/NAME") from None
         except (errors.HfHubHTTPError, OSError) as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise WavewrightError(
-                f"{repository}: not shared ({lines[0]}); log in with `hf auth login`, and check the name"
-            ) from None
+            remedy = "log in with `hf auth login`, and check the name"
+            raise WavewrightError(f"{repository}: not shared ({first_line(error)}); {remedy}") from None
     return str(made)

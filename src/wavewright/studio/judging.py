@@ -4,18 +4,18 @@ A test's stimuli are copies of its takes at one loudness, in FOLDER/tests/ID. It
 and its items the first take of each system, the second, and so on. An answer is on disk when the page is told so.
 """
 
-import hashlib
 import itertools
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from wavewright.errors import printable
-from wavewright.files import atomic_folder
+from wavewright.files import atomic_folder, sha256
 from wavewright.studio import results
 from wavewright.studio.folder import Folder, Refusal, check_name, missing, remove_tree
 from wavewright.studio.listening import ListeningTest, Method, read
@@ -106,9 +106,8 @@ class Judging:
             for item, row in enumerate(sounds):
                 for system, sound in enumerate(row):
                     sound.write(folder / f"{item}-{system}.wav", level)
-        digests = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest()
-                   for path in sorted((self._folder / "tests" / test.id).iterdir())}  # fmt: skip
-        facts = {key: value for key, value in vars(test).items() if key not in ("id", "name", "made")}
+        digests = {path.stem: sha256(path) for path in sorted((self._folder / "tests" / test.id).iterdir())}
+        facts = {key: value for key, value in asdict(test).items() if key not in ("id", "name", "made")}
         facts |= {"sha256": digests, "takes": [[one["name"] for one in groups[system]] for system in systems]}
         self._store.put("tests", id=test.id, name=test.name, made=test.made, facts=facts)
         self._changed()
@@ -150,9 +149,9 @@ class Judging:
                     "trial": trial,
                     "item": item,
                     "stimuli": [stimulus(item, one, f"{number}-{trial}-{place}") for place, one in enumerate(places)],
-                    "reference": stimulus(item, test.systems.index(test.reference), f"{number}-{trial}-{len(places)}")
-                    if test.reference
-                    else None,
+                    "reference": None
+                    if test.reference_system is None
+                    else stimulus(item, test.reference_system, f"{number}-{trial}-{len(places)}"),
                     "answered": trial in answered,
                 }
             )
@@ -172,8 +171,8 @@ class Judging:
         if trial >= len(test.trials):
             raise missing("stimuli", name)
         places = test.placed(trial, listener)
-        if test.reference:
-            places.append(test.systems.index(test.reference))
+        if test.reference_system is not None:
+            places.append(test.reference_system)
         if place >= len(places):
             raise missing("stimuli", name)
         return self._folder / "tests" / id / f"{test.trials[trial][0]}-{places[place]}.wav"
@@ -264,7 +263,7 @@ class Judging:
             self._store.put("listeners", id=f"{id}-{number}", test=id, number=number, name=listener)
         return number
 
-    def _answers(self, test: ListeningTest) -> list["Given"]:
+    def _answers(self, test: ListeningTest) -> list[Given]:
         return [
             Given(
                 row["listener"],

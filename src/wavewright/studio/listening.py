@@ -1,5 +1,6 @@
 """What a listening test is: its trials, and in which order a listener hears them."""
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -30,12 +31,17 @@ class ListeningTest:
     systems: list[str]
     seconds: list[list[float]]
 
-    @property
+    @functools.cached_property
     def trials(self) -> list[tuple[int, tuple[int, ...]]]:
         """The item and the systems of each trial."""
         sizes = {"ab": 2, "abx": 2, "mos": 1, "multi": len(self.systems)}
         groups = [*itertools.combinations(range(len(self.systems)), sizes[self.method])]
         return [(item, group) for item in range(len(self.seconds)) for group in groups]
+
+    @property
+    def reference_system(self) -> int | None:
+        """The number of the system that is the reference, if one is."""
+        return None if self.reference is None else self.systems.index(self.reference)
 
     def order(self, listener: int) -> list[int]:
         """Return the trials in a listener's order. Those of successive listeners are the rows of a Latin square."""

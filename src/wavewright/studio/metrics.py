@@ -2,7 +2,6 @@
 
 import math
 import os
-import wave
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -74,15 +73,6 @@ def entropy(begun: Begun, corpora: Corpora, corpus: str | None) -> float | None:
         path = corpora.path(corpus)
         return _entropy(path, (path / INDEX).stat().st_mtime_ns, begun.config.quantizer)
     except (WavewrightError, OSError):
-        return None
-
-
-def wav_seconds(path: Path) -> float | None:
-    """Return the length of a WAV file in seconds, or None where it is none."""
-    try:
-        with wave.open(str(path)) as sound:
-            return sound.getnframes() / sound.getframerate()
-    except (OSError, EOFError, ZeroDivisionError, wave.Error):
         return None
 
 

@@ -74,9 +74,9 @@ def table(test: ListeningTest, answers: list[Given], names: dict[int, str]) -> s
 
 def _excluded(test: ListeningTest, answers: list[Given]) -> dict[int, str]:
     """Return why listeners are left out, as BS.1534-3 asks: the hidden reference got less than 90 too often."""
-    if not test.reference:
+    hidden, found = test.reference_system, {}
+    if hidden is None:
         return {}
-    hidden, found = test.systems.index(test.reference), {}
     for number in {one.listener for one in answers}:
         own = [one.answer[one.places.index(hidden)] for one in answers if one.listener == number]
         missed = sum(value < REFERENCE_LEAST for value in own)

@@ -64,10 +64,7 @@ class Shelf:
         Raises:
             Refusal: there is none.
         """
-        row = self.row(id)
-        if row["source"] == "package":
-            return shipped_models()[row["name"]]
-        return self.file(row["name"]) if row["source"] == "file" else self._folder / "runs" / row["name"]
+        return self._path(self.row(id))
 
     def open(self, id: str) -> NativeModel:
         """Return the model with this id for the engine. A run's best checkpoint is first exported, by a child.
@@ -78,7 +75,7 @@ class Shelf:
         row = self.row(id)
         if not row["playable"]:
             raise Refusal(409, f"model: {row['name']}: {row['why']}")
-        path = self.path(id)
+        path = self._path(row)
         if row["source"] == "run":
             step = checkpoint.find(path, "best").name
             exported = self._folder / "logs" / f"{id}-{step}{SUFFIX}"
@@ -92,6 +89,11 @@ class Shelf:
         """Remove what was exported of a run so that it could be played."""
         for old in (self._folder / "logs").glob(f"{_id_of_run(name)}-*{SUFFIX}"):
             old.unlink(missing_ok=True)
+
+    def _path(self, row: dict[str, Any]) -> Path:
+        if row["source"] == "package":
+            return shipped_models()[row["name"]]
+        return self.file(row["name"]) if row["source"] == "file" else self._folder / "runs" / row["name"]
 
     def _run_row(self, name: str) -> list[dict[str, Any]]:
         run = self._folder / "runs" / name

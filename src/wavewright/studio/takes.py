@@ -13,6 +13,15 @@ from wavewright.studio.folder import Folder, id_of, remove_hidden
 SUFFIX = ".wav"
 
 
+def wav_seconds(path: Path) -> float | None:
+    """Return the length of a WAV file in seconds, or None where it is none."""
+    try:
+        with wave.open(str(path)) as sound:
+            return sound.getnframes() / sound.getframerate()
+    except (OSError, EOFError, ZeroDivisionError, wave.Error):
+        return None
+
+
 class Takes:
     """The takes of a folder of work.
 
@@ -40,11 +49,12 @@ class Takes:
         except WavewrightError:
             told = {}
         facts = told if isinstance(told, dict) else {}
+        seconds = wav_seconds(path)
+        if seconds is None:
+            return None
         try:
-            with wave.open(str(path)) as sound:
-                seconds = sound.getnframes() / sound.getframerate()
             made = facts.get("made", path.stat().st_mtime)
-        except (OSError, EOFError, wave.Error):
+        except OSError:  # gone meanwhile
             return None
         about = {key: facts.get(key) for key in ("model", "seed")}
         return {"id": id_of("takes", name), "name": name, "seconds": seconds, "made": made, **about}

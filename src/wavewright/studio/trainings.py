@@ -25,6 +25,7 @@ from wavewright.studio.corpora import Corpora
 from wavewright.studio.folder import Folder, Refusal, check_name, id_of, missing, remove_tree, size_of
 from wavewright.studio.shelf import Shelf
 from wavewright.studio.store import Store
+from wavewright.studio.takes import wav_seconds
 
 MOST_MINUTES = 60 * 24 * 30.0
 Minutes = Annotated[float, Field(gt=0, le=MOST_MINUTES, allow_inf_nan=False)]
@@ -240,7 +241,7 @@ class Trainings:
         """Return the listening samples of a run, the oldest first."""
         found = (re.fullmatch(r"step-(\d{8,})\.wav", name) for name in _names(self.path(id) / "samples"))
         steps = sorted(int(match[1]) for match in found if match)
-        return [{"step": step, "seconds": metrics.wav_seconds(self.sample(id, step))} for step in steps]
+        return [{"step": step, "seconds": wav_seconds(self.sample(id, step))} for step in steps]
 
     def sample(self, id: str, step: int) -> Path:
         """Return the file of a listening sample.
