@@ -344,6 +344,9 @@ def test_prepare_as_a_command(wavewright: Command, album: Path, tmp_path: Path) 
     assert result.returncode == 0, result.stderr
     settings = Corpus.open(out).settings
     assert (settings.levels, settings.resample, settings.remove_dc) == ("track", "decimate", False)
+    for rate, told in ((16000, False), (20000, True)):  # the album has up to 16 kHz
+        result = wavewright("prepare", album, "--out", out, "--rate", rate, "--section-seconds", 0.5)
+        assert ("at most 16000 Hz, so nothing above 8000 Hz can be learned" in result.stderr) == told
 
 
 @pytest.mark.slow

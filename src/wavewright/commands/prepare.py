@@ -209,6 +209,11 @@ def say_findings(corpus: "Corpus") -> None:
     for name, notes in {track.name: track.source.notes for track in corpus.tracks}.items():
         for note in notes:
             say(f"{name}: {note}")
+    if (highest := max((track.source.rate for track in corpus.tracks), default=corpus.rate)) < corpus.rate:
+        say(
+            f"the recordings have at most {highest} Hz, so nothing above {highest / 2:g} Hz can be learned; "
+            f"--rate {highest} leaves {highest / corpus.rate:.0%} of the samples to learn and play"
+        )
     copies = few([f"{copy.name} (as {copy.same_as})" for copy in contents.copies])
     clipped = sum(track.clipped for track in corpus.tracks)
     passed_over = sum(contents.passed_over.values())
