@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo web check test engine-test sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo web check test engine-test arm sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test      lint, types, the engine's own tests and the whole test suite"
 	@echo "make lint      ruff, mypy and the order of imports"
 	@echo "make sanitize  run the engine's own tests under ASan, UBSan and TSan"
+	@echo "make arm       run the engine's own tests on an emulated ARM processor (5 minutes)"
 	@echo "make fuzz      try hostile model files for FUZZ_SECONDS (300)"
 	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
 	@echo "make scale     kill processes of trainings in two processes, and lose and gain a machine (10 minutes)"
@@ -68,6 +69,14 @@ engine-test: setup
 	@$(BIN)/cmake --build build/tests --parallel 2 > /dev/null
 	build/tests/engine/test_kernels
 	build/tests/engine/test_engine
+
+# With Debian's g++-aarch64-linux-gnu and qemu-user.
+ARM := aarch64-linux-gnu
+arm: setup
+	$(TEST_BUILD) -B build/arm -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=$(ARM)-g++
+	$(BIN)/cmake --build build/arm --parallel 2
+	qemu-aarch64 -L /usr/$(ARM) build/arm/engine/test_kernels
+	qemu-aarch64 -L /usr/$(ARM) build/arm/engine/test_engine
 
 sanitize: setup
 	$(TEST_BUILD) -B build/asan -DCMAKE_CXX_FLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
