@@ -1,5 +1,6 @@
 """The screen of blind tests in a real browser: a test is made of takes, answered by keyboard, and counted."""
 
+import contextlib
 import json
 import re
 import wave
@@ -62,23 +63,30 @@ def server(tmp_path: Path) -> Iterator[Server]:
                 file.writeframes(rising.tobytes())
             row = {"model": model, "seed": number, "made": number}
             (folder / f"takes/{letter}{number}.json").write_text(json.dumps(row))
-    with serving(folder) as one:
+    with serving(folder, None, "--listen", "127.0.0.1:0") as one:
         yield one
 
 
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    """The page, signed in. Any error in it fails the test."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 800})
-    opened.set_default_timeout(30_000)
-    opened.add_init_script(TAP)
+    """The page, signed in."""
+    with opened(browser, f"{server.base}/login?token={server.token}") as page:
+        yield page
+
+
+@contextlib.contextmanager
+def opened(browser: Any, link: str, *expected: str) -> Iterator[Any]:
+    """A page in a context of its own. Any error in it, but for those that are expected, fails the test."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(30_000)
+    page.add_init_script(TAP)
     said: list[str] = []
-    opened.on("console", lambda message: "ScriptProcessorNode" in message.text or said.append(message.text))
-    opened.on("pageerror", lambda error: said.append(str(error)))
-    opened.goto(f"{server.base}/login?token={server.token}")
-    yield opened
-    opened.close()
-    assert not said
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto(link)
+    yield page
+    page.close()
+    assert not [line for line in said if not any(part in line for part in ("ScriptProcessorNode", *expected))]
 
 
 def serious(page: Any) -> list[str]:
@@ -92,7 +100,7 @@ def serious(page: Any) -> list[str]:
 
 
 def make(page: Any, method: str) -> None:
-    """Make a test of all takes, and open it."""
+    """Make a test of all takes."""
     page.get_by_role("navigation").get_by_role("link", name="Judge").click()
     expect(page.get_by_text("No test yet")).to_be_visible()
     assert not serious(page)
@@ -100,6 +108,10 @@ def make(page: Any, method: str) -> None:
         page.get_by_role("checkbox", name=model).check()
     page.get_by_role("radio", name=method).check()
     page.get_by_role("button", name="Make the test").click()
+
+
+def enter(page: Any) -> None:
+    """Open the test, and give a name."""
     page.get_by_role("article").get_by_role("link", name="Listen").click()
     page.get_by_label("Your name").fill("Ada")
     page.keyboard.press("Enter")
@@ -128,6 +140,7 @@ def answer(page: Any, trial: int, option: str) -> None:
 
 def test_two_answers_with_a_reload_between_them(page: Any, server: Server) -> None:
     make(page, "Which is better")
+    enter(page)
     begin(page, "Begin")
     shown = page.locator("main").inner_html()
     assert not any(name in shown for name in ("bold", "plain</", "a0", "b0"))
@@ -156,6 +169,7 @@ def test_two_answers_with_a_reload_between_them(page: Any, server: Server) -> No
 
 def test_another_sound_goes_on_at_the_same_place(page: Any) -> None:
     make(page, "Which is better")
+    enter(page)
     begin(page, "Begin")
     expect(page.get_by_role("button", name="Play A")).to_be_enabled()
     page.wait_for_timeout(300)
@@ -179,3 +193,56 @@ def test_another_sound_goes_on_at_the_same_place(page: Any) -> None:
     assert np.abs(np.array(pitches) - wanted).max() < 12
     steps = np.abs(np.diff(sound))
     assert steps.max() < 1.6 * np.percentile(steps, 99.5)
+
+
+def invite(page: Any, name: str) -> str:
+    """Invite a listener and return the link."""
+    page.get_by_label("Name of the listener").fill(name)
+    page.get_by_role("button", name="Make a link").click()
+    link = page.get_by_label(f"Send this to {name}")
+    expect(link).to_be_visible()
+    return str(link.input_value())
+
+
+def test_two_invited_listeners_answer_at_once(page: Any, browser: Any, server: Server) -> None:
+    """Both prefer A in one trial and hear no difference in the other, each with letters of their own."""
+    make(page, "Which is better")
+    page.get_by_role("article").get_by_role("link", name="Invite").click()
+    links = [invite(page, name) for name in ("<i>Ann</i>", "Bo")]
+    assert not serious(page)
+    with opened(browser, links[0]) as ann, opened(browser, links[1]) as bo:
+        guests = (ann, bo)
+        for guest in guests:
+            assert not guest.context.cookies()
+            begin(guest, "Begin")
+            assert not serious(guest)
+            shown = guest.content()
+            assert not [name for name in ("bold", "plain", "a0", "b0") if name in shown]
+        assert ann.locator("main i:not([style])").count() == 0  # names are never markup
+        for guest in guests:
+            answer(guest, 1, "A is better")
+        ann.reload()
+        expect(ann.get_by_text("Answered already: 1 of 2")).to_be_visible()
+        begin(ann, "Go on")
+        for guest in guests:
+            answer(guest, 2, "No difference")
+            expect(guest.get_by_text("Nothing else is to be done here.")).to_be_visible()
+            assert guest.get_by_role("link").count() == 0
+    expect(page.get_by_text(re.compile("2 of 2 trials"))).to_have_count(2)
+    page.get_by_role("button", name="Withdraw the link of Bo").click()
+    expect(page.get_by_role("button", name="Withdraw the link of Bo")).to_have_count(0)
+    with opened(browser, links[1], "401") as late:
+        expect(late.get_by_role("alert")).to_contain_text("withdrawn")
+
+    with server.client() as client:
+        [row] = client.get("/api/tests").json()
+        found = client.get(f"/api/tests/{row['id']}/results").json()
+        lines = client.get(f"/api/tests/{row['id']}/answers.csv").text.splitlines()[1:]
+    [pair] = found["pairs"]
+    rows = [line.split(",") for line in lines]  # listener, trial, item, place, system, answer
+    preferred = [system for _, _, _, place, system, given, *_ in rows if (place, given) == ("0", "first")]
+    assert len(preferred) == 2
+    wins = [preferred.count(name) for name in (pair["first"], pair["second"])]
+    assert [pair["wins"], pair["losses"], pair["ties"]] == [*wins, 2]
+    assert {row[0] for row in rows} == {"<i>Ann</i>", "Bo"}
+    assert [one["answers"] for one in found["listeners"]] == [2, 2]

@@ -406,13 +406,14 @@ def test_the_server_never_imports_torch(run: Path, tmp_path: Path) -> None:
 
 def test_the_page_is_a_fixed_table_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wavewright.studio import app
+    from wavewright.studio import page as built
 
     static = tmp_path / "static"
     for name in ("index.html", "assets/a.js", "player/w.js", "secret.txt", "other/x.js"):
         (static / name).parent.mkdir(parents=True, exist_ok=True)
         (static / name).write_text(name)
     (static / "assets" / "link.js").symlink_to("/etc/passwd")
-    monkeypatch.setattr(app, "STATIC", static)
+    monkeypatch.setattr(built, "STATIC", static)
     made = app.make_app(app.Studio(Folder(tmp_path / "work")), 80, "token")
     (static / "assets" / "later.js").touch()
 

@@ -2,17 +2,20 @@
 
 import contextlib
 import http.client
+import itertools
 import json
 import signal
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 WAITS = 120  # seconds, since machines are shared
@@ -26,6 +29,7 @@ class Server:
     port: int
     token: str
     folder: Path
+    source: str = "127.0.0.1"  # from where is asked
 
     @property
     def base(self) -> str:
@@ -41,6 +45,14 @@ class Server:
     def socket(self, path: str) -> connect:
         """A WebSocket, as a context manager."""
         return connect(f"ws://127.0.0.1:{self.port}{path}", additional_headers=self.bearer, open_timeout=WAITS)
+
+    def invited(self, test: str, name: str) -> "Server":
+        """The server of invited listeners, with the token of a new invitation in place of the owner's."""
+        with self.client() as client:
+            reply = client.post(f"/api/tests/{test}/invitations", json={"listener": name})
+        assert reply.status_code == 201, reply.text
+        base, _, token = reply.json()["link"].partition("/#")
+        return replace(self, port=int(base.rpartition(":")[2]), token=token)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
@@ -58,7 +70,7 @@ class Server:
         bearer: bool = True,
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a request just as it is given, and return the reply's status, headers and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAITS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, WAITS, (self.source, 0))
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         given = [*headers, *([("host", f"127.0.0.1:{self.port}")] if host else [])]
         given += [*self.bearer.items()] if bearer else []
@@ -76,9 +88,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, log: Path | None = None) -> Iterator[Server]:
+def serving(folder: Path, log: Path | None = None, *options: str) -> Iterator[Server]:
     """Run `wavewright studio` on `folder` at a free port."""
-    command = [sys.executable, "-m", "wavewright", "studio", str(folder), "--port", "0", "--no-browser"]
+    command = [sys.executable, "-m", "wavewright", "studio", str(folder), "--port", "0", "--no-browser", *options]
     with (log or folder.with_suffix(".log")).open("ab") as said:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
     try:
@@ -90,6 +102,17 @@ def serving(folder: Path, log: Path | None = None) -> Iterator[Server]:
     finally:
         process.kill()
         process.wait()
+
+
+def write_takes(folder: Path, models: Sequence[str] = ("plain", "bold"), each: int = 2) -> None:
+    """Write takes of some models, a tone each, with the model's place in its pitch."""
+    folder.mkdir(parents=True)
+    for (place, model), number in itertools.product(enumerate(models), range(each)):
+        samples = np.rint(8000 * np.sin(2 * np.pi * (300 + 100 * place + 10 * number) * np.arange(4000) / 8000))
+        with wave.open(str(folder / f"{place}-{number}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(samples.astype("<i2").tobytes())
+        (folder / f"{place}-{number}.json").write_text(json.dumps({"model": model, "seed": number, "made": number}))
 
 
 def until(done: Callable[[], Any]) -> Any:

@@ -23,6 +23,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // the page's policy forbids data: addresses
     rolldownOptions: {
+      input: ["index.html", "listen.html"], // for the owner, and for invited listeners
       external: ["/player/player.js"],
       optimization: { inlineConst: true },
       output: { postBanner: "/*! Contains Svelte (MIT licence, copyright 2016-2026 Svelte contributors). */" },

@@ -3,23 +3,19 @@
 import asyncio
 import contextlib
 import json
-import mimetypes
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Hashable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from wavewright.corpus.settings import PrepareSettings
-from wavewright.errors import WavewrightError, printable
+from wavewright.errors import printable
 from wavewright.formats import checkpoint
 from wavewright.models import CONFIGS
 from wavewright.studio import drawing, metrics
@@ -27,21 +23,19 @@ from wavewright.studio.children import Children
 from wavewright.studio.corpora import Corpora
 from wavewright.studio.events import Events
 from wavewright.studio.folder import Folder, Refusal, missing
-from wavewright.studio.guard import Guard
+from wavewright.studio.guard import OwnersGuard
+from wavewright.studio.invitations import Invitations
 from wavewright.studio.judging import Judging
+from wavewright.studio.page import ASSETS, PLAYER, STUDIO, Page
 from wavewright.studio.playback import Player
 from wavewright.studio.recordings import PLAYED, Recordings
+from wavewright.studio.routing import Route, make_routes
 from wavewright.studio.shelf import SUFFIX, Shelf
 from wavewright.studio.store import Store
 from wavewright.studio.takes import Takes
 from wavewright.studio.trainings import HELP, ResumeAsked, Trainings
 
-STATIC = Path(__file__).parent / "static"
-BUILT = ("assets", "player")  # folders of the page
 TOO_MANY = 1013  # close code: try again later
-NO_PAGE = (
-    "<!doctype html><meta charset=utf-8><title>wavewright studio</title><p>The server runs; its page is not built."
-)
 
 
 class Studio:
@@ -61,8 +55,9 @@ class Studio:
         self.trainings = Trainings(folder, self.store, self.corpora, self.shelf, self._teller("runs", "models"))
         self.takes = Takes(folder, self._teller("takes"))
         self.judging = Judging(folder, self.store, self.takes, self._teller("tests"))
+        self.invitations = Invitations(self.store, self.judging, self._teller("tests"))
         self.players = 0
-        self.files = _files()
+        self.page = Page(STUDIO, ASSETS, PLAYER)
 
     def _teller(self, *what: str) -> Callable[[], None]:
         def tell() -> None:
@@ -96,25 +91,7 @@ class Studio:
             "takes": tuple(self.folder.names("takes", ".wav")),
         }
 
-    # The page
-
-    def index(self) -> Response:
-        """Return the page."""
-        page = self.files.get("index.html")
-        return FileResponse(page) if page else Response(NO_PAGE, media_type="text/html")
-
-    def asset(self, name: str) -> Response:
-        """Return a file of the built page."""
-        return self._file(f"assets/{name}")
-
-    def player_module(self, name: str) -> Response:
-        """Return a module of the player."""
-        return self._file(f"player/{name}")
-
-    def _file(self, name: str) -> Response:
-        if name not in self.files:
-            raise Refusal(404, f"{printable(name)[:60]}: no such file")
-        return FileResponse(self.files[name], media_type=_media_type(name))
+    # The server
 
     def session(self) -> dict[str, Any]:
         """Return what holds for as long as the server runs."""
@@ -125,6 +102,7 @@ class Studio:
             "disk_free": shutil.disk_usage(self.folder.path).free,
             "presets": {name: [*config.presets] for name, config in CONFIGS.items()},
             "models_help": HELP,
+            "listeners": self.invitations.base,
             "rate_default": PrepareSettings.model_fields["rate"].default,
         }
 
@@ -249,15 +227,12 @@ class Studio:
             self.players -= 1
 
 
-Route = tuple[str, str, Callable[..., Any], int]
-
-
 def routes(studio: Studio) -> list[Route]:
-    """Return all routes: method (WS is a WebSocket), path, what answers, and the status of success."""
+    """Return all routes."""
     return [
-        ("GET", "/", studio.index, 200),
-        ("GET", "/assets/{name:path}", studio.asset, 200),
-        ("GET", "/player/{name:path}", studio.player_module, 200),
+        ("GET", "/", studio.page.index, 200),
+        ("GET", "/assets/{name:path}", studio.page.asset, 200),
+        ("GET", "/player/{name:path}", studio.page.player_module, 200),
         ("GET", "/api/session", studio.session, 200),
         ("GET", "/api/recordings", studio.recordings.rows, 200),
         ("PUT", "/api/recordings", studio.upload, 201),
@@ -291,42 +266,17 @@ def routes(studio: Studio) -> list[Route]:
         ("POST", "/api/tests/{id}/answers", studio.judging.answer, 200),
         ("GET", "/api/tests/{id}/results", studio.judging.results, 200),
         ("GET", "/api/tests/{id}/answers.csv", studio.answers, 200),
+        ("GET", "/api/tests/{id}/invitations", studio.invitations.rows, 200),
+        ("POST", "/api/tests/{id}/invitations", studio.invitations.make, 201),
+        ("DELETE", "/api/tests/{id}/invitations/{listener}", studio.invitations.withdraw, 204),
         ("WS", "/ws/events", studio.tell_events, 101),
         ("WS", "/ws/play", studio.play, 101),
     ]
 
 
-def make_app(studio: Studio, port: int, token: str) -> Guard:
+def make_app(studio: Studio, port: int, token: str) -> OwnersGuard:
     """Return the app of a studio behind its guard."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=studio.running)
-    for method, path, answer, status in routes(studio):
-        if method == "WS":
-            app.router.add_websocket_route(path, answer)
-        else:
-            app.add_api_route(path, answer, methods=[method], status_code=status, response_model=None)
-    app.add_exception_handler(WavewrightError, _refused)
-    app.add_exception_handler(OSError, _refused)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _refused)
-    app.add_exception_handler(Exception, _refused)
-    return Guard(app, port, token)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    """Return an error as one line, with its status."""
-    if isinstance(error, HTTPException):
-        status, line = error.status_code, f"{request.method} {request.url.path[:80]}: {error.detail}"
-    elif isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or "body"
-        status, line = 422, f"{field}: {first['msg'].removeprefix('Value error, ')}"
-    elif isinstance(error, OSError):
-        status, line = 500, f"disk: {error.strerror or error}; check the folder of work"
-    elif isinstance(error, WavewrightError):
-        status, line = getattr(error, "status", 422), str(error)
-    else:
-        status, line = 500, f"server: {type(error).__name__}; its terminal tells more"
-    return JSONResponse({"error": printable(line)}, status)
+    return OwnersGuard(make_routes(routes(studio), studio.running), port, token)
 
 
 async def _until_one_ends(*tasks: Any) -> None:
@@ -346,17 +296,3 @@ async def _until_one_ends(*tasks: Any) -> None:
 async def _drain(socket: WebSocket) -> None:
     while (await socket.receive())["type"] != "websocket.disconnect":
         pass
-
-
-def _files() -> dict[str, Path]:
-    """Return the files of the built page by their names. No other file is ever served as one."""
-    found = {"index.html": STATIC / "index.html"}
-    for folder in BUILT:
-        found |= {path.relative_to(STATIC).as_posix(): path for path in (STATIC / folder).rglob("*")}
-    return {name: path for name, path in found.items() if path.is_file() and not path.is_symlink()}
-
-
-def _media_type(name: str) -> str:
-    if name.endswith((".js", ".mjs")):
-        return "text/javascript"
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"

@@ -1,10 +1,12 @@
-"""The guard before the app: it answers or refuses every request and WebSocket before any route sees them.
+"""The guards before the apps: they answer or refuse every request and WebSocket before any route sees them.
 
-Other web pages, other programs and other users of the machine can reach a server on 127.0.0.1. The guard lets in only
-who knows the token, at the server's own address, from the server's own page or from a script.
+Other web pages, other programs and other users of the machine can reach a server on 127.0.0.1. A guard lets in only
+who knows a token, at the server's own address, from the server's own page or from a script.
 """
 
+import abc
 import hmac
+from collections.abc import Collection
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -32,23 +34,18 @@ HEADERS = {
 LOG_IN = "not logged in; open the link that `wavewright studio` printed, or give its token as a bearer token"
 
 
-class Guard:
-    """An ASGI app before another one.
+class Guard(abc.ABC):
+    """An ASGI app before another one. What is common to all: who asks must name this server, and be its own page.
 
     Args:
         app: the app that is guarded.
-        port: port of the server, which Host and Origin must name.
-        token: secret that whoever may enter knows.
-
-    Attributes:
         hosts: the values of Host that are the server's own.
-        cookie: name of the cookie that holds the token.
     """
 
-    def __init__(self, app: ASGIApp, port: int, token: str) -> None:
-        self.app, self._token = app, token.encode()
-        self.hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
-        self.cookie = f"wavewright-studio-{port}"  # cookies are shared by all ports of a host
+    known_from: str  # where the address of the page stands
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self.app, self.hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -59,8 +56,20 @@ class Guard:
         else:
             await self._http(scope, receive, send)
 
+    @abc.abstractmethod
+    async def _entry(self, scope: Scope, headers: Headers) -> Response | None:
+        """Return the answer to who may not enter, or who logs in. None lets in."""
+
+    @abc.abstractmethod
+    def _limit(self, scope: Scope) -> int:
+        """Return how many bytes a body may have."""
+
+    def _may_be_linked(self, scope: Scope) -> bool:
+        """Return whether links on other sites may lead here."""
+        return False
+
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope, "GET", safe=False)
+        refusal = await self._refusal(scope, "GET", safe=False)
         if refusal is not None:
             await refusal(scope, receive, _with_headers(send))
             return
@@ -70,7 +79,7 @@ class Guard:
             nonlocal accepted
             accepted |= message["type"] == "websocket.accept"
             if message["type"] == "websocket.close" and not accepted:
-                await _error(404, "path: no such WebSocket")(scope, receive, _with_headers(send))
+                await refuse(404, "path: no such WebSocket")(scope, receive, _with_headers(send))
             else:
                 await send(message)
 
@@ -79,54 +88,86 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         send = _with_headers(send)
         method = scope["method"]
-        refusal = self._refusal(scope, method, method in SAFE)
+        refusal = await self._refusal(scope, method, method in SAFE)
         if refusal is not None:
             await refusal(scope, receive, send)
             return
-        limit = MOST_UPLOAD if (method, scope["path"]) == ("PUT", "/api/recordings") else MOST_BYTES
+        limit = self._limit(scope)
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
-            await _error(413, _too_much(limit))(scope, receive, send)
+            await refuse(413, _too_much(limit))(scope, receive, send)
         else:
             await self.app(scope, _counted(receive, limit), send)
 
-    def _refusal(self, scope: Scope, method: str, safe: bool) -> Response | None:
-        """Return the answer to a request that may not enter, or to one that logs in."""
+    async def _refusal(self, scope: Scope, method: str, safe: bool) -> Response | None:
         headers = Headers(scope=scope)
         hosts, origins = headers.getlist("host"), headers.getlist("origin")
         if len(hosts) != 1 or hosts[0] not in self.hosts:
-            return _error(421, "Host: not this server's address; open the link that `wavewright studio` printed")
+            return refuse(421, f"Host: not this server's address; open the link {self.known_from}")
         if origins and origins != [f"http://{hosts[0]}"]:
-            return _error(403, "Origin: another page; open the studio's own")
+            return refuse(403, f"Origin: another page; open the link {self.known_from}")
         sites = headers.getlist("sec-fetch-site")
-        if sites and sites not in ([["same-origin"], ["none"]] if safe else [["same-origin"]]):
-            return _error(403, "Sec-Fetch-Site: another page; open the studio's own")
+        right = [["same-origin"], ["none"]] if safe else [["same-origin"]]
+        if sites and sites not in right and not (scope["type"] == "http" and self._may_be_linked(scope)):
+            return refuse(403, f"Sec-Fetch-Site: another page; open the link {self.known_from}")
         if method not in METHODS:
-            return _error(405, f"method: not allowed; there are {', '.join(METHODS)}")
+            return refuse(405, f"method: not allowed; there are {', '.join(METHODS)}")
+        return await self._entry(scope, headers)
+
+
+class OwnersGuard(Guard):
+    """Lets in whoever knows the server's token, and turns the token of its link into a cookie.
+
+    Args:
+        app: the app that is guarded.
+        port: port of the server, which Host and Origin must name.
+        token: secret that whoever may enter knows.
+
+    Attributes:
+        cookie: name of the cookie that holds the token.
+    """
+
+    known_from = "that `wavewright studio` printed"
+
+    def __init__(self, app: ASGIApp, port: int, token: str) -> None:
+        super().__init__(app, {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")})
+        self._token = token.encode()
+        self.cookie = f"wavewright-studio-{port}"  # cookies are shared by all ports of a host
+
+    async def _entry(self, scope: Scope, headers: Headers) -> Response | None:
         if scope["path"] == "/login" and scope["type"] == "http":
-            return self._log_in(scope) if safe else _error(405, "method: not allowed; log in with GET")
-        return None if self._may_enter(headers) else _error(401, LOG_IN)
+            return self._log_in(scope) if scope["method"] in SAFE else refuse(405, "method: not allowed; use GET")
+        return None if self._may_enter(headers) else refuse(401, LOG_IN)
+
+    def _limit(self, scope: Scope) -> int:
+        return MOST_UPLOAD if (scope["method"], scope["path"]) == ("PUT", "/api/recordings") else MOST_BYTES
 
     def _log_in(self, scope: Scope) -> Response:
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
         if len(given) != 1 or not self._is_token(given[0]):
-            return _error(401, "token: not this server's; open the link that `wavewright studio` printed last")
+            return refuse(401, "token: not this server's; open the link that `wavewright studio` printed last")
         reply = RedirectResponse("/", 303)  # which takes the token out of the address bar
         reply.set_cookie(self.cookie, self._token.decode(), httponly=True, samesite="strict", path="/")
         return reply
 
     def _may_enter(self, headers: Headers) -> bool:
-        given = headers.getlist("authorization")
-        if given:
-            kind, _, token = given[0].partition(" ")
-            return len(given) == 1 and kind.lower() == "bearer" and self._is_token(token)
+        if "authorization" in headers:
+            return self._is_token(bearer(headers) or "")
         return self._is_token(cookie_parser("; ".join(headers.getlist("cookie"))).get(self.cookie, ""))
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), self._token)
 
 
-def _error(status: int, line: str) -> Response:
+def bearer(headers: Headers) -> str | None:
+    """Return the token that a request has as its one bearer token, if it has one."""
+    given = headers.getlist("authorization")
+    kind, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return token if kind.lower() == "bearer" else None
+
+
+def refuse(status: int, line: str) -> Response:
+    """Return a refusal of one line."""
     return JSONResponse({"error": line}, status)
 
 
@@ -142,7 +183,11 @@ def _with_headers(send: Send) -> Send:
 
 
 def _too_much(limit: int) -> str:
-    return f"body: more than {limit >> 20} MiB; send less"
+    return (
+        f"body: more than {limit >> 20} MiB; send less"
+        if limit >> 20
+        else f"body: more than {limit >> 10} KiB; send less"
+    )
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

@@ -42,15 +42,20 @@ class TestAsked(BaseModel):
 
 
 class Answer(BaseModel):
-    """An answer of a listener to a trial."""
+    """An answer to a trial."""
 
     model_config = ConfigDict(extra="forbid")
 
-    listener: str
     trial: Annotated[int, Field(ge=0, lt=MOST_TRIALS)]
     answer: Literal["first", "second", "tie"] | StrictInt | list[StrictInt]
     plays: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     seconds: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 0.0
+
+
+class ListenersAnswer(Answer):
+    """An answer of the listener who is named."""
+
+    listener: str
 
 
 class Judging:
@@ -119,9 +124,9 @@ class Judging:
         Raises:
             Refusal: there is none.
         """
-        self._test(id)
+        self.test(id)
         with self._store.writing():
-            for table in ("answers", "listeners"):
+            for table in ("answers", "invitations", "listeners"):
                 for row in self._store.rows(table, test=id):
                     self._store.remove(table, row["id"])
             self._store.remove("tests", id)
@@ -135,11 +140,26 @@ class Judging:
         Raises:
             Refusal: there is no such test, or the name is none.
         """
-        test, number = self._test(id), self._number(id, listener)
+        self.test(id)
+        number = self.number(id, listener)
+        return self.trials_of(id, number, f"/api/tests/{id}/stimuli/{number}-")
+
+    def trials_of(self, id: str, number: int, address: str) -> dict[str, Any]:
+        """Return the trials of a listener with a number, in that listener's order.
+
+        Args:
+            id: the test.
+            number: the listener.
+            address: how the addresses of stimuli begin. TRIAL-PLACE.wav follows.
+
+        Raises:
+            Refusal: there is no such test.
+        """
+        test = self.test(id)
         answered = {row["trial"] for row in self._store.rows("answers", test=id, listener=number)}
 
         def stimulus(item: int, system: int, name: str) -> dict[str, Any]:
-            return {"url": f"/api/tests/{id}/stimuli/{name}.wav", "seconds": test.seconds[item][system]}
+            return {"url": f"{address}{name}.wav", "seconds": test.seconds[item][system]}
 
         rows = []
         for trial in test.order(number):
@@ -148,10 +168,10 @@ class Judging:
                 {
                     "trial": trial,
                     "item": item,
-                    "stimuli": [stimulus(item, one, f"{number}-{trial}-{place}") for place, one in enumerate(places)],
+                    "stimuli": [stimulus(item, one, f"{trial}-{place}") for place, one in enumerate(places)],
                     "reference": None
                     if test.reference_system is None
-                    else stimulus(item, test.reference_system, f"{number}-{trial}-{len(places)}"),
+                    else stimulus(item, test.reference_system, f"{trial}-{len(places)}"),
                     "answered": trial in answered,
                 }
             )
@@ -163,7 +183,7 @@ class Judging:
         Raises:
             Refusal: there is none.
         """
-        test = self._test(id)
+        test = self.test(id)
         parts = name.removesuffix(".wav").split("-")
         if len(parts) != 3 or not all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts):
             raise missing("stimuli", name)
@@ -177,27 +197,19 @@ class Judging:
             raise missing("stimuli", name)
         return self._folder / "tests" / id / f"{test.trials[trial][0]}-{places[place]}.wav"
 
-    def answer(self, id: str, given: Answer) -> dict[str, Any]:
-        """Keep an answer, in place of an earlier one to the same trial, and return how many are left.
+    def answer(self, id: str, given: ListenersAnswer) -> dict[str, Any]:
+        """Keep an answer of the listener who is named, as `keep` does."""
+        self.test(id)
+        return self.keep(id, self.number(id, given.listener), given)
+
+    def keep(self, id: str, number: int, given: Answer) -> dict[str, Any]:
+        """Keep an answer of a listener, in place of an earlier one to the same trial, and return how many are left.
 
         Raises:
             Refusal: there is no such trial, or the method has no such answer.
         """
-        test = self._test(id)
-        if given.trial >= len(test.trials):
-            raise missing("trials", str(given.trial))
-        places = len(test.trials[given.trial][1])
-        right = {
-            "ab": given.answer in ("first", "second", "tie"),
-            "abx": given.answer in ("first", "second"),
-            "mos": isinstance(given.answer, int) and 1 <= given.answer <= 5,
-            "multi": isinstance(given.answer, list)
-            and len(given.answer) == places
-            and all(0 <= one <= 100 for one in given.answer),
-        }
-        if not right[test.method]:
-            raise Refusal(422, f"answer: {printable(given.answer)[:40]}; {ANSWERS[test.method]}")
-        number = self._number(id, given.listener)
+        test = self.test(id)
+        _check_answer(test, given)
         facts = {"answer": given.answer, "plays": given.plays, "seconds": given.seconds, "at": time.time()}
         key = f"{id}-{number}-{given.trial}"
         self._store.put("answers", id=key, test=id, listener=number, trial=given.trial, facts=facts)
@@ -210,8 +222,8 @@ class Judging:
         Raises:
             Refusal: there is no such test.
         """
-        test = self._test(id)
-        return results.results(test, self._answers(test), self._names(id))
+        test = self.test(id)
+        return results.results(test, self._answers(test), self.names(id))
 
     def table(self, id: str) -> str:
         """Return the answers of a test as CSV.
@@ -219,8 +231,8 @@ class Judging:
         Raises:
             Refusal: there is no such test.
         """
-        test = self._test(id)
-        return results.table(test, self._answers(test), self._names(id))
+        test = self.test(id)
+        return results.table(test, self._answers(test), self.names(id))
 
     def _row(self, test: ListeningTest) -> dict[str, Any]:
         answers = self._store.rows("answers", test=test.id)
@@ -238,22 +250,32 @@ class Judging:
             "answers": len(answers),
         }
 
-    def _test(self, id: str) -> ListeningTest:
+    def test(self, id: str) -> ListeningTest:
+        """Return a test.
+
+        Raises:
+            Refusal: there is none.
+        """
         row = self._store.row("tests", id=id)
         if row is None:
             raise missing("tests", id)
         return read(row)
 
-    def _names(self, id: str) -> dict[int, str]:
+    def names(self, id: str) -> dict[int, str]:
+        """Return the names of a test's listeners by their numbers."""
         return {row["number"]: row["name"] for row in self._store.rows("listeners", test=id)}
 
-    def _number(self, id: str, listener: str) -> int:
-        """Return the number of a listener, a new one where the name is new."""
+    def number(self, id: str, listener: str) -> int:
+        """Return the number of a listener, a new one where the name is new.
+
+        Raises:
+            Refusal: the name is none.
+        """
         if not listener.isprintable() or listener != listener.strip() or not 0 < len(listener) <= LONGEST_LISTENER:
             wanted = f"give 1 to {LONGEST_LISTENER} letters, digits and signs"
             raise Refusal(422, f"listener: {printable(listener)[:60]!r}; {wanted}")
         with self._store.writing():
-            names = self._names(id)
+            names = self.names(id)
             for number, known in names.items():
                 if known == listener:
                     return number
@@ -294,3 +316,20 @@ def _check(asked: TestAsked, groups: dict[str, list[dict[str, Any]]]) -> None:
         raise Refusal(422, f"takes: {counts}; choose as many of each model")
     if asked.reference is not None and (asked.method != "multi" or asked.reference not in groups):
         raise Refusal(422, f"reference: {printable(asked.reference)[:60]}; only a model of the takes, with multi")
+
+
+def _check_answer(test: ListeningTest, given: Answer) -> None:
+    """Raise a Refusal where a test has no such trial, or its method no such answer."""
+    if given.trial >= len(test.trials):
+        raise missing("trials", str(given.trial))
+    places = len(test.trials[given.trial][1])
+    right = {
+        "ab": given.answer in ("first", "second", "tie"),
+        "abx": given.answer in ("first", "second"),
+        "mos": isinstance(given.answer, int) and 1 <= given.answer <= 5,
+        "multi": isinstance(given.answer, list)
+        and len(given.answer) == places
+        and all(0 <= one <= 100 for one in given.answer),
+    }
+    if not right[test.method]:
+        raise Refusal(422, f"answer: {printable(given.answer)[:40]}; {ANSWERS[test.method]}")

@@ -54,6 +54,15 @@ CREATE TABLE answers(
     facts TEXT NOT NULL
 ) STRICT;
 """,
+    """
+CREATE TABLE invitations(
+    id TEXT PRIMARY KEY,
+    test TEXT NOT NULL REFERENCES tests(id),
+    listener INTEGER NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    expires REAL NOT NULL
+) STRICT;
+""",
 )
 JSON = ("facts", "asked")  # columns that hold JSON
 

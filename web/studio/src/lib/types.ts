@@ -7,6 +7,7 @@ export interface Session {
   disk_free: number
   presets: Record<string, string[]>
   models_help: Record<string, string>
+  listeners: string | null // where invited listeners reach blind tests
   rate_default: number
 }
 
@@ -153,10 +154,19 @@ export interface Trial {
 }
 
 export interface Trials {
+  listener: string
   name: string
   method: Method
   question: string
   trials: Trial[]
+}
+
+/** A listener who has a link to a test. */
+export interface Invitation {
+  listener: number
+  name: string
+  expires: number
+  answers: number
 }
 
 export type Answer = "first" | "second" | "tie" | number | number[]

@@ -1,0 +1,5 @@
+import { mount } from "svelte"
+import "./app.css"
+import Invited from "./screens/Invited.svelte"
+
+mount(Invited, { target: document.getElementById("app")! })
