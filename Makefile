@@ -20,7 +20,7 @@ help:
 	@echo "make fuzz-recordings   try FUZZ_FILES (100000) damaged recordings (5 minutes)"
 	@echo "make scale     kill processes of trainings in two processes, and lose and gain a machine (10 minutes)"
 	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
-	@echo "make kill-studio   kill the studio's server KILLS (200) times while files are uploaded, and check that none is lost"
+	@echo "make kill-studio   kill the studio's server KILLS (200) times under uploads and answers, and check that none is lost"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make latency   measure the time from a key to its sound (3 minutes); LATENCY_MODEL is a trained model's file"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"

@@ -20,8 +20,8 @@ import pytest
 import soundfile
 
 from conftest import melody, refusal
+from support.kills import kill_while_working
 from support.studio import Server, serving, until
-from support.uploads import kill_while_uploading
 from wavewright.studio.folder import Folder, Refusal
 from wavewright.studio.recordings import Recordings, clean
 from wavewright.studio.store import Store
@@ -245,7 +245,7 @@ def test_uploads_wait_for_one_another_and_for_room(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_what_was_acknowledged_survives_kills(tmp_path: Path) -> None:
-    assert kill_while_uploading(tmp_path / "work", 3, seed=1) > 0
+    assert min(kill_while_working(tmp_path / "work", 3, seed=1)) > 0
 
 
 def test_a_start_brings_folder_and_index_together(tmp_path: Path) -> None:
