@@ -313,6 +313,11 @@ def test_corpora_are_made_of_recordings(server: Server, client: httpx.Client, wa
     assert failed["state"] == "failed"
     assert failed["reason"].startswith("the longest track is 2 s")
     assert client.delete(f"/api/corpora/{failed['id']}").status_code == 204
+    client.post("/api/corpora", json={**few, "section_seconds": 0.5})
+    until(lambda: all(row["state"] != "preparing" for row in client.get("/api/corpora").json()))
+    fits = next(row for row in client.get("/api/corpora").json() if row["name"] == "few")
+    assert (fits["state"], fits["recordings"]) == ("ready", 1), fits["reason"]
+    assert client.delete(f"/api/corpora/{fits['id']}").status_code == 204
     recordings = [str(server.folder / "recordings" / row["id"]) for row in rows]
     made = wavewright("prepare", *recordings, "--out", server.folder / "corpora" / "mine", "--section-seconds", 1)
     assert made.returncode == 0, made.stderr
@@ -336,6 +341,7 @@ def test_corpora_are_made_of_recordings(server: Server, client: httpx.Client, wa
         ({"recordings": "some"}, "recordings"),
         ({"preset": "loud"}, "preset: loud"),
         ({"rate": 999}, "rate: "),
+        ({"section_seconds": 0}, "section_seconds: "),
         ({"labels": "/etc/passwd"}, "labels: /etc/passwd; give a pattern"),
         ({"labels": "{a}.csv"}, "labels: {a}.csv; give a pattern"),
         ({"describe": ["taste"]}, "describe: taste"),

@@ -18,11 +18,15 @@ from support.studio import Server, serving, told, until
 from support.tiny import RATE, SETTINGS, as_arguments
 from wavewright.corpus.corpus import Corpus
 from wavewright.files import LOCK, holder, locked
+from wavewright.formats import model_file
+from wavewright.formats.config import resolve
+from wavewright.formats.model_file import About
 from wavewright.metrics import bits, zero_order_entropy
 from wavewright.models import CONFIGS
 from wavewright.studio import children, metrics
 from wavewright.studio.app import Studio
 from wavewright.studio.folder import Folder, Refusal, id_of
+from wavewright.studio.sizes import sizes
 from wavewright.studio.trainings import HELP, ResumeAsked, RunAsked
 
 CORPUS = id_of("corpora", "tiny")
@@ -320,6 +324,18 @@ def test_metrics_are_thinned_and_read_on_while_they_are_written(tmp_path: Path) 
     assert metrics.latest(tmp_path) == {"seconds": None, "step": None, "bits": None, "best": None}
 
 
+def test_sizes_are_those_of_the_models_themselves() -> None:
+    told = sizes()
+    assert {model: [*presets] for model, presets in told.items()} == {
+        model: [*config.presets] for model, config in CONFIGS.items()
+    }
+    for model in CONFIGS:
+        config = resolve(model, "tiny")
+        weights = sum(each.numel() for each in config.model.build().parameters())
+        samples = config.training.batch_size * config.training.length
+        assert told[model]["tiny"] == {"weights": weights, "samples": samples}
+
+
 def test_every_model_has_a_line_of_help() -> None:
     assert [*HELP] == [*CONFIGS]
 
@@ -351,8 +367,10 @@ def test_real_trainings_outlive_killed_servers(work: Path) -> None:
         until(lambda: row(client, "second")["state"] == "finished")
         made = row(client, "first")
         assert made["reason"] is None
-        exported = client.post(f"/api/runs/{made['id']}/export", json={"name": "bells", "precision": "int8"})
+        about = {"title": "--Bells", "author": "Ada", "licence": "cc-by-4.0"}
+        exported = client.post(f"/api/runs/{made['id']}/export", json={"name": "bells", "precision": "int8", **about})
         assert (exported.status_code, exported.json()["source"]) == (201, "file")
+        assert model_file.load(work / "models/bells.safetensors").about == About(**about)
         assert client.post(f"/api/runs/{made['id']}/export", json={"name": "bells"}).status_code == 409
         sources = {one["name"]: one for one in client.get("/api/models").json() if one["source"] == "run"}
         with server.socket("/ws/play") as player:

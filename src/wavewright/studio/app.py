@@ -17,7 +17,6 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import printable
 from wavewright.formats import checkpoint
-from wavewright.models import CONFIGS
 from wavewright.studio import drawing, metrics
 from wavewright.studio.children import Children
 from wavewright.studio.corpora import Corpora
@@ -31,6 +30,7 @@ from wavewright.studio.playback import Player
 from wavewright.studio.recordings import PLAYED, Recordings
 from wavewright.studio.routing import Route, make_routes
 from wavewright.studio.shelf import SUFFIX, Shelf
+from wavewright.studio.sizes import sizes
 from wavewright.studio.store import Store
 from wavewright.studio.takes import Takes
 from wavewright.studio.trainings import HELP, ResumeAsked, Trainings
@@ -100,10 +100,11 @@ class Studio:
             "folder": self.folder.path.name,
             "cores": os.cpu_count() or 1,
             "disk_free": shutil.disk_usage(self.folder.path).free,
-            "presets": {name: [*config.presets] for name, config in CONFIGS.items()},
+            "presets": sizes(),
             "models_help": HELP,
             "listeners": self.invitations.base,
-            "rate_default": PrepareSettings.model_fields["rate"].default,
+            "rate_default": PrepareSettings().rate,
+            "section_default": PrepareSettings().section_seconds,
         }
 
     # Recordings

@@ -35,6 +35,7 @@ class CorpusAsked(BaseModel):
     recordings: list[str] | Literal["all"] = "all"
     preset: str = "music"
     rate: Annotated[int, Field(ge=1000, le=192_000)] | None = None
+    section_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] | None = None
     labels: Annotated[str, Field(max_length=200)] | None = None
     describe: list[str] = []
 
@@ -211,5 +212,6 @@ def _arguments(asked: CorpusAsked) -> list[str]:
         raise Refusal(422, line)
     arguments = [f"--preset={PRESETS[asked.preset]}", "--workers=1"]
     arguments += [f"--rate={asked.rate}"] if asked.rate else []
+    arguments += [f"--section-seconds={asked.section_seconds!r}"] if asked.section_seconds else []
     arguments += [f"--labels={asked.labels}"] if asked.labels else []
     return arguments + ([f"--describe={','.join(asked.describe)}"] if asked.describe else [])

@@ -29,6 +29,7 @@ from wavewright.studio.takes import wav_seconds
 
 MOST_MINUTES = 60 * 24 * 30.0
 Minutes = Annotated[float, Field(gt=0, le=MOST_MINUTES, allow_inf_nan=False)]
+Told = Annotated[str, Field(min_length=1, max_length=200)] | None
 ACTIVE = ("running", "stopping")
 
 
@@ -60,7 +61,9 @@ class ExportAsked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str
-    title: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    title: Told = None
+    author: Told = None
+    licence: Told = None
     precision: Annotated[str, Field(pattern="^(float32|bfloat16|int8)$")] = "float32"
 
 
@@ -233,8 +236,8 @@ class Trainings:
         run, out = self.path(id), self._shelf.file(check_name(asked.name))
         if out.exists():
             raise Refusal(409, f"name: there is a model {asked.name}; give another name")
-        title = [f"--title={asked.title}"] if asked.title else []
-        self._children.run("export", str(run), f"--out={out}", f"--precision={asked.precision}", *title)
+        told = asked.model_dump(exclude={"name"}, exclude_none=True)
+        self._children.run("export", str(run), f"--out={out}", *(f"--{field}={value}" for field, value in told.items()))
         return self._shelf.row(id_of("models", asked.name))
 
     def samples(self, id: str) -> list[dict[str, Any]]:

@@ -1,14 +1,21 @@
 // What the server's rows hold.
 
+/** What a preset makes of a model: its weights, and the samples that a step of training hears. */
+export interface Size {
+  weights: number
+  samples: number
+}
+
 export interface Session {
   version: string
   folder: string
   cores: number
   disk_free: number
-  presets: Record<string, string[]>
+  presets: Record<string, Record<string, Size>> // of each model
   models_help: Record<string, string>
   listeners: string | null // where invited listeners reach blind tests
   rate_default: number
+  section_default: number // seconds
 }
 
 export interface Recording {

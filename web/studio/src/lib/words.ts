@@ -25,6 +25,12 @@ export function span(seconds: number): string {
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`
 }
 
+/** 950, 12,000 or 1.2 million: two or three digits that count. */
+export function about(count: number): string {
+  if (count >= 1e6) return `${(count / 1e6).toPrecision(2)} million`
+  return Number(count.toPrecision(2)).toLocaleString("en")
+}
+
 export function plural(count: number, thing: string): string {
   return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`
 }
@@ -47,6 +53,7 @@ export function fresh(wanted: string, taken: string[]): string {
 }
 
 export const HELP = {
+  section: "Training shuffles sections. Recordings are cut into them, and what is shorter than one is one by itself.",
   corpus: "A corpus is your recordings made ready for training: one sample rate, one level, and a part kept aside to test with.",
   rate: "How many samples make a second of sound. Half of it is the highest tone that a model can play. Lower rates learn and play faster.",
   labels:
