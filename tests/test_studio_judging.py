@@ -308,3 +308,41 @@ def test_answers_survive_the_end_of_the_takes_and_of_the_server(tmp_path: Path) 
         assert client.delete(f"/api/tests/{test}").status_code == 204
         assert client.get("/api/tests").json() == []
         assert not any((tmp_path / "tests").iterdir())
+
+
+def test_a_disk_that_fills_keeps_just_the_answers_that_were_acknowledged(tmp_path: Path) -> None:
+    """Before, while and after it is full, for listeners here and invited ones."""
+    (tmp_path / "takes").mkdir()
+    for number in range(20):
+        write_take(tmp_path / "takes", "a", number, 0.3, 0.1)
+    with serving(tmp_path, tmp_path / "log", "--listen", "127.0.0.1:0") as server, server.client() as client:
+        test = make(client, "mos", ("a",))["id"]
+        bo = server.invited(test, "Bo")
+        kept = {("Ann", 0), ("Ann", 19), ("Bo", 19)}
+        assert answer(client, test, "Ann", 0, 5).status_code == 200
+        refused: list[httpx.Response] = []
+        with bo.client() as guest:
+            with server.full_disk((tmp_path / "studio.db-wal").stat().st_size + 50_000):
+                for trial in range(1, 19):
+                    given = {"trial": trial, "answer": 5}
+                    for name, reply in (
+                        ("Ann", answer(client, test, "Ann", trial, 5)),
+                        ("Bo", guest.post("/api/answers", json=given)),
+                    ):
+                        if reply.status_code == 200:
+                            kept.add((name, trial))
+                        else:
+                            refused.append(reply)
+            assert len(refused) > 2
+            lines = [reply.json()["error"] for reply in refused]
+            assert set(lines) == {
+                f"{tmp_path}/studio.db: disk I/O error; make room, or restore the file from a copy",
+                "answer: the studio could not keep it; tell whoever invited you",
+            }
+            assert guest.post("/api/answers", json={"trial": 19, "answer": 5}).status_code == 200
+            assert answer(client, test, "Ann", 19, 5).status_code == 200
+        os.kill(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+    with serving(tmp_path) as server, server.client() as client:
+        rows = list(csv.DictReader(io.StringIO(client.get(f"/api/tests/{test}/answers.csv").text)))
+    assert {(row["listener"], int(row["trial"])) for row in rows} == kept

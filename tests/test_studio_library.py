@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import re
 import shutil
 import socket
 import sqlite3
@@ -206,6 +207,17 @@ def test_a_cut_upload_leaves_nothing(server: Server) -> None:
         connection.sendall(head.encode() + bytes(3_000_000))
         until(lambda: [*(server.folder / "recordings").glob("*/*.part")])
     until(lambda: {*(server.folder / "recordings").iterdir()} == before)
+
+
+def test_a_disk_that_fills_keeps_nothing_of_an_upload(server: Server, client: httpx.Client) -> None:
+    before = {*(server.folder / "recordings").iterdir()}
+    with server.full_disk(1 << 20):
+        reply = client.put("/api/recordings", params={"name": "x.wav"}, content=bytes(3 << 20))
+        assert reply.status_code == 422
+        assert re.fullmatch(r".*: cannot write: File too large", reply.json()["error"])
+        assert {*(server.folder / "recordings").iterdir()} == before
+    id = put(client, "x.wav", wav(1, 8000, 200))["id"]
+    client.delete(f"/api/recordings/{id}")
 
 
 def test_uploads_wait_for_one_another_and_for_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

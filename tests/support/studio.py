@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -53,6 +54,13 @@ class Server:
         assert reply.status_code == 201, reply.text
         base, _, token = reply.json()["link"].partition("/#")
         return replace(self, port=int(base.rpartition(":")[2]), token=token)
+
+    @contextlib.contextmanager
+    def full_disk(self, most: int) -> Iterator[None]:
+        """Let no file of the server grow beyond `most` bytes meanwhile, as on a disk that is full."""
+        before = resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+        yield
+        resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, before)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""

@@ -5,6 +5,7 @@ listener's secret is in the part of the link after #, which browsers do not send
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,11 +15,15 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.types import ASGIApp, Scope
 
+from wavewright.errors import WavewrightError
+from wavewright.studio.folder import Refusal
 from wavewright.studio.guard import SAFE, Guard, bearer, refuse
 from wavewright.studio.invitations import Invitations, Invited
 from wavewright.studio.judging import Answer, Judging
 from wavewright.studio.page import ASSETS, LISTEN, Page
 from wavewright.studio.routing import Route, make_routes
+
+log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 14  # of an answer
 BURST, EACH_SECOND = 300.0, 20.0  # requests of an address
@@ -48,9 +53,19 @@ class Listeners:
         return FileResponse(self._judging.stimulus(test, f"{listener}-{name}"), media_type="audio/wav")
 
     def answer(self, request: Request, given: Answer) -> dict[str, Any]:
-        """Keep an answer of the listener."""
+        """Keep an answer of the listener.
+
+        Raises:
+            Refusal: it cannot be kept. No line tells where on the owner's disk that is.
+        """
         test, listener = _invited(request)
-        return self._judging.keep(test, listener, given)
+        try:
+            return self._judging.keep(test, listener, given)
+        except Refusal:
+            raise
+        except WavewrightError as error:
+            log.warning(f"{error}")
+            raise Refusal(507, "answer: the studio could not keep it; tell whoever invited you") from None
 
 
 def routes(listeners: Listeners) -> list[Route]:
