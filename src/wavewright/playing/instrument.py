@@ -6,38 +6,30 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.controls import Curve, TimeCurve, dense, described, features, find, time_value
-from wavewright.conditioning.events import Kind, events
+from wavewright.conditioning.controls import Curve, described
+from wavewright.conditioning.events import Events, Kind, checked_events
 from wavewright.errors import ConfigError
-from wavewright.models.condition import Condition, Control, Notes, Time
+from wavewright.models.condition import Condition, Control, Notes
+from wavewright.playing.desk import Change, Desk
 from wavewright.playing.engine import Engine
 from wavewright.playing.playable import DEFAULT, Playable
 from wavewright.playing.sound import fade, fade_samples
 from wavewright.sampling import SEED_MAX, Controls
 
-REMEMBERED = (  # fields of an instrument, beside its player
-    "_decoder",
-    "_controls",
-    "_due",
-    "_events",
-    "_held",
-    "_given",
-    "_curves",
-    "_place",
-    "_began",
-    "primed",
-)
+REMEMBERED = ("_decoder", "_controls", "_draws", "_place", "primed")  # fields, beside player and desks
 AT_ONCE = 1024  # changes that a block takes; those beyond wait for the next block
 CALLS = 64  # blocks by which a live instrument sets its time; a sound card may ask for several of them at once
 
 DRAWS = ("temperature", "top_p")  # settings of the draw that every model has, where no control has their name
+AMOUNT = "amount"  # setting of the draw where two models are played
 
-Change = Callable[[int], object]  # takes the sample at which it is due
+Changes = Mapping[Desk, Change]  # of the desks that have what changes
 
 
 @dataclass(frozen=True)
@@ -46,10 +38,12 @@ class Moment:
 
     Attributes:
         player: see Engine.state.
+        desks: what each model was given.
         fields: the instrument's own fields by their names.
     """
 
     player: bytes
+    desks: tuple[Mapping[str, Any], ...]
     fields: Mapping[str, Any]
 
 
@@ -68,35 +62,31 @@ class Instrument:
         primed: whether the instrument continues a sound.
 
     Args:
-        model: the model. Of a mixture, the first model is played, and the second is given no controls.
+        model: the model.
         seed: decides the stream.
         controls: how codes are drawn, with single values.
+        both: whether the second model of a mixture is given the same keys and controls, as far as it has them.
+            Otherwise, its controls are all absent.
 
     Raises:
         ConfigError: the model makes impulse responses, or the seed is out of range.
     """
 
-    def __init__(self, model: Playable, seed: int = 0, controls: Controls = DEFAULT) -> None:
-        condition = model.config.condition
-        if condition and condition.decay:
+    def __init__(self, model: Playable, seed: int = 0, controls: Controls = DEFAULT, *, both: bool = False) -> None:
+        conditions = [one.config.condition for one in (model.models if both else model.models[:1])]
+        if any(condition and condition.decay for condition in conditions):
             raise ConfigError("instrument: the model makes impulse responses, which are no stream; generate files")
         if not 0 <= seed <= SEED_MAX:
             raise ConfigError(f"seed: {seed}; give 0 to {SEED_MAX}")
-        self.condition: Condition | None = condition
+        self.condition: Condition | None = conditions[0]
         self.rate = model.rate
-        self._hop = condition.hop if condition else 1
         self._decoder, self._player = model.quantizer.decoder(), model.player(1, seed)
         self._controls = controls
-        self._changes: queue.SimpleQueue[tuple[float | None, Change]] = queue.SimpleQueue()  # and when each came
-        self._due: deque[tuple[int, Change]] = deque()  # by their samples
-        self._events: list[tuple[int, Kind, int, int]] = []  # of the frame that begins
-        self._held: set[int] = set()
-        self._given: dict[str, NDArray[np.float32]] = {}
-        self._curves: dict[str, tuple[int, Curve | TimeCurve]] = {}  # of controls and draws, and where each begins
-        if condition and condition.notes:
-            self._given[condition.notes.name] = np.zeros(0, np.float32)
+        self._desks = [Desk(condition, model.rate) for condition in conditions]
+        self._draw_names = (*DRAWS, AMOUNT) if both and len(conditions) > 1 else DRAWS
+        self._draws: dict[str, tuple[int, Curve]] = {}  # curves of the draw, and where each begins
+        self._changes: queue.SimpleQueue[tuple[float | None, Changes]] = queue.SimpleQueue()  # and when each came
         self._place = 0  # samples read and made
-        self._began: int | None = 0  # the sample from which the time runs
         self._starts: deque[float] = deque(maxlen=CALLS)  # the time of sample 0, by each of the last blocks
         self.clock: Callable[[], float] | None = None
         self.primed = False
@@ -106,16 +96,35 @@ class Instrument:
         """The keyboard.
 
         Raises:
-            ConfigError: the model has none.
+            ConfigError: there is none.
         """
-        if self.condition is None or self.condition.notes is None:
-            raise ConfigError(f"notes: {described(self.condition)}, and no keyboard")
-        return self.condition.notes
+        for control in self.controls:
+            if isinstance(control, Notes):
+                return control
+        raise ConfigError(f"notes: {described(self.condition)}, and no keyboard")
 
     @property
     def controls(self) -> tuple[Control, ...]:
-        """The controls of the model."""
-        return self.condition.controls if self.condition else ()
+        """The controls, of both models where both are played. Where both have one of a name, it is the first's."""
+        found: dict[str, Control] = {}
+        for desk in self._desks:
+            found = {control.name: control for control in desk.controls} | found
+        return tuple(found.values())
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The keys that are down, as of the last block."""
+        return frozenset().union(*(desk.held for desk in self._desks))
+
+    @property
+    def plays_score(self) -> bool:
+        """Whether events of a score were still to come after the last block."""
+        return any(desk.plays_score for desk in self._desks)
+
+    @property
+    def waiting(self) -> int:
+        """Number of changes that wait for the blocks in which they take effect."""
+        return self._changes.qsize() + max(desk.waiting for desk in self._desks)
 
     def note_on(self, key: int, velocity: int = 100) -> None:
         """Strike a MIDI key, where 60 is the middle C. A velocity of 0 releases it. Keys beside the keyboard are mute.
@@ -142,26 +151,37 @@ class Instrument:
         self._put(Kind.pedal, 0, position)
 
     def all_notes_off(self) -> None:
-        """Release every key."""
-        self._give(self._release_all)
+        """Release every key. A score ends."""
+        self._give({desk: desk.release_all for desk in self._desks})
+
+    def perform(self, score: Events) -> None:
+        """Play the events of a score from now on, instead of those of the score before. Hands may play along.
+
+        Args:
+            score: the events, at samples from the score's start.
+
+        Raises:
+            ConfigError: the model has no keyboard.
+        """
+        checked_events(score)
+        self._give({desk: partial(desk.perform, score=score) for desk in self._keyboards()})
 
     def control(self, name: str, value: float | str | None) -> None:
         """Set a control to a number, a class or a mixture such as `a:0.3,b:0.7`. None makes it absent.
 
         A time that is set stays where it is, until `begin` or a strike lets it run again.
 
-        `temperature` and `top_p` set the draw, unless the model has a control of that name. A top-p of None means all.
+        `temperature` and `top_p` set the draw, unless the model has a control of that name, and so does `amount` where
+        two models are played. A top-p of None means all.
 
         Raises:
             ConfigError: there is no such control, or the value is out of range.
         """
         if self.is_draw(name):
             number = None if value is None and name == "top_p" else _draw(name, value)
-            self._give(lambda _: self._set_draw(name, number))
+            self._give({self._desks[0]: lambda _: self._set_draw(name, number)})
             return
-        control = find(self.condition, name)
-        given = None if value is None else features(control, value)
-        self._give(lambda _: self._set(control, given))
+        self._give({desk: desk.setting(name, value) for desk in self._knowing(name)})
 
     def curve(self, name: str, points: Sequence[tuple[float, float | str]]) -> None:
         """Let a control, or a setting of the draw, follow a curve from now on. Its last value is then held.
@@ -177,28 +197,23 @@ class Instrument:
         if not points or not all(map(np.isfinite, seconds)) or seconds[0] < 0 or seconds != sorted(seconds):
             raise ConfigError(f"{name}: a curve has points of seconds from 0 up, in their order, each with a value")
         if self.is_draw(name):
-            drawn = np.array([[_draw(name, value)] for _, value in points])
-            self._give(lambda due: self._follow(name, due, Curve(np.array(seconds), drawn)))
+            drawn = Curve(np.array(seconds), np.array([[_draw(name, value)] for _, value in points]))
+            self._give({self._desks[0]: lambda due: self._draws.update({name: (due, drawn)})})
             return
-        control = find(self.condition, name)
-        if isinstance(control, Time):
-            values = np.array([[time_value(control, value)] for _, value in points])
-            followed: Curve | TimeCurve = TimeCurve(control, Curve(np.array(seconds), values))
-        else:
-            followed = Curve(np.array(seconds), np.stack([features(control, value) for _, value in points]))
-        self._give(lambda due: self._set_curve(control, due, followed))
+        values = [value for _, value in points]
+        self._give({desk: desk.following(name, np.array(seconds), values) for desk in self._knowing(name)})
 
     def is_draw(self, name: str) -> bool:
         """Tell whether a name is a setting of the draw, and no control of the model."""
-        return name in DRAWS and all(control.name != name for control in self.controls)
+        return name in self._draw_names and all(control.name != name for control in self.controls)
 
     def begin(self) -> None:
         """Let the time run from 0, for a new sound. Without a time among the controls, nothing changes."""
-        self._give(self._begin)
+        self._give({desk: desk.begin for desk in self._desks})
 
     def prime(self, codes: NDArray[np.integer]) -> None:
         """Read codes (n,) of a sound that the instrument continues, with all controls absent."""
-        self._player.prime(codes, None if self.condition is None else dense(self.condition, {}, 1))
+        self._player.prime(codes, *(desk.absent() for desk in self._desks))
         self._decoder(codes)
         self._place += codes.shape[-1]
         self.primed = True
@@ -206,69 +221,31 @@ class Instrument:
     def codes(self, samples: int) -> NDArray[np.integer]:
         """Return the next codes (samples,). They are no part of the sound of `generate`."""
         self._schedule(samples)
-        parts, end, hop = [np.zeros(0, np.int64)], self._place + samples, self._hop
+        parts, end = [np.zeros(0, np.int64)], self._place + samples
         while self._place < end:
-            while self._due and self._due[0][0] // hop * hop <= self._place:
-                due, change = self._due.popleft()
-                change(due)
-            if self._events:
-                self._player.feed(0, events(*self._events))
-                self._events.clear()
-            stop = min(end, self._due[0][0] // hop * hop) if self._due else end
-            values = self._dense(stop)
-            parts.append(self._player.generate(stop - self._place, self._drawn(stop), values)[0])
+            for voice, desk in enumerate(self._desks):
+                if len(table := desk.take(self._place)):
+                    self._player.feed(0, table, voice)
+            stop = min(desk.next(end) for desk in self._desks)
+            values = [desk.dense(self._place, stop) for desk in self._desks]
+            parts.append(self._player.generate(stop - self._place, self._drawn(stop), *values)[0])
             self._place = stop
         return np.concatenate(parts)
 
-    def _dense(self, stop: int) -> NDArray[np.float32] | None:
-        """Return the dense values of the frames that begin before sample `stop`, or one frame for all of them."""
-        if self.condition is None:
-            return None
-        time, began = self.condition.time, self._began
-        runs = time is not None and began is not None
-        followed = {name: item for name, item in self._curves.items() if not self.is_draw(name)}
-        if not runs and not followed:
-            return dense(self.condition, self._given, 1)
-        frames = self._hop * np.arange(-(-self._place // self._hop), -(-stop // self._hop))
-        given = dict(self._given)
-        if time is not None and began is not None:
-            given[time.name] = time.features(np.maximum(frames - began, 0) / self.rate)
-        for name, (start, curve) in followed.items():
-            given[name] = curve.at((frames - start) / self.rate)
-        return dense(self.condition, given, len(frames)) if len(frames) else None
-
     def _drawn(self, stop: int) -> Controls:
         """Return how the codes before sample `stop` are drawn."""
-        if not self._curves:
+        if not self._draws:
             return self._controls
         samples = np.arange(self._place, stop)
         curves: dict[str, Any] = {
-            name: curve.at((samples - start) / self.rate)[:, 0]
-            for name, (start, curve) in self._curves.items()
-            if self.is_draw(name)
+            name: curve.at((samples - start) / self.rate)[:, 0] for name, (start, curve) in self._draws.items()
         }
         return replace(self._controls, **curves)
 
-    def _set(self, control: Control, given: NDArray[np.float32] | None) -> None:
-        self._curves.pop(control.name, None)
-        if isinstance(control, Time):
-            self._began = None
-        if given is None:
-            self._given.pop(control.name, None)
-        else:
-            self._given[control.name] = given
-
-    def _set_curve(self, control: Control, due: int, curve: Curve | TimeCurve) -> None:
-        self._set(control, None)
-        self._follow(control.name, due, curve)
-
-    def _follow(self, name: str, due: int, curve: Curve | TimeCurve) -> None:
-        self._curves[name] = (due, curve)
-
-    def _begin(self, due: int) -> None:
-        if self.condition and self.condition.time:
-            self._curves.pop(self.condition.time.name, None)
-        self._began = due
+    def _set_draw(self, name: str, value: float | None) -> None:
+        self._draws.pop(name, None)
+        changes: dict[str, Any] = {name: value}
+        self._controls = replace(self._controls, **changes)
 
     def _schedule(self, samples: int) -> None:
         """Find the samples at which the changes are due that came until now, before a block of `samples` is made.
@@ -280,11 +257,12 @@ class Instrument:
         if self.clock is not None:
             self._starts.append(self.clock() - (self._place + samples) / self.rate)
         start = min(self._starts, default=0.0)
-        latest = self._due[-1][0] if self._due else self._place
-        for came, change in changes:
+        latest = max(self._place, *(desk.last for desk in self._desks))
+        for came, by_desk in changes:
             if came is not None:
                 latest = max(latest, round((came - start) * self.rate))
-            self._due.append((latest, change))
+            for desk, change in by_desk.items():
+                desk.put(latest, change)
 
     def rest(self) -> None:
         """Forget when the last blocks were made, after a pause in which no sound was asked for."""
@@ -298,7 +276,8 @@ class Instrument:
         Raises:
             ConfigError: torch plays.
         """
-        return Moment(self._engine().state(), copy.deepcopy({name: getattr(self, name) for name in REMEMBERED}))
+        fields = copy.deepcopy({name: getattr(self, name) for name in REMEMBERED})
+        return Moment(self._engine().state(), tuple(desk.state() for desk in self._desks), fields)
 
     def restore(self, moment: Moment) -> None:
         """Go on from a `state()` of this instrument, to the same codes.
@@ -309,6 +288,8 @@ class Instrument:
             ConfigError: torch plays.
         """
         self._engine().restore(moment.player)
+        for desk, state in zip(self._desks, moment.desks, strict=True):
+            desk.restore(state)
         for name, value in copy.deepcopy(dict(moment.fields)).items():
             setattr(self, name, value)
         self.rest()
@@ -330,32 +311,29 @@ class Instrument:
         sound = (self.generate(block) for _ in itertools.count())
         yield from fade(sound, 0 if self.primed else fade_samples(self.rate), 0)
 
-    def _put(self, kind: Kind, key: int, value: int) -> None:
+    def _knowing(self, name: str) -> list[Desk]:
+        """Return the desks that have a control of this name, or the first, which refuses it."""
+        knowing = [desk for desk in self._desks if any(control.name == name for control in desk.controls)]
+        return knowing or self._desks[:1]
+
+    def _keyboards(self) -> list[Desk]:
+        """Return the desks that have a keyboard.
+
+        Raises:
+            ConfigError: none has.
+        """
         self.notes  # noqa: B018  # raises where there is none
+        return [desk for desk in self._desks if desk.condition and desk.condition.notes]
+
+    def _put(self, kind: Kind, key: int, value: int) -> None:
+        desks = self._keyboards()
         for name, number in (("key", key), ("velocity or pedal", value)):
             if not 0 <= number <= 127:
                 raise ConfigError(f"{name}: {number}; give 0 to 127")
-        self._give(lambda due: self._take(due, kind, key, value))
+        self._give({desk: partial(desk.play, kind=kind, key=key, value=value) for desk in desks})
 
-    def _give(self, change: Change) -> None:
-        self._changes.put((None if self.clock is None else self.clock(), change))
-
-    def _take(self, due: int, kind: Kind, key: int, value: int) -> None:
-        self._events.append((due, kind, key, value))
-        if kind == Kind.strike:
-            self._held.add(key)
-            self._begin(due)
-        elif kind == Kind.release:
-            self._held.discard(key)
-
-    def _release_all(self, due: int) -> None:
-        for key in sorted(self._held):
-            self._take(due, Kind.release, key, 0)
-
-    def _set_draw(self, name: str, value: float | None) -> None:
-        self._curves.pop(name, None)
-        changes: dict[str, Any] = {name: value}
-        self._controls = replace(self._controls, **changes)
+    def _give(self, changes: Changes) -> None:
+        self._changes.put((None if self.clock is None else self.clock(), changes))
 
 
 def check_draw(name: str, value: float) -> None:

@@ -5,12 +5,18 @@ the normalised product p^(1 - a) q^a of their distributions. Guidance (arXiv:220
 model is the first one with every control absent, and its amount is negative.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from wavewright.conditioning.controls import described
 from wavewright.errors import ConfigError, printable
+from wavewright.models.config import ModelConfig
 from wavewright.playing.playable import Playable, Player, TrainedModel
+from wavewright.quantize import Encoding
 from wavewright.sampling import AMOUNT_MAX
+
+if TYPE_CHECKING:
+    from wavewright.playing.instrument import Instrument
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,32 @@ class Mixture(Playable):
         """See Playable."""
         return self.first.player(streams, seed, self.second)
 
+    def instrument(self, seed: int = 0, *, amount: float = 0.5, **settings: Any) -> "Instrument":
+        """Return an instrument to play both models by hand. Each follows the keys and controls that it has.
+
+        Args:
+            seed: decides the stream.
+            amount: share of the second model.
+            settings: the fields of Controls, each a single value. Without one, that of the first model holds (`draw`).
+
+        Raises:
+            ConfigError: a model makes impulse responses, or a setting is out of range.
+        """
+        from wavewright.playing.instrument import Instrument
+
+        return Instrument(self, seed, replace(self.first.draw, amount=amount, **settings), both=True)
+
+
+def must_agree(config: ModelConfig, encoding: Encoding, rate: int, emphasis: float) -> dict[str, str]:
+    """Return what two models must have in common to be mixed, in words, by its names."""
+    return {
+        "sample rate": f"{rate} Hz",
+        "number of codes": f"{config.q_levels}",
+        "number of parts of a code": f"{len(config.output.parts)}",
+        "encoding": encoding,
+        "emphasis": f"{emphasis:g}",
+    }
+
 
 def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     """Return the mixture of two models of one back end, which may be one model under two sets of controls.
@@ -44,13 +76,9 @@ def mix(first: TrainedModel, second: TrainedModel) -> Mixture:
     names = [printable(model.path) for model in (first, second)]
     if not isinstance(second, type(first)):
         raise ConfigError(f"mix: {names[0]} and {names[1]} have different back ends; open both with one")
-    for what, one, other in (
-        ("sample rate", f"{first.rate} Hz", f"{second.rate} Hz"),
-        ("number of codes", first.config.q_levels, second.config.q_levels),
-        ("number of parts of a code", len(first.config.output.parts), len(second.config.output.parts)),
-        ("encoding", first.encoding, second.encoding),
-        ("emphasis", first.emphasis, second.emphasis),
-    ):
+    facts = [must_agree(model.config, model.encoding, model.rate, model.emphasis) for model in (first, second)]
+    for what, one in facts[0].items():
+        other = facts[1][what]
         if one != other:
             raise ConfigError(f"mix: the {what} is {one} in {names[0]} and {other} in {names[1]}; it must be the same")
     return Mixture(**first.facts(), path=first.path, first=first, second=second)

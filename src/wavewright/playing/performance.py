@@ -10,7 +10,8 @@ import numpy as np
 
 from wavewright.conditioning import score as scores
 from wavewright.conditioning.controls import Curve, Performance, TimeCurve, curve, described, find
-from wavewright.conditioning.events import Events, Kind
+from wavewright.conditioning.events import Events, Kind, events
+from wavewright.conditioning.score import Score
 from wavewright.corpus import isolate
 from wavewright.errors import ConfigError, printable
 from wavewright.formats.model_file import ModelFacts
@@ -59,7 +60,7 @@ def read_performance(
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     for remark in read.remarks:
         log.warning(f"{printable(score)}: {remark}")
-    _check_keys(score, read.events, condition.notes, "the model's keyboard")
+    check_keys(score, read.events, condition.notes, "the model's keyboard")
     seconds = float(read.seconds[-1]) + TAIL
     origin["score"] = {"name": score.name, "sha256": digest}
     return Performance(condition, model.rate, curves, read.at(model.rate), seconds, origin)
@@ -107,7 +108,7 @@ def read_second(
     curves = _curves(condition, typed, option)
     events = beside.score if beside and condition.notes else None
     if events is not None and score and condition.notes:
-        _check_keys(score, events, condition.notes, f"the keyboard of {name}")
+        check_keys(score, events, condition.notes, f"the keyboard of {name}")
     if not free and not curves and events is None:
         log.warning(f"{name} plays free: {described(condition)}; give --mix-control")
     origin = {"score": beside.origin["score"] if beside and events is not None else None, "controls": typed}
@@ -139,8 +140,38 @@ def split_settings(settings: Sequence[str], option: str = "--control") -> dict[s
     return typed
 
 
-def _check_keys(score: Path, events: Events, notes: Notes, keyboard: str) -> None:
-    """Log how many notes lie beside the keyboard, and refuse a score of which all do."""
+def live_events(score: Score, rate: int) -> Events:
+    """Return the events of a score for an instrument, with what lets go of the keyboard TAIL seconds after the last.
+
+    Args:
+        score: the score.
+        rate: samples in a second.
+    """
+    placed, down, pedal = score.at(rate), set(), 0
+    for kind, key, value in placed[["kind", "key", "value"]].tolist():
+        if kind == Kind.pedal:
+            pedal = value
+        elif kind == Kind.strike:
+            down.add(key)
+        else:
+            down.discard(key)
+    end = int(placed["sample"][-1]) + round(TAIL * rate)
+    ends = [(end, Kind.release, key, 0) for key in sorted(down)] + [(end, Kind.pedal, 0, 0)] * (pedal > 0)
+    return np.concatenate((placed, events(*ends)))
+
+
+def check_keys(score: Path | str, events: Events, notes: Notes, keyboard: str) -> None:
+    """Log how many notes lie beside a keyboard.
+
+    Args:
+        score: the file, for the messages.
+        events: events of the score.
+        notes: the keyboard.
+        keyboard: what it is called in the messages.
+
+    Raises:
+        ConfigError: all notes lie beside the keyboard.
+    """
     keys = events["key"][events["kind"] == Kind.strike]
     beside = int(np.sum((keys < notes.low) | (keys > notes.high)))
     reach = f"{keyboard}, which has keys {notes.low} to {notes.high}"
