@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
@@ -20,11 +18,10 @@ import wavewright
 from conftest import melody
 from support.kinds import CONDITION
 from support.model_files import make
+from support.players import BLOCK, begin, frame, models, player, rest, send, sound
 from support.studio import WAITS, Server, serving, told, until
 from wavewright.playing.instrument import Instrument
 from wavewright.playing.prime import Prime
-
-BLOCK = 147  # samples of the piano's 14,700 Hz in 10 ms
 
 
 @pytest.fixture(scope="module")
@@ -46,46 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def socket(server: Server) -> Iterator[ClientConnection]:
-    """A player, once the one before has gone: a machine of two processors lets one play."""
-    with contextlib.ExitStack() as stack:
-
-        def opened() -> ClientConnection | None:
-            connection = stack.enter_context(server.socket("/ws/play"))
-            try:
-                send(connection, type="nothing")
-                return connection if "type: nothing" in json.loads(connection.recv(WAITS))["message"] else None
-            except ConnectionClosed:
-                return None
-
-        yield until(opened)
-
-
-def models(server: Server) -> dict[str, dict[str, Any]]:
-    with server.client() as client:
-        return {row["name"]: row for row in client.get("/api/models").json()}
-
-
-def send(socket: ClientConnection, **message: Any) -> None:
-    socket.send(json.dumps(message))
-
-
-def begin(server: Server, socket: ClientConnection, name: str = "piano", seed: int = 3) -> dict[str, Any]:
-    send(socket, type="open", model=models(server)[name]["id"], seed=seed)
-    return told(socket, "ready")
-
-
-def sound(socket: ClientConnection, blocks: int, block: int = BLOCK) -> NDArray[np.float32]:
-    """Grant so many blocks, and return their sound. Other messages are not expected."""
-    send(socket, type="credit", samples=blocks * block)
-    frames = [np.frombuffer(frame(socket), "<f4") for _ in range(blocks)]
-    assert {len(one) for one in frames} == {block}
-    return np.concatenate(frames)
-
-
-def frame(socket: ClientConnection) -> bytes:
-    received = socket.recv(WAITS)
-    assert isinstance(received, bytes), received
-    return received
+    yield from player(server)
 
 
 def is_silent(socket: ClientConnection) -> bool:
@@ -94,11 +52,6 @@ def is_silent(socket: ClientConnection) -> bool:
     send(socket, type="nothing")
     received = socket.recv(WAITS)
     return isinstance(received, str) and "type: nothing" in received
-
-
-def rest() -> None:
-    """Wait until the server takes what was played for past, so that no clock decides where it takes effect."""
-    time.sleep(0.3)
 
 
 def test_a_key_is_heard_within_the_credit_just_as_an_instrument_plays_it(
@@ -304,6 +257,13 @@ BAD = [
     '{"type": "record", "on": "yes"}',
     '{"type": "open", "model": "../x"}',
     '{"type": "open", "seed": 1}',
+    '{"type": "open", "model": "x", "second": 5}',
+    '{"type": "open", "model": "x", "way": "both"}',
+    '{"type": "score"}',
+    '{"type": "score", "score": "../../etc/passwd"}',
+    '{"type": "hear", "deck": 0}',
+    '{"type": "hear", "deck": 2}',
+    '{"type": "hear"}',
     '{"type": "open", "type": "open"}',
     '{"type": "note_on", "key": 1e400}',
     "[" * 60000,

@@ -29,6 +29,8 @@ from wavewright.studio.page import ASSETS, PLAYER, STUDIO, Page
 from wavewright.studio.playback import Player
 from wavewright.studio.recordings import PLAYED, Recordings
 from wavewright.studio.routing import Route, make_routes
+from wavewright.studio.scores import SUFFIX as SCORE
+from wavewright.studio.scores import Scores
 from wavewright.studio.shelf import SUFFIX, Shelf
 from wavewright.studio.sizes import sizes
 from wavewright.studio.store import Store
@@ -36,6 +38,8 @@ from wavewright.studio.takes import Takes
 from wavewright.studio.trainings import HELP, ResumeAsked, Trainings
 
 TOO_MANY = 1013  # close code: try again later
+MOST_FRAMES = 2000  # that wait for a page; the credit alone allows half of them
+PAUSE = 0.05  # seconds
 
 
 class Studio:
@@ -54,6 +58,7 @@ class Studio:
         self.corpora = Corpora(folder, self.store, self.children, self.recordings, self._teller("corpora"))
         self.trainings = Trainings(folder, self.store, self.corpora, self.shelf, self._teller("runs", "models"))
         self.takes = Takes(folder, self._teller("takes"))
+        self.scores = Scores(folder, self._teller("scores"))
         self.judging = Judging(folder, self.store, self.takes, self._teller("tests"))
         self.invitations = Invitations(self.store, self.judging, self._teller("tests"))
         self.players = 0
@@ -89,6 +94,7 @@ class Studio:
             "runs": (runs, steps),
             "models": (tuple(self.folder.names("models", SUFFIX)), steps),
             "takes": tuple(self.folder.names("takes", ".wav")),
+            "scores": tuple(self.folder.names("scores", SCORE)),
         }
 
     # The server
@@ -150,6 +156,16 @@ class Studio:
         """Put a run into the queue again."""
         return self.trainings.resume(id, asked or ResumeAsked())
 
+    # Scores
+
+    async def upload_score(self, request: Request, name: Annotated[str, Query()]) -> Response:
+        """Keep a score."""
+        try:
+            content = await request.body()
+        except ClientDisconnect:
+            return Response(status_code=499)  # which nobody reads
+        return JSONResponse(await asyncio.to_thread(self.scores.keep, name, content), 201)
+
     # Takes
 
     def take_audio(self, id: str) -> Response:
@@ -207,7 +223,7 @@ class Studio:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(frames.put_nowait, frame)
 
-        player = Player(self.shelf, self.recordings, self.takes, post)
+        player = Player(self.shelf, self.recordings, self.scores, self.takes, post)
 
         async def send() -> None:
             while True:
@@ -220,6 +236,8 @@ class Studio:
         async def receive() -> None:
             while (message := await socket.receive())["type"] == "websocket.receive":
                 player.receive(message.get("text") or "")
+                while frames.qsize() > MOST_FRAMES:  # a page that does not read what is sent is not read either
+                    await asyncio.sleep(PAUSE)
 
         try:
             await _until_one_ends(send(), receive())
@@ -254,6 +272,9 @@ def routes(studio: Studio) -> list[Route]:
         ("GET", "/api/runs/{id}/samples/{step}", studio.run_sample, 200),
         ("POST", "/api/runs/{id}/export", studio.trainings.export, 201),
         ("GET", "/api/models", studio.shelf.rows, 200),
+        ("GET", "/api/scores", studio.scores.rows, 200),
+        ("PUT", "/api/scores", studio.upload_score, 201),
+        ("DELETE", "/api/scores/{id}", studio.scores.delete, 204),
         ("GET", "/api/takes", studio.takes.rows, 200),
         ("DELETE", "/api/takes/{id}", studio.takes.delete, 204),
         ("GET", "/api/takes/{id}/audio", studio.take_audio, 200),

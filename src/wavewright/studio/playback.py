@@ -1,68 +1,74 @@
-"""Players: each plays one model in a thread of its own, and makes no more sound than the page has asked for."""
+"""Players: each plays in a thread of its own, and makes no more sound than the page has asked for."""
 
 import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from wavewright.conditioning.score import Score
 from wavewright.errors import ConfigError, WavewrightError, printable
-from wavewright.files import parse_json, write_json
+from wavewright.files import parse_json
 from wavewright.playing.instrument import Instrument
-from wavewright.playing.live import RECORDED_BITS
+from wavewright.playing.mixture import mix
 from wavewright.playing.native_model import NativeModel
+from wavewright.playing.performance import check_keys, live_events
 from wavewright.playing.prime import Prime
-from wavewright.playing.sound import to_pcm
-from wavewright.playing.takes import origin, take_file
+from wavewright.playing.takes import origin
+from wavewright.studio import messages
+from wavewright.studio.decks import Decks, Full
+from wavewright.studio.messages import Message
 from wavewright.studio.recordings import Recordings
+from wavewright.studio.scores import Scores
 from wavewright.studio.shelf import Shelf, as_json
-from wavewright.studio.takes import Takes
+from wavewright.studio.takes import Recorder, Takes
 
 log = logging.getLogger(__name__)
 
 BLOCKS = 100  # a second
 MOST_CREDIT = 10  # seconds
 MOST_PRIME = 60.0  # seconds
-MOST_POINTS = 10_000  # of a curve
 MOST_JOBS = 100  # that wait
-MOST_PLAYED = 100_000  # messages that a take tells of
+MOST_NOTED = 2000  # messages of one block that a take tells of
 PAUSE = 0.1  # seconds without credit, after which what was played is no longer placed by the time before
 BANKS = 3
+WAYS = ("mix", "compare")  # of playing a second model
 
 Send = Callable[[bytes | dict[str, Any]], None]  # from any thread
-Message = Mapping[str, Any]
 
 
 class Player:
-    """A player of one model at a time.
+    """A player of one model at a time, or of two.
 
     Args:
         shelf: the models.
         recordings: what a player can continue.
+        scores: what a player can perform.
         takes: where takes are written.
         send: sends a frame to the page.
     """
 
-    def __init__(self, shelf: Shelf, recordings: Recordings, takes: Takes, send: Send) -> None:
-        self._shelf, self._recordings, self._takes, self._send = shelf, recordings, takes, send
+    def __init__(self, shelf: Shelf, recordings: Recordings, scores: Scores, takes: Takes, send: Send) -> None:
+        self._shelf, self._recordings, self._scores, self._takes, self._send = shelf, recordings, scores, takes, send
         self._ready = threading.Condition()
         self._jobs: deque[Callable[[], None]] = deque()  # for the thread, before its next block
         self._credit = 0
         self._over = False
-        self._model: NativeModel | None = None
-        self._instrument: Instrument | None = None
-        self._sound: Iterator[NDArray[np.float32]] = iter(())
+        self._models: list[NativeModel] = []
+        self._decks: Decks | None = None
         self._block = 0  # samples
         self._banks: list[Any] = [None] * BANKS
-        self._take: _Take | None = None
-        self._messages: deque[Message] = deque(maxlen=MOST_PLAYED)  # since the last block, for the take
+        self._take: Recorder | None = None
+        self._noted: deque[tuple[Message, int]] = deque(maxlen=MOST_NOTED)  # since the last block, for the take
+        self._names: list[str] = []  # of the takes of each deck
         self._facts: dict[str, Any] = {}
+        self._told: tuple[bool, frozenset[int]] = (False, frozenset())  # of a score: whether it goes on, and its keys
+        self._spent = 0.0  # seconds that the last blocks took
+        self._made = 0  # blocks
+        self._full = False  # whether the page was told so
+        self._reader: threading.Thread | None = None  # of a score
         self._thread = threading.Thread(target=self._play, name="player", daemon=True)
         self._thread.start()
 
@@ -76,6 +82,12 @@ class Player:
             if not isinstance(kind, str) or kind not in HANDLERS:
                 raise ConfigError(f"type: {printable(kind)[:40]}; there are {', '.join(HANDLERS)}")
             HANDLERS[kind](self, message)
+            if kind in NOTED:
+                self._noted.append((message, len(text)))
+        except Full as error:
+            if not self._full:
+                self._full = True
+                self._refuse(error)
         except (WavewrightError, ValueError, OverflowError) as error:
             self._refuse(error)
 
@@ -95,34 +107,48 @@ class Player:
                 if self._over:
                     break
                 job = self._jobs.popleft() if self._jobs else None
-            if self._instrument and waited > PAUSE:
-                self._instrument.rest()
+            if self._decks and waited > PAUSE:
+                self._decks.rest()
             with self._telling():
                 if job:
                     job()
                 else:
                     self._make_block()
+            self._full = False
         with self._telling():
             self._record(False)
 
     def _can_play(self) -> bool:
-        return self._instrument is not None and self._credit >= self._block
+        return self._decks is not None and self._credit >= self._block
 
     def _make_block(self) -> None:
+        decks = self._playing
         with self._ready:
             self._credit -= self._block
-        while self._messages:
-            message = self._messages.popleft()
+        while self._noted:
+            noted = self._noted.popleft()
             if self._take:
-                self._take.note(message)
-        try:
-            block = next(self._sound)
-        except StopIteration:  # after an error, of which the page was told
-            self._sound = self._playing.stream(self._block)
-            return
+                self._take.note(*noted)
+        began = time.perf_counter()
+        block = decks.block()
+        self._spent += time.perf_counter() - began
         self._send(block.astype("<f4").tobytes())
         if self._take:
             self._take.write(block)
+        self._tell_score(decks)
+        self._made += 1
+        if self._made == BLOCKS:
+            self._send({"type": "load", "share": round(self._spent * decks.rate / (self._made * self._block), 3)})
+            self._spent, self._made = 0.0, 0
+
+    def _tell_score(self, decks: Decks) -> None:
+        """Tell the page which keys a score holds, and when it ends."""
+        goes_on = decks.plays_score
+        if goes_on or self._told[0]:
+            now = (goes_on, decks.held if goes_on else frozenset())
+            if now != self._told:
+                self._told = now
+                self._send({"type": "score", "playing": goes_on, "keys": sorted(now[1])})
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
@@ -141,47 +167,85 @@ class Player:
     def _soon(self, job: Callable[[], None]) -> None:
         with self._ready:
             if len(self._jobs) >= MOST_JOBS:
-                raise ConfigError(f"message: {MOST_JOBS} wait already; send fewer")
+                raise Full(f"message: {MOST_JOBS} wait already; send fewer")
             self._jobs.append(job)
             self._ready.notify()
 
     @property
-    def _playing(self) -> Instrument:
-        if self._instrument is None:
+    def _playing(self) -> Decks:
+        if self._decks is None:
             raise ConfigError("open: no model is open; open one first")
-        return self._instrument
+        return self._decks
 
     # Messages
 
     def _open(self, message: Message) -> None:
-        model, seed = _text(message, "model"), _whole(message, "seed", 0)
-        self._soon(lambda: self._load(model, seed))
+        model, seed = messages.text(message, "model"), messages.whole(message, "seed", 0)
+        second, way = message.get("second"), message.get("way", WAYS[0])
+        if second is not None:
+            second = messages.text(message, "second")
+        if way not in WAYS:
+            raise ConfigError(f"way: {printable(way)[:40]}; give {' or '.join(WAYS)}")
+        self._soon(lambda: self._load([model, second] if second else [model], way, seed))
 
-    def _load(self, id: str, seed: int) -> None:
-        model = self._shelf.open(id)
-        instrument = model.instrument(seed)
-        instrument.clock = time.monotonic
+    def _load(self, ids: list[str], way: str, seed: int) -> None:
+        models = [self._shelf.open(id, lambda line: self._send({"type": "opening", "line": line})) for id in ids]
+        names = [printable(model.path) for model in models]
+        if len(models) == 1:
+            instruments = [models[0].instrument(seed)]
+        elif way == "mix":
+            instruments = [mix(*models).instrument(seed)]
+        elif models[0].rate == models[1].rate:
+            instruments = [model.instrument(seed) for model in models]
+        else:
+            rates = f"{models[1].rate} Hz, and {names[0]} at {models[0].rate} Hz"
+            raise ConfigError(f"second: {names[1]} plays at {rates}; choose models of one sample rate")
         self._record(False)
         with self._ready:
-            self._model, self._instrument = model, instrument
-            self._block, self._credit = max(1, model.rate // BLOCKS), 0
-        self._sound = instrument.stream(self._block)
+            self._models = models
+            self._block, self._credit = max(1, models[0].rate // BLOCKS), 0
+            self._decks = Decks(instruments, self._block)
         self._banks = [None] * BANKS
-        row = self._shelf.row(id)
-        self._facts = {"model": row["name"], "seed": seed, "origin": origin(model, seed, None, model.draw)}
-        keyboard = instrument.condition.notes if instrument.condition else None
+        self._told, self._spent, self._made = (False, frozenset()), 0.0, 0
+        self._names = [" + ".join(names)] if len(instruments) == 1 else names
+        self._facts = {"seed": seed, "models": names, "way": way if len(models) > 1 else None}
+        self._tell_ready(names, way)
+
+    def _tell_ready(self, names: list[str], way: str) -> None:
+        decks = self._playing
+        keyboard = decks.keyboard
         self._send(
             {
                 "type": "ready",
-                "rate": model.rate,
-                "title": row["title"] or row["name"],
-                "controls": [as_json(control) for control in instrument.controls],
+                "rate": decks.rate,
+                "title": self._title(),
+                "names": names,
+                "way": way if len(names) > 1 else None,
+                "controls": [as_json(control) for control in decks.controls],
                 "keyboard": {"low": keyboard.low, "high": keyboard.high} if keyboard else None,
             }
         )
 
+    def _title(self) -> str:
+        """Return what is played, for a person."""
+        about = self._models[0].about
+        if len(self._models) == 1 and about and about.title:
+            return about.title
+        return " and ".join(printable(model.path) for model in self._models)
+
+    def _hear(self, message: Message) -> None:
+        deck = messages.whole(message, "deck")
+        if not 1 <= deck <= len(self._playing):
+            raise ConfigError(f"deck: {deck}; there are {len(self._playing)}")
+        self._soon(lambda: self._change_deck(deck - 1))
+
+    def _change_deck(self, deck: int) -> None:
+        self._playing.chosen = deck
+        if self._take and self._take.model != self._names[deck]:
+            self._take.model = " and ".join(self._names)
+
     def _grant(self, message: Message) -> None:
-        samples = _whole(message, "samples")
+        samples = messages.whole(message, "samples")
         with self._ready:
             most = MOST_CREDIT * self._playing.rate
             if not 0 < samples <= most - self._credit:
@@ -190,67 +254,79 @@ class Player:
             self._ready.notify()
 
     def _note_on(self, message: Message) -> None:
-        if self._playing.condition is None or self._playing.condition.notes is None:
-            self._playing.begin()
+        decks = self._playing
+        if decks.keyboard is None:
+            decks.give(Instrument.begin)
         else:
-            self._playing.note_on(_whole(message, "key"), _whole(message, "velocity", 100))
-        self._played(message)
+            key, velocity = messages.whole(message, "key"), messages.whole(message, "velocity", 100)
+            decks.give(lambda instrument: instrument.note_on(key, velocity))
 
     def _note_off(self, message: Message) -> None:
-        if self._playing.condition and self._playing.condition.notes:
-            self._playing.note_off(_whole(message, "key"))
-            self._played(message)
+        if self._playing.keyboard:
+            key = messages.whole(message, "key")
+            self._playing.give(lambda instrument: instrument.note_off(key))
 
     def _pedal(self, message: Message) -> None:
-        self._playing.pedal(_whole(message, "position"))
-        self._played(message)
+        position = messages.whole(message, "position")
+        self._playing.give(lambda instrument: instrument.pedal(position))
 
     def _panic(self, message: Message) -> None:
-        self._playing.all_notes_off()
-        if self._playing.condition and self._playing.condition.notes:
-            self._playing.pedal(0)
-        self._played(message)
+        self._playing.give(Instrument.all_notes_off)
+        if self._playing.keyboard:
+            self._playing.give(lambda instrument: instrument.pedal(0))
 
     def _control(self, message: Message) -> None:
-        self._playing.control(_text(message, "name"), _value(message.get("value")))
-        self._played(message)
+        name, value = messages.text(message, "name"), messages.value(message)
+        self._playing.give(lambda instrument: instrument.control(name, value))
 
     def _curve(self, message: Message) -> None:
-        points = message.get("points")
-        if not isinstance(points, list) or len(points) > MOST_POINTS:
-            raise ConfigError(f"points: give a list of up to {MOST_POINTS} pairs of seconds and a value")
-        pairs = []
-        for point in points:
-            if not isinstance(point, list) or len(point) != 2 or not _is_number(point[0]):
-                raise ConfigError(f"points: {printable(point)[:40]}; give pairs of seconds and a value")
-            value = _value(point[1])
-            if value is None:
-                raise ConfigError("points: null is no value; give a number or a class")
-            pairs.append((float(point[0]), value))
-        self._playing.curve(_text(message, "name"), pairs)
-        self._played(message)
+        name, points = messages.text(message, "name"), messages.points(message)
+        self._playing.give(lambda instrument: instrument.curve(name, points))
 
     def _prime(self, message: Message) -> None:
-        recording, seconds = _text(message, "recording"), message.get("seconds", 2)
-        if not _is_number(seconds) or not 0 < seconds <= MOST_PRIME:
-            raise ConfigError(f"seconds: {printable(seconds)[:40]}; give more than 0 and at most {MOST_PRIME:g}")
+        recording, seconds = messages.text(message, "recording"), messages.number(message, "seconds", 2, MOST_PRIME)
         self._playing  # noqa: B018  # raises where none is
-        self._soon(lambda: self._continue(recording, float(seconds)))
-        self._played(message)
+        self._soon(lambda: self._continue(recording, seconds))
 
     def _continue(self, recording: str, seconds: float) -> None:
-        instrument, model = self._playing, self._model
-        assert model is not None
-        for codes in Prime(self._recordings.path(recording), seconds=seconds).codes(model):
-            instrument.prime(codes)
+        prime = Prime(self._recordings.path(recording), seconds=seconds)
+        for instrument, model in zip(self._playing, self._models, strict=False):  # a mixture is one instrument
+            for codes in prime.codes(model):
+                instrument.prime(codes)
+
+    def _perform(self, message: Message) -> None:
+        id = messages.text(message, "score")
+        if self._playing.keyboard is None:
+            raise ConfigError("score: this model has no keyboard; choose one that has")
+        if self._reader and self._reader.is_alive():
+            raise ConfigError("score: one is being read already; wait until it plays")
+        self._reader = threading.Thread(target=self._read_score, args=(id,), name="score", daemon=True)
+        self._reader.start()
+
+    def _read_score(self, id: str) -> None:
+        with self._telling():
+            name, digest, score = self._scores.open(id)
+            self._soon(lambda: self._begin_score(name, digest, score))
+
+    def _begin_score(self, name: str, digest: str, score: Score) -> None:
+        decks = self._playing
+        if decks.keyboard is None:
+            raise ConfigError("score: this model has no keyboard; choose one that has")
+        check_keys(name, score.events, decks.keyboard, "the model's keyboard")
+        performed = live_events(score, decks.rate)
+        decks.give(lambda instrument: instrument.perform(performed))
+        self._told = (True, frozenset())
+        seconds = int(performed["sample"][-1]) / decks.rate
+        self._send({"type": "score", "playing": True, "keys": [], "seconds": seconds})
+        noted = {"type": "score", "score": {"name": name, "sha256": digest}}
+        self._noted.append((noted, len(name)))
 
     def _bank(self, message: Message) -> None:
-        do, slot = _text(message, "do"), _whole(message, "slot")
+        do, slot = messages.text(message, "do"), messages.whole(message, "slot")
         if do not in ("save", "recall") or not 1 <= slot <= BANKS:
             raise ConfigError(f"bank: {printable(do)[:20]} {slot}; give save or recall, and a slot from 1 to {BANKS}")
         self._playing  # noqa: B018  # raises where none is
         self._soon(lambda: self._change_bank(do, slot - 1))
-        self._played(message)
 
     def _change_bank(self, do: str, place: int) -> None:
         if do == "save":
@@ -270,15 +346,15 @@ class Player:
 
     def _record(self, on: bool) -> None:
         if on and self._take is None:
-            self._take = _Take(self._takes, self._playing.rate, self._facts)
+            heard = self._playing.chosen
+            model = self._models[heard]
+            facts = {**self._facts, "origin": origin(model, self._facts["seed"], None, model.draw)}
+            self._take = Recorder(self._takes, model.rate, self._names[heard], facts, facts["origin"])
         elif not on and self._take is not None:
             take, self._take = self._take, None
             row = take.close()
             if row:
                 self._send({"type": "recorded", "take": row})
-
-    def _played(self, message: Message) -> None:
-        self._messages.append(message)
 
 
 HANDLERS: dict[str, Callable[[Player, Message], None]] = {
@@ -291,69 +367,9 @@ HANDLERS: dict[str, Callable[[Player, Message], None]] = {
     "control": Player._control,
     "curve": Player._curve,
     "prime": Player._prime,
+    "score": Player._perform,
+    "hear": Player._hear,
     "bank": Player._bank,
     "record": Player._set_record,
 }
-
-
-class _Take:
-    """A take that is being recorded, with what was played meanwhile."""
-
-    def __init__(self, takes: Takes, rate: int, facts: Mapping[str, Any]) -> None:
-        self._takes, self._rate, self._facts = takes, rate, facts
-        self._made = time.time()
-        self._frames = 0
-        self._messages: list[tuple[float, Message]] = []
-        self._name = takes.new_name(f"{facts['model']} {datetime.fromtimestamp(self._made):%Y-%m-%d %H.%M.%S}")
-        self._open = contextlib.ExitStack()
-        self._file = self._open.enter_context(take_file(takes.file(self._name), rate, RECORDED_BITS, facts["origin"]))
-
-    def write(self, block: NDArray[np.float32]) -> None:
-        self._file.write(to_pcm(block, RECORDED_BITS))
-        self._frames += len(block)
-
-    def note(self, message: Message) -> None:
-        if len(self._messages) < MOST_PLAYED:
-            self._messages.append((self._frames / self._rate, message))
-
-    def close(self) -> dict[str, Any] | None:
-        """Finish the file, and return its row. A take without any sound is none."""
-        if not self._frames:
-            with contextlib.suppress(_Empty), self._open:
-                raise _Empty
-            return None
-        told = {**self._facts, "made": self._made, "seconds": self._frames / self._rate, "played": self._messages}
-        write_json(self._takes.file(self._name).with_suffix(".json"), told)
-        self._open.close()
-        self._takes.changed()
-        return self._takes.row(self._name)
-
-
-class _Empty(Exception):
-    """A take that holds no sound, whose file is not kept."""
-
-
-def _text(message: Message, field: str) -> str:
-    value = message.get(field)
-    if not isinstance(value, str):
-        raise ConfigError(f"{field}: {printable(value)[:40]}; give a text")
-    return value
-
-
-def _whole(message: Message, field: str, default: int | None = None) -> int:
-    value = message.get(field, default)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{field}: {printable(value)[:40]}; give a whole number")
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _value(value: object) -> float | str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    raise ConfigError(f"value: {printable(value)[:40]}; give a number, a text or null")
+NOTED = ("note_on", "note_off", "pedal", "panic", "control", "curve", "prime", "hear", "bank")  # by takes

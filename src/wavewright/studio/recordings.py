@@ -48,6 +48,16 @@ def clean(name: str) -> str:
     return f"{kept}.{suffix}" if suffix else kept
 
 
+def check_file_name(name: str) -> None:
+    """Check the name of an upload.
+
+    Raises:
+        Refusal: it is no file's name.
+    """
+    if not name or len(name.encode(errors="replace")) > 255 or set(name) & set("/\\\0") or name in (".", ".."):
+        raise Refusal(422, f"name: {printable(name)[:60]!r}; give a file's name of 1 to 255 bytes, without folders")
+
+
 class Recordings:
     """The recordings of a folder of work.
 
@@ -102,8 +112,7 @@ class Recordings:
         Raises:
             Refusal: the name is no file's name, the disk is nearly full, or others are being received.
         """
-        if not name or len(name.encode(errors="replace")) > 255 or set(name) & set("/\\\0") or name in (".", ".."):
-            raise Refusal(422, f"name: {printable(name)[:60]!r}; give a file's name of 1 to 255 bytes, without folders")
+        check_file_name(name)
         if self._uploads.locked():
             raise Refusal(503, f"uploads: {AT_ONCE} are on their way; send this one after them")
         async with self._uploads:

@@ -1,5 +1,7 @@
 """The models that can be played: those in the package, the files in the folder of work, and its runs."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from wavewright.formats.model_file import About
 from wavewright.models.condition import Category, Control, Decay, Notes, Number, Time
 from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import available
+from wavewright.playing.mixture import must_agree
 from wavewright.playing.native_model import NativeModel
 from wavewright.playing.opening import load, shipped_models
+from wavewright.quantize import Encoding
 from wavewright.studio.children import Children
 from wavewright.studio.folder import Folder, Refusal, id_of, missing
 
@@ -66,29 +70,53 @@ class Shelf:
         """
         return self._path(self.row(id))
 
-    def open(self, id: str) -> NativeModel:
-        """Return the model with this id for the engine. A run's best checkpoint is first exported, by a child.
+    def open(self, id: str, told: Callable[[str], None]) -> NativeModel:
+        """Return the model with this id for the engine. A checkpoint is first exported, by a child.
+
+        Args:
+            id: of a model, which for a run is its best checkpoint, or of a checkpoint.
+            told: is given a line where it takes a while.
 
         Raises:
             WavewrightError: there is none, or it cannot be played.
         """
-        row = self.row(id)
+        row, step = self._find(id)
+        name = row["name"] if step is None else f"{row['name']}, step {step}"
         if not row["playable"]:
             raise Refusal(409, f"model: {row['name']}: {row['why']}")
         path = self._path(row)
         if row["source"] == "run":
-            step = checkpoint.find(path, "best").name
-            exported = self._folder / "logs" / f"{id}-{step}{SUFFIX}"
-            if not exported.is_file():
-                self.forget_run(row["name"])
-                self.children.run("export", str(path), f"--out={exported}")
-            path = exported
-        return load(path)
+            folder = checkpoint.find(path, "best" if step is None else f"{step}")
+            path = self._exported(path, folder, lambda: told(f"{name} is made ready to be played, for the first time"))
+        return replace(load(path), path=Path(name))  # by which messages call it
+
+    def _exported(self, run: Path, folder: Path, begins: Callable[[], None]) -> Path:
+        """Return the model file of a run's checkpoint, and remove those of checkpoints that are gone."""
+        exported = self._folder / "logs" / f"{_id_of_run(run.name)}-{folder.name}{SUFFIX}"
+        if not exported.is_file():
+            begins()
+            for old in self._exports(run.name):
+                if not (folder.parent / old.stem.partition("-")[2]).exists():
+                    old.unlink(missing_ok=True)
+            step = f"--checkpoint={int(folder.name.partition('-')[2])}"
+            self.children.run("export", str(run), step, f"--out={exported}")
+        return exported
 
     def forget_run(self, name: str) -> None:
         """Remove what was exported of a run so that it could be played."""
-        for old in (self._folder / "logs").glob(f"{_id_of_run(name)}-*{SUFFIX}"):
+        for old in self._exports(name):
             old.unlink(missing_ok=True)
+
+    def _exports(self, name: str) -> list[Path]:
+        return [*(self._folder / "logs").glob(f"{_id_of_run(name)}-*{SUFFIX}")]
+
+    def _find(self, id: str) -> tuple[dict[str, Any], int | None]:
+        """Return the row of a model, and the step where the id is a checkpoint's."""
+        for row in self.rows():
+            steps = {each["id"]: each["step"] for each in row["checkpoints"]}
+            if id in (row["id"], *steps):
+                return row, steps.get(id)
+        raise missing("model", id)
 
     def _path(self, row: dict[str, Any]) -> Path:
         if row["source"] == "package":
@@ -98,14 +126,17 @@ class Shelf:
     def _run_row(self, name: str) -> list[dict[str, Any]]:
         run = self._folder / "runs" / name
         try:
-            if not checkpoint.steps(run):
+            steps = checkpoint.steps(run)
+            if not steps:
                 return []
             run_folder.check(run)
             begun = run_folder.read_begun(run)
         except WavewrightError:
             return []
         known = {"id": _id_of_run(name), "name": name, "source": "run"}
-        return [{**known, **_facts_of(begun.config.model, begun.rate, About(title=f"{name}, as it is now"))}]
+        checkpoints = [{"id": _id_of_run(f"{name}/{step}"), "step": step} for step in reversed(steps)]
+        facts = _facts_of(begun.config.model, begun.config.encoding, begun.rate, begun.config.emphasis)
+        return [{**known, **facts, "title": f"{name}, as it is now", "checkpoints": checkpoints}]
 
 
 def _id_of_run(name: str) -> str:
@@ -118,23 +149,26 @@ def _file_row(path: Path, name: str, source: str, known_as: str) -> dict[str, An
         return {**known, **_facts(path, path.stat().st_mtime_ns)}
     except (WavewrightError, OSError) as error:
         why = getattr(error, "reason", str(error))
-        unknown = dict.fromkeys((*TOLD, "model", "rate"))
-        return {**known, **unknown, "controls": [], "playable": False, "why": why}
+        unknown = dict.fromkeys((*TOLD, "model", "rate", "codes"))
+        return {**known, **unknown, "controls": [], "checkpoints": [], "playable": False, "why": why}
 
 
 @lru_cache(256)
 def _facts(path: Path, changed: int) -> dict[str, Any]:
     file = model_file.load(path)
-    return _facts_of(file.config, file.rate, file.about or About())
+    facts = _facts_of(file.config, file.encoding, file.rate, file.emphasis)
+    return {**facts, **{key: getattr(file.about or About(), key) for key in TOLD}}
 
 
-def _facts_of(config: ModelConfig, rate: int, about: About) -> dict[str, Any]:
+def _facts_of(config: ModelConfig, encoding: Encoding, rate: int, emphasis: float) -> dict[str, Any]:
     condition = config.condition
     why = SLOW if not available() else ROOMS if condition and condition.decay else None
     return {
-        **{key: getattr(about, key) for key in TOLD},
+        **dict.fromkeys(TOLD),
         "model": config.title,
         "rate": rate,
+        "codes": ", ".join(must_agree(config, encoding, rate, emphasis).values()),
+        "checkpoints": [],
         "playable": why is None,
         "why": why,
         "controls": [as_json(control) for control in (condition.controls if condition else ())],

@@ -1,16 +1,27 @@
 """Takes: what was recorded of a player, a WAV file each with its origin in a JSON file beside it."""
 
+import contextlib
 import threading
+import time
 import wave
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from wavewright.errors import WavewrightError
-from wavewright.files import disk_errors, read_json
+from wavewright.files import disk_errors, read_json, write_json
+from wavewright.playing.live import RECORDED_BITS
+from wavewright.playing.sound import to_pcm
+from wavewright.playing.takes import take_file
 from wavewright.studio.folder import Folder, id_of, remove_hidden
 
 SUFFIX = ".wav"
+MOST_PLAYED = 100_000  # messages that a take tells of
+MOST_TOLD = 16 << 20  # characters of them
 
 
 def wav_seconds(path: Path) -> float | None:
@@ -90,3 +101,55 @@ class Takes:
             path.unlink()
             path.with_suffix(".json").unlink(missing_ok=True)
         self.changed()
+
+
+class Recorder:
+    """A take that is being recorded, with what was played meanwhile.
+
+    Args:
+        takes: where it is written.
+        rate: samples in a second.
+        model: name of what is heard, as listening tests tell takes apart.
+        facts: what else the JSON file tells.
+        origin: what the metadata of the WAV file tell.
+    """
+
+    def __init__(
+        self, takes: Takes, rate: int, model: str, facts: Mapping[str, Any], origin: Mapping[str, Any]
+    ) -> None:
+        self._takes, self._rate, self._facts = takes, rate, facts
+        self.model = model
+        self._made = time.time()
+        self._frames = self._told = 0
+        self._messages: list[tuple[float, Mapping[str, Any]]] = []
+        self._name = takes.new_name(f"{model} {datetime.fromtimestamp(self._made):%Y-%m-%d %H.%M.%S}")
+        self._open = contextlib.ExitStack()
+        self._file = self._open.enter_context(take_file(takes.file(self._name), rate, RECORDED_BITS, origin))
+
+    def write(self, block: NDArray[np.float32]) -> None:
+        """Add a block of sound."""
+        self._file.write(to_pcm(block, RECORDED_BITS))
+        self._frames += len(block)
+
+    def note(self, message: Mapping[str, Any], length: int) -> None:
+        """Note a message of so many characters that was played before the next block."""
+        if len(self._messages) < MOST_PLAYED and self._told + length <= MOST_TOLD:
+            self._told += length
+            self._messages.append((self._frames / self._rate, message))
+
+    def close(self) -> dict[str, Any] | None:
+        """Finish the file, and return its row. A take without any sound is none."""
+        if not self._frames:
+            with contextlib.suppress(_Empty), self._open:
+                raise _Empty
+            return None
+        facts = {"model": self.model, **self._facts, "made": self._made, "seconds": self._frames / self._rate}
+        path = self._takes.file(self._name).with_suffix(".json")
+        write_json(path, {**facts, "played": self._messages})
+        self._open.close()
+        self._takes.changed()
+        return self._takes.row(self._name)
+
+
+class _Empty(Exception):
+    """A take that holds no sound, whose file is not kept."""
