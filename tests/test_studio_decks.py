@@ -17,9 +17,12 @@ from support.model_files import make
 from support.players import BLOCK, begin, models, player, rest, send, sound
 from support.scores import read_score, write_score
 from support.studio import WAITS, Server, serving, told, until
+from support.tiny import again, make_corpus
 from wavewright.conditioning.controls import Performance
 from wavewright.conditioning.events import Kind
+from wavewright.formats import checkpoint
 from wavewright.playing.mixture import mix
+from wavewright.playing.opening import open_run, to_native
 from wavewright.playing.playable import Playable
 from wavewright.playing.sound import fade_samples
 from wavewright.playing.stream import stream
@@ -207,7 +210,7 @@ def test_a_mixture_is_played_live_and_its_amount_is_a_knob(
     id = upload(server, tmp_path / "s.mid", "mixed.mid")
     rows = models(server)
     ready = begin(server, socket, "keys", second=rows["other"]["id"], way="mix")
-    assert (ready["title"], ready["names"], ready["way"]) == ("keys and other", ["keys", "other"], "mix")
+    assert (ready["title"], ready["titles"], ready["way"]) == ("keys and other", ["keys", "other"], "mix")
     send(socket, type="control", name="amount", value=0.3)
     perform(socket, id)
     keys, other = (wavewright.load(server.folder / "models" / f"{name}.safetensors") for name in ("keys", "other"))
@@ -234,7 +237,7 @@ def test_models_that_cannot_be_mixed_are_refused_with_the_reason(server: Server,
 def test_two_decks_play_the_same_and_a_switch_decides_which_is_heard(server: Server, socket: ClientConnection) -> None:
     rows, block = models(server), 40
     ready = begin(server, socket, "keys", second=rows["plain"]["id"], way="compare")
-    assert (ready["names"], ready["way"]) == (["keys", "plain"], "compare")
+    assert (ready["titles"], ready["way"]) == (["keys", "plain"], "compare")
     alone = [
         wavewright.load(server.folder / "models" / f"{name}.safetensors").instrument(3) for name in ("keys", "plain")
     ]
@@ -312,3 +315,33 @@ def test_scores_are_told_to_every_page(server: Server, tmp_path: Path) -> None:
         with server.client() as client:
             client.delete(f"/api/scores/{id}")
         until(lambda: "scores" in told_of or told_of.add(told(page, "changed")["what"]))
+
+
+@pytest.mark.slow
+def test_checkpoints_of_a_run_are_models_of_their_own(server: Server, socket: ClientConnection, tmp_path: Path) -> None:
+    run = server.folder / "runs" / "wind"
+    again(make_corpus(tmp_path / "sounds"), run, 20)
+    row = models(server)["wind"]
+    assert [each["step"] for each in row["checkpoints"]] == checkpoint.steps(run)[::-1]
+    ids = {each["step"]: each["id"] for each in row["checkpoints"]}
+    first, last = min(ids), max(ids)
+    send(socket, type="open", model=ids[first], second=ids[last], way="compare", seed=3)
+    lines = [told(socket, "opening")["line"] for _ in "12"]
+    assert lines == [f"wind, step {step} is made ready to be played, for the first time" for step in (first, last)]
+    assert told(socket, "ready")["titles"] == [f"wind, step {step}" for step in (first, last)]
+    expected = [
+        to_native(open_run(run, str(step))).instrument(3).stream(40) for step in (first, last)
+    ]  # whose weights have not gone through a file
+    for deck, sounds in enumerate(expected):
+        send(socket, type="hear", deck=deck + 1)
+        heard = sound(socket, 10, 40)
+        assert np.array_equal(heard[20:], np.concatenate([next(sounds) for _ in range(10 * deck + 10)])[-380:])
+    send(socket, type="open", model=row["id"], seed=3)
+    best = checkpoint.find(run, "best").name
+    said = told(socket, "ready")["title"]
+    assert said == "wind"
+    kept = {path.stem.partition("-")[2] for path in (server.folder / "logs").glob("*.safetensors")}
+    assert {best, *map(checkpoint.step_name, (first, last))} == kept
+    shutil.rmtree(checkpoint.path(run, first))
+    send(socket, type="open", model=ids[first], seed=3)
+    assert "nothing has the id" in told(socket, "error")["message"]

@@ -239,10 +239,12 @@ def test_an_empty_folder_at_any_width(page: Any, width: int) -> None:
 def test_the_page_is_small_and_asks_nobody_else() -> None:
     files = [path for path in (ROOT / "src/wavewright/studio/static").rglob("*") if path.is_file()]
     sizes = {path: path.stat().st_size for path in files}
-    later = ("Judge-", "Sitting-", "listen")  # come when they are asked for, or to invited listeners
-    judge = sum(size for path, size in sizes.items() if path.name.startswith(later))
-    assert sum(sizes.values()) - judge < 165_000  # with 6 kB to fetch a screen, and for others to share what is there
-    assert judge < 45_000
+    later = {  # screens that come when they are asked for, and what invited listeners and judges share
+        screen: sum(size for path, size in sizes.items() if path.name.startswith(parts))
+        for screen, parts in {"Play": ("Play-",), "Judge": ("Judge-", "Sitting-", "listen")}.items()
+    }
+    assert sum(sizes.values()) - sum(later.values()) < 150_000
+    assert all(0 < size < 45_000 for size in later.values()), later
     text = "".join(path.read_text(encoding="utf-8") for path in files)
     assert set(re.findall(r"https?://([\w.]+)", text)) <= {"svelte.dev", "www.w3.org"}  # names, which nobody fetches
     assert "style=" not in (ROOT / "src/wavewright/studio/static/index.html").read_text(encoding="utf-8")

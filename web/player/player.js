@@ -12,6 +12,7 @@ import { Ring } from "./ring.js"
 
 const CAPACITY_SECONDS = 0.5 // more than is ever in store
 const READY_MS = 20000 // a large model takes a while to be read
+const OPENING_MS = 300000 // a checkpoint that is played for the first time takes longer
 const SILENCE = 1e-5
 
 /**
@@ -29,11 +30,20 @@ const SILENCE = 1e-5
  * @typedef {object} Ready
  * @property {number} rate samples a second
  * @property {string} title
+ * @property {string[]} titles of the models
+ * @property {"mix" | "compare" | null} way in which two of them play
  * @property {Control[]} controls
  * @property {{ low: number, high: number } | null} keyboard the lowest and the highest MIDI key
  */
 
-/** Fires the events "recorded", "bank", "error", "store" and "closed", each with the message as its `detail`. */
+/**
+ * @typedef {object} Second
+ * @property {string} model its id
+ * @property {"mix" | "compare"} way "mix": both draw each sample together, by the control "amount". "compare": both
+ *   play the same side by side, and `hear` chooses.
+ */
+
+/** Fires the events "recorded", "bank", "score", "load", "error", "store" and "closed", with the message as `detail`. */
 export class Player extends EventTarget {
   /** @type {Ready} */
   ready
@@ -41,18 +51,23 @@ export class Player extends EventTarget {
   gaps = 0
   /** Seconds of sound in store, by which a key is late. */
   store = 0
+  /** Share of its time that the server needs to make the sound. From 1 on there are gaps. */
+  load = 0
 
   /**
    * Open a model and let it sound.
    * @param {string} model its id
    * @param {number} seed decides the sound, together with what is played
+   * @param {{ second?: Second | null, told?: (line: string) => void }} more a second model, and what takes a line where
+   *   opening takes a while
    * @returns {Promise<Player>}
    * @throws {Error} with the server's line, where it refuses
    */
-  static async open(model, seed) {
+  static async open(model, seed, { second = null, told = () => {} } = {}) {
     const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" })
     try {
-      const ready = await opened(worker, model, seed)
+      const both = second ? { second: second.model, way: second.way } : {}
+      const ready = await opened(worker, { type: "open", model, seed, ...both }, told)
       const context = new AudioContext({ sampleRate: ready.rate, latencyHint: "interactive" })
       await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))
       const player = new Player(worker, context, ready)
@@ -100,7 +115,7 @@ export class Player extends EventTarget {
     if (message.type === "store") {
       this.gaps = message.gaps
       this.store = message.seconds
-    }
+    } else if (message.type === "load") this.load = message.share
     this.dispatchEvent(new CustomEvent(message.type, { detail: message }))
   }
 
@@ -128,7 +143,23 @@ export class Player extends EventTarget {
     this.#send({ type: "pedal", position })
   }
 
-  /** Release all keys and the pedal. */
+  /**
+   * Play a score from its beginning.
+   * @param {string} score its id
+   */
+  score(score) {
+    this.#send({ type: "score", score })
+  }
+
+  /**
+   * Choose which of two models that are compared is heard.
+   * @param {1 | 2} deck
+   */
+  hear(deck) {
+    this.#send({ type: "hear", deck })
+  }
+
+  /** Release all keys and the pedal, and end the score. */
   panic() {
     this.#send({ type: "panic" })
   }
@@ -208,13 +239,15 @@ export class Player extends EventTarget {
 /**
  * Ask the worker to open a model, and wait for the server's answer.
  * @param {Worker} worker
- * @param {string} model
- * @param {number} seed
+ * @param {object} open the message
+ * @param {(line: string) => void} told
  * @returns {Promise<Ready>}
  */
-function opened(worker, model, seed) {
+function opened(worker, open, told) {
   return new Promise((done, failed) => {
-    const late = setTimeout(() => failed(new Error("the server does not answer; see its terminal")), READY_MS)
+    const wait = (/** @type {number} */ time) =>
+      setTimeout(() => failed(new Error("the server does not answer; see its terminal")), time)
+    let late = wait(READY_MS)
     const refuse = (/** @type {string} */ line) => {
       clearTimeout(late)
       failed(new Error(line))
@@ -222,6 +255,11 @@ function opened(worker, model, seed) {
     worker.onmessage = ({ data }) => {
       if (data.type === "error") refuse(data.message)
       if (data.type === "closed") refuse("the server ended the connection; see its terminal")
+      if (data.type === "opening") {
+        clearTimeout(late)
+        late = wait(OPENING_MS)
+        told(data.line)
+      }
       if (data.type !== "ready") return
       clearTimeout(late)
       done(data)
@@ -229,6 +267,6 @@ function opened(worker, model, seed) {
     worker.onerror = () => refuse("the player's worker could not be loaded; reload the page")
     const url = new URL("/ws/play", location.href)
     url.protocol = url.protocol.replace("http", "ws")
-    worker.postMessage({ url: url.href, open: { type: "open", model, seed } })
+    worker.postMessage({ url: url.href, open })
   })
 }

@@ -19,8 +19,8 @@ export class Requests {
     try {
       answer = await this.fetch(`/api/${path}`, {
         method,
-        headers: body === undefined ? {} : { "content-type": "application/json" },
-        body: body === undefined ? undefined : JSON.stringify(body),
+        headers: body === undefined || body instanceof Blob ? {} : { "content-type": "application/json" },
+        body: body === undefined || body instanceof Blob ? body : JSON.stringify(body),
       })
     } catch {
       throw new Error(SILENT + (this.token ? " Try again in a moment." : AGAIN))

@@ -21,6 +21,15 @@ export interface Dial {
   help: string
 }
 
+/** A model that can be chosen, or a checkpoint of a run. */
+export interface Choice {
+  id: string
+  title: string
+  model: Model
+}
+
+export type Way = "mix" | "compare"
+
 const KEY = "wavewright-model"
 const FOLLOW_MS = 50 // between two looks of a knob at its curve
 const RETRIES = 10
@@ -29,11 +38,18 @@ const BLANK = [false, false, false]
 
 class Instrument {
   player = $state.raw<Player | null>(null)
-  opening = $state(false)
+  opening = $state("") // what is opened
+  second = $state("") // id of the model beside the first one
+  way = $state<Way>("mix")
+  deck = $state<1 | 2>(1) // which of two is heard
+  score = $state("") // id of the score that is chosen
+  scored = $state.raw<{ began: number; seconds: number } | null>(null) // the score that plays; milliseconds, seconds
+  lit = $state<number[]>([]) // keys that it holds
+  load = $state(0)
   picked = $state(localStorage.getItem(KEY) ?? "")
   seed = $state(1)
   volume = $state(0.8)
-  held = $state<number[]>([])
+  held = $state<number[]>([]) // by hand
   values = $state<Record<string, Value>>({})
   banks = $state<boolean[]>(BLANK)
   recording = $state<number | null>(null) // when it began, in milliseconds
@@ -42,10 +58,33 @@ class Instrument {
   curves = $state<Record<string, { began: number; points: Points }>>({})
   #follow: ReturnType<typeof setInterval> | undefined
 
+  /** What can be played: models, and after each run its checkpoints. */
+  get choices(): Choice[] {
+    return studio.lists.models.flatMap((model) => [
+      { id: model.id, title: model.title ?? model.name, model },
+      ...model.checkpoints.map(({ id, step }) => ({ id, title: `${model.name}, step ${step.toLocaleString("en")}`, model })),
+    ])
+  }
+
+  get choice(): Choice | undefined {
+    const first = this.choices.filter(({ model }) => model.playable).sort((a, b) => keys(b.model) - keys(a.model))[0]
+    return this.choices.find(({ id }) => id === this.picked) ?? first
+  }
+
   get model(): Model | undefined {
-    const { models } = studio.lists
-    const first = models.filter(({ playable }) => playable).sort((a, b) => keys(b) - keys(a))[0]
-    return models.find(({ id }) => id === this.picked) ?? first
+    return this.choice?.model
+  }
+
+  /** What can play beside the first model, in the way that is chosen. */
+  get beside(): Choice[] {
+    const { choice, way } = this
+    const fits = ({ rate, codes }: Model) => (way === "mix" ? codes === choice?.model.codes : rate === choice?.model.rate)
+    return choice ? this.choices.filter(({ id, model }) => id !== choice.id && model.playable && fits(model)) : []
+  }
+
+  /** What plays beside the first model, unless it cannot or is gone. */
+  get other(): Choice | undefined {
+    return this.beside.find(({ id }) => id === this.second)
   }
 
   get controls(): Control[] {
@@ -64,8 +103,10 @@ class Instrument {
       { name: "temperature", title: "Temperature", low: 0, high: 2, unit: "", rest: model?.temperature ?? 1, help: HELP.temperature },
       { name: "top_p", title: "Top-p", low: 0.05, high: 1, unit: "", rest: model?.top_p ?? 1, help: HELP.top_p },
     ]
+    if (this.other && this.way === "mix")
+      always.push({ name: "amount", title: "Amount", low: 0, high: 1, unit: "", rest: 0.5, help: HELP.amount })
     const own = this.controls.filter(({ kind, low, high, name }) =>
-      kind !== "notes" && kind !== "category" && low !== null && high !== null && name !== "temperature" && name !== "top_p")
+      kind !== "notes" && kind !== "category" && low !== null && high !== null && !always.some((dial) => dial.name === name))
     return [
       ...always,
       ...own.map(({ name, low, high, unit, text }) => ({ name, title: name, low: low!, high: high!, unit: unit ?? "", rest: null, help: text })),
@@ -85,15 +126,24 @@ class Instrument {
     if (this.player) void this.start()
   }
 
+  /** Let a second model play too, or none, in one of two ways. */
+  pair(id: string, way: Way): void {
+    const before = this.other?.id
+    this.second = id
+    this.way = way
+    delete this.values.amount
+    if (this.player && (before || this.other)) void this.start()
+  }
+
   async start(): Promise<void> {
-    const { model } = this
-    if (!model || this.opening) return
-    this.opening = true
+    const { choice } = this
+    if (!choice || this.opening) return
+    this.opening = `opening ${[choice, this.other].map((each) => each?.title).filter(Boolean).join(" and ")}`
     const replaced = this.player !== null
     await this.stop()
     listening.pause()
     try {
-      const player = await this.#open(model.id, replaced)
+      const player = await this.#open(choice.id, replaced)
       this.#listen(player)
       player.volume = this.volume
       this.player = player
@@ -101,14 +151,15 @@ class Instrument {
     } catch (error) {
       studio.say((error as Error).message, true)
     }
-    this.opening = false
+    this.opening = ""
   }
 
   /** Open a player. The server may still count the one that it replaces. */
   async #open(model: string, replaced: boolean): Promise<Player> {
     for (let tries = replaced ? RETRIES : 0; ; tries--) {
       try {
-        return await Player.open(model, this.seed)
+        const second = this.other ? { model: this.other.id, way: this.way } : null
+        return await Player.open(model, this.seed, { second, told: (line) => (this.opening = line) })
       } catch (error) {
         if (!tries || !(error as Error).message.startsWith("players:")) throw error
         await new Promise((done) => setTimeout(done, RETRY_MS))
@@ -120,6 +171,13 @@ class Instrument {
     const on = (type: string, act: (detail: any) => void) =>
       player.addEventListener(type, (event) => this.player === player && act((event as CustomEvent).detail))
     on("error", ({ message }) => studio.say(message, true))
+    on("score", ({ playing, keys, seconds }) => {
+      const later = 1000 * player.latency // what is told now is heard then
+      if (seconds) this.scored = { began: performance.now() + later, seconds }
+      if (!playing) this.scored = null
+      setTimeout(() => this.player === player && (this.lit = keys), later)
+    })
+    on("load", ({ share }) => (this.load = share))
     on("bank", ({ slots }) => (this.banks = slots))
     on("recorded", ({ take }) => {
       this.recording = null
@@ -139,10 +197,11 @@ class Instrument {
   async stop(): Promise<void> {
     const { player } = this
     this.player = null
-    this.held = []
-    this.recording = null
+    this.held = this.lit = []
+    this.recording = this.scored = null
     this.banks = BLANK
-    this.gaps = 0
+    this.gaps = this.load = 0
+    this.deck = 1
     this.curves = {}
     await player?.close()
   }
@@ -160,8 +219,21 @@ class Instrument {
     this.player?.note_off(key)
   }
 
+  /** Play the chosen score, on a player that is started for it, or end it. */
+  async perform(): Promise<void> {
+    if (this.scored) return this.panic()
+    if (!this.player) await this.start()
+    this.player?.score(this.score)
+  }
+
+  hear(deck: 1 | 2): void {
+    this.deck = deck
+    this.player?.hear(deck)
+  }
+
   panic(): void {
-    this.held = []
+    this.held = this.lit = []
+    this.scored = null
     this.player?.panic()
   }
 

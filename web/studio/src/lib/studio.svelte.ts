@@ -1,7 +1,7 @@
 // What the page knows of the folder, kept true by the server's events.
 
 import { api } from "./api"
-import type { Corpus, Model, Recording, Run, Session, Take, Test } from "./types"
+import type { Corpus, MidiScore, Model, Recording, Run, Session, Take, Test } from "./types"
 
 const RETRY_MS = 1000
 const ROWS_MS = 2000
@@ -11,16 +11,17 @@ interface Lists {
   corpora: Corpus[]
   runs: Run[]
   models: Model[]
+  scores: MidiScore[]
   takes: Take[]
   tests: Test[]
 }
 type What = keyof Lists
 
-const WHATS: What[] = ["recordings", "corpora", "runs", "models", "takes", "tests"]
+const WHATS: What[] = ["recordings", "corpora", "runs", "models", "scores", "takes", "tests"]
 
 class Studio {
   session = $state<Session | null>(null)
-  lists = $state<Lists>({ recordings: [], corpora: [], runs: [], models: [], takes: [], tests: [] })
+  lists = $state<Lists>({ recordings: [], corpora: [], runs: [], models: [], scores: [], takes: [], tests: [] })
   loaded = $state(false)
   trouble = $state("") // why the server's events do not come
   error = $state("") // why the page could not start

@@ -91,11 +91,20 @@ export interface Model {
   licence: string | null
   model: string | null
   rate: number | null
+  codes: string | null // what two models must have in common to be mixed
+  checkpoints: { id: string; step: number }[] // the last one first
   playable: boolean
   why: string | null
   controls: Control[]
   temperature: number | null
   top_p: number | null
+}
+
+/** A MIDI file that players play. */
+export interface MidiScore {
+  id: string
+  name: string
+  source: "package" | "file"
 }
 
 export interface Take {
