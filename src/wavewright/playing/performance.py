@@ -147,17 +147,15 @@ def live_events(score: Score, rate: int) -> Events:
         score: the score.
         rate: samples in a second.
     """
-    placed, down, pedal = score.at(rate), set(), 0
-    for kind, key, value in placed[["kind", "key", "value"]].tolist():
-        if kind == Kind.pedal:
-            pedal = value
-        elif kind == Kind.strike:
+    placed, down = score.at(rate), set()
+    for kind, key in placed[["kind", "key"]].tolist():
+        if kind == Kind.strike:
             down.add(key)
-        else:
+        elif kind == Kind.release:
             down.discard(key)
     end = int(placed["sample"][-1]) + round(TAIL * rate)
-    ends = [(end, Kind.release, key, 0) for key in sorted(down)] + [(end, Kind.pedal, 0, 0)] * (pedal > 0)
-    return np.concatenate((placed, events(*ends)))
+    ends = [(end, Kind.release, key, 0) for key in sorted(down)]
+    return np.concatenate((placed, events(*ends, (end, Kind.pedal, 0, 0))))
 
 
 def check_keys(score: Path | str, events: Events, notes: Notes, keyboard: str) -> None:

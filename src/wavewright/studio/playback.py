@@ -65,6 +65,7 @@ class Player:
         self._names: list[str] = []  # of the takes of each deck
         self._facts: dict[str, Any] = {}
         self._told: tuple[bool, frozenset[int]] = (False, frozenset())  # of a score: whether it goes on, and its keys
+        self._begun = False  # whether the score has
         self._spent = 0.0  # seconds that the last blocks took
         self._made = 0  # blocks
         self._full = False  # whether the page was told so
@@ -142,9 +143,10 @@ class Player:
             self._spent, self._made = 0.0, 0
 
     def _tell_score(self, decks: Decks) -> None:
-        """Tell the page which keys a score holds, and when it ends."""
+        """Tell the page which keys a score holds, and when it ends. Its first sample may still be to come."""
         goes_on = decks.plays_score
-        if goes_on or self._told[0]:
+        self._begun |= goes_on
+        if self._begun and (goes_on or self._told[0]):
             now = (goes_on, decks.held if goes_on else frozenset())
             if now != self._told:
                 self._told = now
@@ -209,29 +211,23 @@ class Player:
         self._told, self._spent, self._made = (False, frozenset()), 0.0, 0
         self._names = [" + ".join(names)] if len(instruments) == 1 else names
         self._facts = {"seed": seed, "models": names, "way": way if len(models) > 1 else None}
-        self._tell_ready(names, way)
+        self._tell_ready()
 
-    def _tell_ready(self, names: list[str], way: str) -> None:
+    def _tell_ready(self) -> None:
         decks = self._playing
         keyboard = decks.keyboard
+        titles = [(model.about and model.about.title) or printable(model.path) for model in self._models]
         self._send(
             {
                 "type": "ready",
                 "rate": decks.rate,
-                "title": self._title(),
-                "names": names,
-                "way": way if len(names) > 1 else None,
+                "title": " and ".join(titles),
+                "titles": titles,
+                "way": self._facts["way"],
                 "controls": [as_json(control) for control in decks.controls],
                 "keyboard": {"low": keyboard.low, "high": keyboard.high} if keyboard else None,
             }
         )
-
-    def _title(self) -> str:
-        """Return what is played, for a person."""
-        about = self._models[0].about
-        if len(self._models) == 1 and about and about.title:
-            return about.title
-        return " and ".join(printable(model.path) for model in self._models)
 
     def _hear(self, message: Message) -> None:
         deck = messages.whole(message, "deck")
@@ -315,7 +311,7 @@ class Player:
         check_keys(name, score.events, decks.keyboard, "the model's keyboard")
         performed = live_events(score, decks.rate)
         decks.give(lambda instrument: instrument.perform(performed))
-        self._told = (True, frozenset())
+        self._told, self._begun = (True, frozenset()), decks.plays_score
         seconds = int(performed["sample"][-1]) / decks.rate
         self._send({"type": "score", "playing": True, "keys": [], "seconds": seconds})
         noted = {"type": "score", "score": {"name": name, "sha256": digest}}
