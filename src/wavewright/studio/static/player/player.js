@@ -1,15 +1,18 @@
 import { Ring } from "./ring.js";
 const CAPACITY_SECONDS = 0.5;
 const READY_MS = 20000;
+const OPENING_MS = 300000;
 const SILENCE = 1e-5;
 export class Player extends EventTarget {
     ready;
     gaps = 0;
     store = 0;
-    static async open(model, seed) {
+    load = 0;
+    static async open(model, seed, { second = null, told = () => { } } = {}) {
         const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
         try {
-            const ready = await opened(worker, model, seed);
+            const both = second ? { second: second.model, way: second.way } : {};
+            const ready = await opened(worker, { type: "open", model, seed, ...both }, told);
             const context = new AudioContext({ sampleRate: ready.rate, latencyHint: "interactive" });
             await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
             const player = new Player(worker, context, ready);
@@ -52,6 +55,8 @@ export class Player extends EventTarget {
             this.gaps = message.gaps;
             this.store = message.seconds;
         }
+        else if (message.type === "load")
+            this.load = message.share;
         this.dispatchEvent(new CustomEvent(message.type, { detail: message }));
     }
     #send(message) {
@@ -65,6 +70,12 @@ export class Player extends EventTarget {
     }
     pedal(position) {
         this.#send({ type: "pedal", position });
+    }
+    score(score) {
+        this.#send({ type: "score", score });
+    }
+    hear(deck) {
+        this.#send({ type: "hear", deck });
     }
     panic() {
         this.#send({ type: "panic" });
@@ -107,9 +118,10 @@ export class Player extends EventTarget {
             await this.context.close();
     }
 }
-function opened(worker, model, seed) {
+function opened(worker, open, told) {
     return new Promise((done, failed) => {
-        const late = setTimeout(() => failed(new Error("the server does not answer; see its terminal")), READY_MS);
+        const wait = (time) => setTimeout(() => failed(new Error("the server does not answer; see its terminal")), time);
+        let late = wait(READY_MS);
         const refuse = (line) => {
             clearTimeout(late);
             failed(new Error(line));
@@ -119,6 +131,11 @@ function opened(worker, model, seed) {
                 refuse(data.message);
             if (data.type === "closed")
                 refuse("the server ended the connection; see its terminal");
+            if (data.type === "opening") {
+                clearTimeout(late);
+                late = wait(OPENING_MS);
+                told(data.line);
+            }
             if (data.type !== "ready")
                 return;
             clearTimeout(late);
@@ -127,6 +144,6 @@ function opened(worker, model, seed) {
         worker.onerror = () => refuse("the player's worker could not be loaded; reload the page");
         const url = new URL("/ws/play", location.href);
         url.protocol = url.protocol.replace("http", "ws");
-        worker.postMessage({ url: url.href, open: { type: "open", model, seed } });
+        worker.postMessage({ url: url.href, open });
     });
 }
