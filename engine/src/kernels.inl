@@ -158,6 +158,7 @@ float quantise(const float* x, int count, std::uint8_t* codes, std::int32_t* sta
         __builtin_memcpy(&bits, &rounded, 4);
         codes[i] = static_cast<std::uint8_t>(bits);
     }
+    for (int i = count; i % 4; i++) codes[i] = kMiddle;  // A product takes four columns at once.
     std::int32_t lacking = 0;  // A product with -w - 1 lacks the input's absolute value.
     if (kTurns)
         for (int i = 0; i < count; i++) {

@@ -65,6 +65,7 @@ void products(Precision precision, int columns, int streams, bool extreme) {
     for (const std::string& isa : instruction_sets()) {
         const Kernels& set = kernels(isa);
         Buffer<std::uint8_t> codes(std::size_t(streams) * padded(columns));
+        std::fill_n(codes.data(), codes.size(), std::uint8_t{0x93});  // what a layer of more columns left
         Buffer<float> scales(streams);
         Buffer<std::int32_t> starts(streams);
         for (int s = 0; s < streams; s++)
