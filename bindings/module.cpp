@@ -19,6 +19,7 @@ using Doubles = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device:
 using Ints = nb::ndarray<const std::int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Codes = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewCodes = nb::ndarray<std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using NewNats = nb::ndarray<double, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using NewLogits = nb::ndarray<float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Dense = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Events = nb::ndarray<const std::int64_t, nb::shape<-1, 4>, nb::c_contig, nb::device::cpu>;
@@ -165,6 +166,16 @@ NB_MODULE(_engine, module) {
                 engine.logits(given, made, features);
             },
             nb::arg("codes"), nb::arg("logits"), nb::arg("dense"))
+        .def(
+            "score",
+            [](Engine& engine, const Codes& codes, const NewNats& nats, const Dense& dense) {
+                const auto given = span(codes);
+                const auto made = span(nats);
+                const auto features = span(dense);
+                const nb::gil_scoped_release release;
+                engine.score(given, made, features);
+            },
+            nb::arg("codes"), nb::arg("nats"), nb::arg("dense"))
         .def(
             "generate",
             [](Engine& engine, const Doubles& temperature, const Ints& top_k, const Doubles& top_p,

@@ -29,10 +29,27 @@ float mu_law(int code, int levels) {
 
 }  // namespace
 
+CodeHistory::CodeHistory(int streams, int length, int samples)
+    : streams_(streams),
+      length_(length),
+      codes_(std::size_t(streams) * length),
+      laid_out_(std::size_t(length + samples - 1) * streams) {}
+
 void CodeHistory::push(int stream, int code) {
     int* const codes = codes_.data() + stream * length_;
     std::copy(codes + 1, codes + length_, codes);
     codes[length_ - 1] = code;
+}
+
+void CodeHistory::lay_out(int stream, const std::int32_t* coming, int count) {
+    int* to = laid_out_.data() + stream;
+    for (int i = 0; i < length_; i++, to += streams_) *to = codes_[std::size_t(stream) * length_ + i];
+    for (int i = 0; i + 1 < count; i++, to += streams_) *to = coming[i];
+}
+
+CodesView CodeHistory::view(int samples) const {
+    if (samples == 1) return {codes_.data() + length_ - 1, streams_, 0, length_, 1};
+    return {laid_out_.data() + std::ptrdiff_t(length_ - 1) * streams_, streams_, streams_, 1, streams_};
 }
 
 CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const CodeImageOptions& options)
@@ -72,38 +89,38 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const st
     for (const Matrix& embedding : embeddings) tables_.push_back(table_of(embedding, weight, groups));
 }
 
-void CodeImage::apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const {
-    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
-    for (int s = first_stream; s < last_stream; s++) std::copy_n(bias_.data(), bias_.size(), y[s]);
+void CodeImage::apply_alone(int thread, const CodesView& codes, const VectorsView& y) const {
+    const auto [first_vector, last_vector] = runtime_->team.streams(thread, y.count);
+    for (int i = first_vector; i < last_vector; i++) std::copy_n(bias_.data(), bias_.size(), y[i]);
     add_alone(thread, codes, y);
 }
 
-void CodeImage::add_alone(int thread, const CodeHistory& codes, const VectorsView& y) const {
-    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
-    for (int s = first_stream; s < last_stream; s++)
-        for (int block = 0; block < blocks_; block++) add_block(codes, s, block, y[s] + block * kBlock);
+void CodeImage::add_alone(int thread, const CodesView& codes, const VectorsView& y) const {
+    const auto [first_vector, last_vector] = runtime_->team.streams(thread, y.count);
+    for (int i = first_vector; i < last_vector; i++)
+        for (int block = 0; block < blocks_; block++) add_block(codes, i, block, y[i] + block * kBlock);
 }
 
-void CodeImage::apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const {
+void CodeImage::apply(int thread, const CodesView& codes, const VectorsView& x, const VectorsView& y) const {
     const auto [first, last] = runtime_->team.rows(thread, blocks_);
-    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
-    for (int s = first_stream; s < last_stream; s++)
-        std::copy_n(x[s] + first * kBlock, (last - first) * kBlock, y[s] + first * kBlock);
+    const auto [first_vector, last_vector] = runtime_->team.streams(thread, y.count);
+    for (int i = first_vector; i < last_vector; i++)
+        std::copy_n(x[i % x.count] + first * kBlock, (last - first) * kBlock, y[i] + first * kBlock);
     add(thread, codes, y);
 }
 
-void CodeImage::add(int thread, const CodeHistory& codes, const VectorsView& y) const {
+void CodeImage::add(int thread, const CodesView& codes, const VectorsView& y) const {
     const auto [first, last] = runtime_->team.rows(thread, blocks_);
-    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
-    for (int s = first_stream; s < last_stream; s++)
-        for (int block = first; block < last; block++) add_block(codes, s, block, y[s] + block * kBlock);
+    const auto [first_vector, last_vector] = runtime_->team.streams(thread, y.count);
+    for (int i = first_vector; i < last_vector; i++)
+        for (int block = first; block < last; block++) add_block(codes, i, block, y[i] + block * kBlock);
 }
 
-void CodeImage::add_block(const CodeHistory& codes, int stream, int block, float* out) const {
+void CodeImage::add_block(const CodesView& codes, int vector, int block, float* out) const {
     const Kernels& kernels = runtime_->kernels;
-    const int* const last = codes.last(stream, reach_);
+    const int* const newest = codes.newest_of(vector);
     for (int place = 0; place < reach_; place++) {
-        const int code = last[place];
+        const int code = newest[(place + 1 - reach_) * codes.place];
         const auto add_row = [&](const Buffer<float>& table, int row) {
             kernels.add(out, table.data() + (std::size_t(row) * blocks_ + block) * kBlock, kBlock);
         };

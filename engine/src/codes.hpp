@@ -7,20 +7,36 @@
 
 namespace wavewright {
 
+// The codes that vectors (steps, streams) look back at, and how far apart those of two steps, of two streams and of two
+// places are.
+struct CodesView {
+    const int* newest;  // of the first vector
+    int streams;
+    std::ptrdiff_t step, stream, place;
+
+    const int* newest_of(int vector) const { return newest + vector / streams * step + vector % streams * stream; }
+    // From a step on, every so many steps.
+    CodesView from(int first, int every = 1) const { return {newest + first * step, streams, every * step, stream, place}; }
+};
+
 // The last codes of every stream.
 class CodeHistory {
 public:
-    CodeHistory(int streams, int length) : length_(length), codes_(std::size_t(streams) * length) {}
+    // samples: the most of a stretch.
+    CodeHistory(int streams, int length, int samples);
 
     int length() const { return length_; }
     void push(int stream, int code);
-    // The last `count` codes of a stream, the oldest first.
-    const int* last(int stream, int count) const { return codes_.data() + (stream + 1) * length_ - count; }
+    // Lays out the codes of a stream for a stretch: its past, and the coming ones that are known.
+    void lay_out(int stream, const std::int32_t* coming, int count);
+    // What the vectors of so many samples look back at. Those of several were laid out.
+    CodesView view(int samples) const;
     std::span<std::byte> bytes() const { return codes_.bytes(); }
 
 private:
-    int length_;
-    Buffer<int> codes_;
+    int streams_, length_;
+    Buffer<int> codes_;     // (streams, length)
+    Buffer<int> laid_out_;  // (length + samples - 1, streams)
 };
 
 struct CodeImageOptions {
@@ -30,7 +46,7 @@ struct CodeImageOptions {
     int groups = 1;            // see PackedMatrix
 };
 
-// A linear image of a stream's last codes. Scalar codes are amplitudes, embedded codes are learned vectors.
+// A linear image of the codes that a vector looks back at. Scalar codes are amplitudes, embedded codes are learned vectors.
 class CodeImage {
 public:
     CodeImage() = default;
@@ -40,15 +56,15 @@ public:
     CodeImage(const BuildContext& context, const Matrix& weight, const std::vector<Matrix>& embeddings, int groups = 1);
 
     // y = bias + image, for all rows of the thread's own streams.
-    void apply_alone(int thread, const CodeHistory& codes, const VectorsView& y) const;
-    // y = x + image, for the thread's own rows and streams.
-    void apply(int thread, const CodeHistory& codes, const VectorsView& x, const VectorsView& y) const;
+    void apply_alone(int thread, const CodesView& codes, const VectorsView& y) const;
+    // y = x + image, for the thread's own rows and streams. x begins anew where it is shorter than y.
+    void apply(int thread, const CodesView& codes, const VectorsView& x, const VectorsView& y) const;
     // y += image, for all rows of the thread's own streams.
-    void add_alone(int thread, const CodeHistory& codes, const VectorsView& y) const;
+    void add_alone(int thread, const CodesView& codes, const VectorsView& y) const;
     // y += image, for the thread's own rows and streams.
-    void add(int thread, const CodeHistory& codes, const VectorsView& y) const;
-    // Adds 64 rows of a stream's image to out.
-    void add_block(const CodeHistory& codes, int stream, int block, float* out) const;
+    void add(int thread, const CodesView& codes, const VectorsView& y) const;
+    // Adds 64 rows of a vector's image to out.
+    void add_block(const CodesView& codes, int vector, int block, float* out) const;
 
 private:
     const Runtime* runtime_ = nullptr;

@@ -15,7 +15,7 @@ Convolution::Convolution(const BuildContext& context, const std::string& name, c
         taps_.emplace_back(context.tap_weight(name, shape.rows, shape.columns, shape.taps, tap), context.precision,
                            shape.groups);
     bias_ = pack(bias.empty() ? Matrix(shape.rows, 1) : bias, shape.groups);
-    context.runtime.reserve(runtime_->streams, shape.columns);
+    context.runtime.reserve(runtime_->vectors(), shape.columns);
 }
 
 Cost Convolution::cost() const {
@@ -24,18 +24,42 @@ Cost Convolution::cost() const {
     return all;
 }
 
-void Convolution::start(int thread, std::uint64_t clock, const VectorsView& all) const {
+void Convolution::start(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& all) const {
     const VectorsView sums = runtime_->own(thread, all);
     const auto [first, last] = runtime_->team.rows(thread, taps_[0].blocks);
-    for (int s = 0; s < sums.count; s++)
-        std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, sums[s] + first * kBlock);
-    const int past_taps = static_cast<int>(taps_.size()) - 1;
-    for (int tap = 0; tap < past_taps; tap++)
-        add_tap(thread, tap, inputs(clock, std::uint64_t(past_taps - tap) * dilation_), all);
+    for (int i = 0; i < sums.count; i++)
+        std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, sums[i] + first * kBlock);
+    const int past_taps = static_cast<int>(taps_.size()) - 1, streams = runtime_->streams;
+    for (int tap = 0; tap < past_taps; tap++) {
+        const int back = (past_taps - tap) * dilation_;
+        for (int sample = 0, count; sample < stretch.samples; sample += count) {
+            count = stretch.samples - sample;
+            VectorsView source = x;
+            if (sample < back) {  // before the stretch, in the ring, up to the ring's end
+                const int slot = static_cast<int>((stretch.clock + slots_ - back + sample) % slots_);
+                count = std::min({count, back - sample, slots_ - slot});
+                source = slots(slot, count);
+            } else {
+                source = x.slice((sample - back) * streams, count * streams);
+            }
+            add_tap(thread, tap, source, all.slice(sample * streams, count * streams));
+        }
+    }
 }
 
 void Convolution::finish(int thread, const VectorsView& x, const VectorsView& sums) const {
     add_tap(thread, static_cast<int>(taps_.size()) - 1, x, sums);
+}
+
+void Convolution::keep(int thread, const Stretch& stretch, const VectorsView& x) const {
+    if (stretch.samples == 1) return;
+    const auto [first, last] = runtime_->team.rows(thread, x.blocks());  // as the thread that overwrites x
+    const int begin = first * kBlock, end = std::min(last, static_cast<int>(stride_) / kBlock) * kBlock;
+    for (int sample = std::max(0, stretch.samples - slots_); sample < stretch.samples && begin < end; sample++) {
+        const VectorsView slot = slots((stretch.clock + sample) % slots_, 1);
+        for (int s = 0; s < slot.count; s++)
+            std::copy_n(x[sample * slot.count + s] + begin, end - begin, slot[s] + begin);
+    }
 }
 
 void Convolution::fill_past() {

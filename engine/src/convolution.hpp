@@ -10,8 +10,9 @@ struct ConvolutionShape {
     int groups = 1;  // see PackedMatrix
 };
 
-// A ring holds the layer's inputs, which are written straight into it. A step is computed in two parts, since the past
-// taps do not depend on the present sample.
+// A ring holds the layer's inputs. Those of one sample are written straight into it, those of several are copied to it
+// when they have been used. A stretch is computed in two parts, since the past taps do not depend on the present sample
+// where there is but one.
 class Convolution {
 public:
     // Reads the weight `name` (rows, columns, taps) from the context. An empty bias is zero.
@@ -21,19 +22,25 @@ public:
     Cost cost() const;  // of all taps
     std::span<std::byte> state() const { return ring_.bytes(); }
 
-    // Where the inputs of `back` samples before step `clock` lie.
-    VectorsView inputs(std::uint64_t clock, std::uint64_t back = 0) const {
-        const std::uint64_t slot = (clock + slots_ - back) % slots_;
-        return {ring_.data() + slot * runtime_->streams * stride_, runtime_->streams, stride_};
+    // Where the inputs of a stretch are written: into the ring, or those of several samples into `room`.
+    VectorsView inputs(const Stretch& stretch, const VectorsView& room) const {
+        return stretch.samples == 1 ? slots(stretch.clock % slots_, 1)
+                                    : room.slice(0, stretch.samples * runtime_->streams);
     }
-    // sums = bias + the past taps
-    void start(int thread, std::uint64_t clock, const VectorsView& all) const;
-    // sums += the present tap, where x is inputs(clock).
+    // sums = bias + the past taps. Past taps read x, the inputs, where several samples are computed at once.
+    void start(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& sums) const;
+    // sums += the present tap
     void finish(int thread, const VectorsView& x, const VectorsView& sums) const;
+    // Copies the thread's own rows of inputs that are not in the ring to the ring, when all threads have used them.
+    void keep(int thread, const Stretch& stretch, const VectorsView& x) const;
     // Copies the inputs of step 0 to the whole past.
     void fill_past();
 
 private:
+    VectorsView slots(std::uint64_t first, int count) const {
+        const int streams = runtime_->streams;
+        return {ring_.data() + static_cast<std::ptrdiff_t>(first) * streams * stride_, count * streams, stride_};
+    }
     void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& all) const;
 
     const Runtime* runtime_;

@@ -9,7 +9,7 @@ Dense::Dense(const BuildContext& context, const Matrix& weight, const Matrix& bi
       weight_(weight, context.precision, options.groups),
       bias_(pack(bias.empty() ? Matrix(weight.rows, 1) : bias, options.groups)),
       relu_(options.relu) {
-    context.runtime.reserve(options.vectors ? options.vectors : context.runtime.streams, weight.columns);
+    context.runtime.reserve(options.vectors ? options.vectors : context.runtime.vectors(), weight.columns);
 }
 
 void Dense::apply(int thread, const Operand& x, const VectorsView& all) const {

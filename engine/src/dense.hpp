@@ -8,7 +8,7 @@ namespace wavewright {
 struct DenseOptions {
     bool relu = false;  // y = max(W x + b, 0)
     int groups = 1;     // see PackedMatrix
-    int vectors = 0;    // the greatest number of them, or 0 for one for each stream
+    int vectors = 0;    // the greatest number of them, or 0 for those of the longest stretch
 };
 
 class Dense {

@@ -49,9 +49,9 @@ Cost Diagonal::cost() const {
 void Diagonal::step(int thread, const VectorsView& u, const VectorsView& y) const {
     const DiagonalView view{modes_, constants_.stride, constants_.data, direct_.data};
     const auto [first, last] = runtime_->team.rows(thread, static_cast<int>(y.stride) / kLanes);
-    const auto [first_stream, last_stream] = runtime_->team.streams(thread, y.count);
-    for (int s = first_stream; s < last_stream; s++)
-        runtime_->kernels.diagonal(view, first * kLanes, last * kLanes, u[s], states(s).data, y[s]);
+    const auto [first_vector, last_vector] = runtime_->team.streams(thread, y.count);
+    for (int i = first_vector; i < last_vector; i++)
+        runtime_->kernels.diagonal(view, first * kLanes, last * kLanes, u[i], states(i % runtime_->streams).data, y[i]);
 }
 
 void Diagonal::clear() const { std::fill_n(states_.data, 2 * modes_ * states_.stride, 0.0f); }

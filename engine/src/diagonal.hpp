@@ -23,7 +23,7 @@ public:
     Cost cost() const;
     std::span<std::byte> state() const { return states_.bytes(); }
 
-    // Computes y and the next states from u, for the thread's own channels and streams.
+    // Computes y (steps, streams) and the states after them from u, for the thread's own channels and streams.
     void step(int thread, const VectorsView& u, const VectorsView& y) const;
 
     // The first stream's states become zero.

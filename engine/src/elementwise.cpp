@@ -13,7 +13,7 @@ void add(const Runtime& runtime, int thread, const VectorsView& all_x, const Vec
     const VectorsView x = runtime.own(thread, all_x), y = runtime.own(thread, all_y);
     const auto [first, last] = runtime.team.rows(thread, y.blocks());
     for (int i = 0; i < y.count; i++)
-        runtime.kernels.add(y[i] + first * kBlock, x[i] + first * kBlock, (last - first) * kBlock);
+        runtime.kernels.add(y[i] + first * kBlock, x[i % x.count] + first * kBlock, (last - first) * kBlock);
 }
 
 void gate(const Runtime& runtime, int thread, const VectorsView& all_sums, const VectorsView& all_z) {

@@ -8,7 +8,7 @@ namespace wavewright {
 
 // y = max(x, 0)
 void relu(const Runtime& runtime, int thread, const VectorsView& x, const VectorsView& y);
-// y += x
+// y += x, where x begins anew if it is shorter than y.
 void add(const Runtime& runtime, int thread, const VectorsView& x, const VectorsView& y);
 // x = gelu(x), by tanh
 void gelu(const Runtime& runtime, int thread, const VectorsView& x);

@@ -57,7 +57,7 @@ struct Voice {
         if (source.config.fields.contains("prediction_order") && fine_levels > 1)
             throw Error("split: a model with prediction draws a code in one part");
         if (source.config.fields.contains("prediction_order"))
-            prediction = std::make_unique<Prediction>(source.config, runtime.streams,
+            prediction = std::make_unique<Prediction>(source.config, runtime,
                                                       condition ? condition->features_count() : 0);
         context.prediction = prediction.get();
         network = make_network(context, source.config);
@@ -172,21 +172,34 @@ struct Engine::Impl {
             if (voices[i].condition) voices[i].condition->give(dense[i], clock[0]);
     }
 
-    void push_code(int stream, int code) {
-        for (const Voice& voice : voices) voice.network->push_code(stream, code);
+    void push_codes(int stream, const std::int32_t* codes, int count) {
+        for (const Voice& voice : voices) voice.network->push_codes(stream, codes, count);
     }
 
-    // The logits of a stream's next code, after a step that wanted them. Of a code drawn in two parts, they are those of
-    // the coarse part.
-    const float* logits(int thread, int stream, std::span<const double> amount, std::size_t i) const {
+    // The logits of a vector's code, after a step that wanted them. Of a code drawn in two parts, they are those of the
+    // coarse part.
+    const float* logits(int thread, int vector, std::span<const double> amount, std::size_t i) const {
         return of_voices(thread, amount, i, coarse_levels,
-                         [&](const Voice& voice) { return voice.network->logits(stream); });
+                         [&](const Voice& voice) { return voice.network->logits(thread, vector); });
     }
 
     // Those of its fine part, once its coarse part is known.
-    const float* fine_logits(int thread, int stream, int coarse, std::span<const double> amount, std::size_t i) const {
+    const float* fine_logits(int thread, int vector, int coarse, std::span<const double> amount, std::size_t i) const {
         return of_voices(thread, amount, i, fine_levels,
-                         [&](const Voice& voice) { return voice.network->fine_logits(thread, stream, coarse); });
+                         [&](const Voice& voice) { return voice.network->fine_logits(thread, vector, coarse); });
+    }
+
+    // The nats of a vector's code.
+    double nats(int thread, int vector, int code) const {
+        const auto of = [&](const float* logits, int levels, int own) {
+            float greatest;
+            const double sum = kernels.sum_exponentials(logits, levels, &greatest);
+            return std::log(sum) + (static_cast<double>(greatest) - static_cast<double>(logits[own]));
+        };
+        const int coarse = code / fine_levels;
+        const double nats = of(logits(thread, vector, {}, 0), coarse_levels, coarse);
+        if (fine_levels == 1) return nats;
+        return nats + of(fine_logits(thread, vector, coarse, {}, 0), fine_levels, code % fine_levels);
     }
 
     template <class LogitsOf>
@@ -209,32 +222,56 @@ struct Engine::Impl {
         return coarse * fine_levels + drawn(fine_logits(thread, stream, coarse, sampling.amount, i), fine_levels);
     }
 
-    // Calls step() once for each of `count` samples. Then between(thread, stream, i) pushes a stream's next code.
-    template <class Between>
-    void play(std::size_t count, bool wanted, Between between) {
+    // Computes `count` samples in stretches, which are single samples where their codes are not known. After each stretch,
+    // pushed(thread, stretch, i) pushes the codes of the thread's own streams. i is the number of its first sample.
+    template <class Pushed>
+    void play(std::size_t count, const KnownCodes* known, bool wanted, Pushed pushed) {
+        const int most = known ? runtime.samples : 1;
         for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
-            team.choose(streams >= kManyStreams * team.size());
-            end = play_stretch(begin, count, wanted, between);
+            // The vectors of a thread's own streams lie behind one another only within a sample.
+            team.choose(most == 1 && streams >= kManyStreams * team.size());
+            end = play_some(begin, count, most, known ? *known : KnownCodes{}, wanted, pushed);
             if (team.size() > 1 && team.alone()) samples_alone += end - begin;
         }
     }
 
     // Does so from sample `begin` until the team should choose again. Returns the sample after the last one.
-    template <class Between>
-    std::size_t play_stretch(std::size_t begin, std::size_t count, bool wanted, Between between) {
+    template <class Pushed>
+    std::size_t play_some(std::size_t begin, std::size_t count, int most, const KnownCodes& known, bool wanted,
+                          Pushed pushed) {
         const std::uint64_t start = clock[0];
         std::atomic<std::size_t> end{count};
         team.run([&](int thread) {
-            const auto [first, last] = team.items(thread, streams);
-            for (std::size_t i = begin; i < end.load(std::memory_order_relaxed); i++) {
-                for (const Voice& voice : voices) voice.network->step(thread, start + (i - begin), wanted);
-                for (int s = first; s < last; s++) between(thread, s, i);
-                if (thread == 0 && team.should_choose()) end.store(i + 1, std::memory_order_relaxed);
+            for (std::size_t i = begin; i < end.load(std::memory_order_relaxed);) {
+                Stretch stretch{start + (i - begin), static_cast<int>(std::min<std::size_t>(most, count - i))};
+                for (const Voice& voice : voices)
+                    stretch.samples = voice.network->stretch(stretch.clock, stretch.samples);
+                for (const Voice& voice : voices) voice.network->step(thread, stretch, known.from(i), wanted);
+                pushed(thread, stretch, i);
+                i += stretch.samples;
+                if (thread == 0 && team.should_choose()) end.store(i, std::memory_order_relaxed);
                 team.arrive_and_wait(thread);  // All threads see `end` before they test it.
             }
         });
         clock[0] = start + (end - begin);
         return end;
+    }
+
+    // Advances the streams by known codes. With `wanted`, each(thread, vector, place) is called for each of them while its
+    // logits are there.
+    template <class Each>
+    void read(std::span<const std::int32_t> codes, std::size_t count, bool wanted, Each each) {
+        const KnownCodes known{codes.data(), count};
+        play(count, &known, wanted, [&](int thread, const Stretch& stretch, std::size_t i) {
+            if (wanted) {
+                const auto [first, last] = team.items(thread, stretch.samples * streams);
+                for (int vector = first; vector < last; vector++)
+                    each(thread, vector, vector % streams * count + i + vector / streams);
+                if (stretch.samples > 1) team.arrive_and_wait(thread);  // Codes of one thread may be pushed by another.
+            }
+            const auto [first, last] = team.items(thread, streams);
+            for (int s = first; s < last; s++) push_codes(s, known.from(i).of(s), stretch.samples);
+        });
     }
 
     std::size_t samples_of(std::size_t codes) const {
@@ -272,9 +309,10 @@ void Engine::reset(std::span<const std::uint64_t> keys) {
     if (keys.size() != 2 * static_cast<std::size_t>(impl.streams)) throw Error("keys: give two for each stream");
     for (int s = 0; s < impl.streams; s++) impl.uniforms[s] = Philox{{keys[2 * s], keys[2 * s + 1]}};
     impl.clock[0] = 0;
+    const std::int32_t silence = impl.q_levels / 2;
     for (const Voice& voice : impl.voices) {
         for (int s = 0; s < impl.streams; s++)
-            for (int i = 0; i < voice.network->past(); i++) voice.network->push_code(s, impl.q_levels / 2);
+            for (int i = 0; i < voice.network->past(); i++) voice.network->push_codes(s, &silence, 1);
         if (voice.condition) voice.condition->reset();
         if (voice.prediction) voice.prediction->reset();
         impl.team.run_alone([&] { voice.network->reset(); });
@@ -295,7 +333,7 @@ int Engine::feed(int stream, std::span<const Event> events, int voice) {
 void Engine::prime(std::span<const std::int32_t> codes, std::span<const float> dense, std::span<const float> second) {
     const std::size_t count = impl_->check_codes(codes);
     impl_->give(dense, second, count);
-    impl_->play(count, false, [&](int, int s, std::size_t i) { impl_->push_code(s, codes[s * count + i]); });
+    impl_->read(codes, count, false, [](int, int, std::size_t) {});
 }
 
 void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense) {
@@ -304,12 +342,20 @@ void Engine::logits(std::span<const std::int32_t> codes, std::span<float> logits
     if (impl_->voices.size() > 1) throw Error("logits: there are two voices; make an engine of each");
     if (logits.size() != codes.size() * levels) throw Error("logits: no room for those of all codes");
     impl_->give(dense, {}, count);
-    impl_->play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code = codes[s * count + i];
-        float* const own = logits.data() + (s * count + i) * levels;
-        std::copy_n(impl_->logits(thread, s, {}, i), coarse, own);
-        if (fine > 1) std::copy_n(impl_->fine_logits(thread, s, code / fine, {}, i), fine, own + coarse);
-        impl_->push_code(s, code);
+    impl_->read(codes, count, true, [&](int thread, int vector, std::size_t place) {
+        float* const own = logits.data() + place * levels;
+        std::copy_n(impl_->logits(thread, vector, {}, 0), coarse, own);
+        if (fine > 1) std::copy_n(impl_->fine_logits(thread, vector, codes[place] / fine, {}, 0), fine, own + coarse);
+    });
+}
+
+void Engine::score(std::span<const std::int32_t> codes, std::span<double> nats, std::span<const float> dense) {
+    const std::size_t count = impl_->check_codes(codes);
+    if (impl_->voices.size() > 1) throw Error("score: there are two voices; make an engine of each");
+    if (nats.size() != codes.size()) throw Error("nats: no room for those of all codes");
+    impl_->give(dense, {}, count);
+    impl_->read(codes, count, true, [&](int thread, int vector, std::size_t place) {
+        nats[place] = impl_->nats(thread, vector, codes[place]);
     });
 }
 
@@ -325,10 +371,13 @@ void Engine::generate(const Sampling& sampling, std::span<std::int32_t> codes, s
     else if (!sampling.amount.empty())
         throw Error("amount: there is one voice; leave it out");
     impl.give(dense, second, count);
-    impl.play(count, true, [&](int thread, int s, std::size_t i) {
-        const int code = impl.draw(thread, s, sampling, i);
-        codes[s * count + i] = code;
-        impl.push_code(s, code);
+    impl.play(count, nullptr, true, [&](int thread, const Stretch&, std::size_t i) {
+        const auto [first, last] = impl.team.items(thread, impl.streams);
+        for (int s = first; s < last; s++) {
+            std::int32_t& code = codes[s * count + i];
+            code = impl.draw(thread, s, sampling, i);
+            impl.push_codes(s, &code, 1);
+        }
     });
 }
 

@@ -78,6 +78,8 @@ struct Kernels {
     void (*relu)(float* to, const float* from, int count);
     // weights = exp((logits - greatest) / temperature) in float64. Returns the index of the greatest logit.
     int (*weigh)(const float* logits, int count, double temperature, double* weights);
+    // Returns the sum of exp(logits - greatest) in float64, where `greatest` receives the greatest logit.
+    double (*sum_exponentials)(const float* logits, int count, float* greatest);
     // e^x in float64, for x <= 0.
     double (*exponential)(double x);
     // Reads the bytes, for measure_limits.

@@ -103,17 +103,22 @@ void tile_int8(const std::int8_t* w, const std::int32_t* starts, const float* sc
     }
 }
 
+struct Columns {
+    int first, count;
+};
+
 template <int V, int S>
-void tile(const MatrixView& m, int block, int row, const Operand& x, int first, float* out, std::ptrdiff_t to) {
+void tile(const MatrixView& m, int block, int row, Columns part, const Operand& x, int first, float* out,
+          std::ptrdiff_t to) {
     const std::byte* data = m.data + block * m.block_bytes;
     out += first * to + row;
     switch (m.precision) {
         case Precision::float32:
-            return tile_float32<V, S>(reinterpret_cast<const float*>(data) + row, m.columns,
-                                      x.values + first * x.stride, x.stride, out, to);
+            return tile_float32<V, S>(reinterpret_cast<const float*>(data) + part.first * kBlock + row, part.count,
+                                      x.values + first * x.stride + part.first, x.stride, out, to);
         case Precision::bfloat16:
-            return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + 2 * row, m.columns,
-                                       x.values + first * x.stride, x.stride, out, to);
+            return tile_bfloat16<V, S>(reinterpret_cast<const std::uint16_t*>(data) + part.first * kBlock + 2 * row,
+                                       part.count, x.values + first * x.stride + part.first, x.stride, out, to);
         case Precision::int8:
             return tile_int8<V, S>(reinterpret_cast<const std::int8_t*>(data) + 4 * row,
                                    m.starts + block * kBlock + row, m.scales + block * kBlock + row, m.columns, x,
@@ -123,20 +128,33 @@ void tile(const MatrixView& m, int block, int row, const Operand& x, int first, 
 
 // Streams from `first` on, in tiles of S, and what remains in smaller ones.
 template <int V, int S>
-void tiles(const MatrixView& m, int block, const Operand& x, int first, int streams, float* out, std::ptrdiff_t to) {
+void tiles(const MatrixView& m, int block, Columns part, const Operand& x, int first, int streams, float* out,
+           std::ptrdiff_t to) {
     for (; first + S <= streams; first += S)
-        for (int row = 0; row < kBlock; row += 16 * V) tile<V, S>(m, block, row, x, first, out, to);
+        for (int row = 0; row < kBlock; row += 16 * V) tile<V, S>(m, block, row, part, x, first, out, to);
     if constexpr (S > 1)
-        if (first < streams) tiles<S == 2 ? 4 : V, S - 1>(m, block, x, first, streams, out, to);
+        if (first < streams) tiles<S == 2 ? 4 : V, S - 1>(m, block, part, x, first, streams, out, to);
+}
+
+// Several tiles read the same weights. So they take some columns after the others, whose weights stay in the nearest
+// cache. An int8 sum is scaled once, so its tiles take all columns.
+constexpr int kNear = 16384;  // bytes
+
+template <int V, int S>
+void panels(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
+    const int columns = kNear / kBlock / (m.precision == Precision::float32 ? 4 : 2);
+    const int panel = streams <= S || m.precision == Precision::int8 ? m.columns : columns;
+    for (int c = 0; c < m.columns; c += panel)
+        tiles<V, S>(m, block, {c, m.columns - c < panel ? m.columns - c : panel}, x, 0, streams, out, to);
 }
 
 void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
 #if defined(__AVX512F__)
-    tiles<4, 4>(m, block, x, 0, streams, out, to);
+    panels<4, 4>(m, block, x, streams, out, to);
 #else
-    if (m.precision == Precision::float32) return tiles<2, 3>(m, block, x, 0, streams, out, to);
-    if (m.precision == Precision::bfloat16) return tiles<1, 6>(m, block, x, 0, streams, out, to);
-    tiles<2, 2>(m, block, x, 0, streams, out, to);
+    if (m.precision == Precision::float32) return panels<2, 3>(m, block, x, streams, out, to);
+    if (m.precision == Precision::bfloat16) return panels<1, 6>(m, block, x, streams, out, to);
+    panels<2, 2>(m, block, x, streams, out, to);
 #endif
 }
 
@@ -317,6 +335,26 @@ int weigh(const float* logits, int count, double temperature, double* weights) {
     return index;
 }
 
+// Sums of 16 lanes, whose order does not depend on the vector width.
+double sum_exponentials(const float* logits, int count, float* greatest) {
+    const int whole = count / 16 * 16;
+    float peaks[16];
+    for (float& peak : peaks) peak = logits[0];
+    for (int i = 0; i < whole; i += 16)
+        for (int lane = 0; lane < 16; lane++)
+            peaks[lane] = logits[i + lane] > peaks[lane] ? logits[i + lane] : peaks[lane];
+    float peak = peaks[0];
+    for (float lane : peaks) peak = lane > peak ? lane : peak;
+    for (int i = whole; i < count; i++) peak = logits[i] > peak ? logits[i] : peak;
+    double sums[16] = {}, total = 0;
+    for (int i = 0; i < whole; i += 16)
+        for (int lane = 0; lane < 16; lane++) sums[lane] += static_cast<double>(exponential(logits[i + lane] - peak));
+    for (double sum : sums) total += sum;
+    for (int i = whole; i < count; i++) total += static_cast<double>(exponential(logits[i] - peak));
+    *greatest = peak;
+    return total;
+}
+
 // -- The machine's limits. Several sums hide the latency of an operation. All of them stay in registers.
 
 #if defined(__AVX512F__)
@@ -370,8 +408,8 @@ float multiply_add_int8(std::size_t count) {
 }
 
 constexpr Kernels table(const char* name) {
-    return {name,     product, quantise,   lstm, gru,   gate,        glu,  gelu,         normalise,
-            diagonal, add,     add_scaled, relu, weigh, exponential, read, multiply_add, multiply_add_int8};
+    return {name, product,    quantise, lstm,  gru,              gate,        glu,  gelu,         normalise, diagonal,
+            add,  add_scaled, relu,     weigh, sum_exponentials, exponential, read, multiply_add, multiply_add_int8};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "diagonal.hpp"
 #include "elementwise.hpp"
 #include "network.hpp"
+#include "upsampling.hpp"
 
 namespace wavewright {
 namespace {
@@ -45,11 +46,10 @@ struct Tier {
     int frame, width;
     CodeImage codes;  // the image of the codes that a step reads
     std::vector<Block> blocks;
-    std::vector<Dense> upsample;  // for each step of the faster tier, in slow tiers only
-    Vectors upsampled;            // (steps of the faster tier, streams)
-    Vectors x, y, sums, hidden;   // of the streams
-    std::vector<Vectors> unit;    // of each thread: x, normalised
-    Vectors round;                // the inputs of one stream while the slowest tier makes a step, for reset
+    Upsampling upsampled;        // to the steps of the faster tier, in slow tiers only
+    Vectors x, y, sums, hidden;  // of the steps of a stretch
+    std::vector<Vectors> unit;   // of each thread: x, normalised
+    Vectors round;               // the inputs of one stream while the slowest tier makes a step, for reset
 };
 
 class LinearRnn : public Network {
@@ -74,12 +74,15 @@ public:
     }
 
 protected:
-    void predict(int thread, std::uint64_t clock, bool wanted) override {
+    void predict(int thread, const Stretch& stretch, bool wanted) override {
         for (std::size_t i = 0; i < tiers_.size(); i++)
-            if (clock % tiers_[i].frame == 0) step_tier(thread, clock, i);
+            if (stretch.steps(tiers_[i].frame)) step_tier(thread, stretch, i);
+        for (const Tier& tier : tiers_)
+            if (!tier.upsampled.empty()) tier.upsampled.keep(thread, stretch);
         if (!wanted) return;
+        const int vectors = stretch.samples * streams_;
         const Tier& fastest = tiers_.back();
-        head_.apply(thread, unit_of(thread, fastest, fastest.x), outputs_);
+        head_.apply(thread, unit_of(thread, fastest, fastest.x.slice(0, vectors)), outputs_.slice(0, vectors));
         team_.arrive_and_wait(thread);
     }
 
@@ -100,9 +103,10 @@ private:
                 add_work(cost, 1.0 / frame);
         }
         if (fields.slow(i)) add_upsample(context, fields, i, tier);
-        for (Vectors* work : {&tier.x, &tier.y}) *work = Vectors(streams_, width);
-        for (Vectors* work : {&tier.sums, &tier.hidden}) *work = Vectors(streams_, 2 * width);
-        for (int thread = 0; thread < team_.size(); thread++) tier.unit.emplace_back(streams_, width);
+        const int vectors = ((runtime_.samples - 1) / frame + 1) * streams_;
+        for (Vectors* work : {&tier.x, &tier.y}) *work = Vectors(vectors, width);
+        for (Vectors* work : {&tier.sums, &tier.hidden}) *work = Vectors(vectors, 2 * width);
+        for (int thread = 0; thread < team_.size(); thread++) tier.unit.emplace_back(vectors, width);
         tier.round = Vectors(period, width);
         tiers_.push_back(std::move(tier));
     }
@@ -133,28 +137,28 @@ private:
         const Matrix weight = context.weight(name + ".weight", ratio * next, tier.width);
         const Matrix bias = context.weight(name + ".bias", ratio * next);
         const Matrix next_bias = context.weight("tiers." + std::to_string(i + 1) + ".input.bias", next);
+        std::vector<Dense> matrices;
         for (int k = 0; k < ratio; k++) {
-            tier.upsample.emplace_back(context, rows_of(weight, k * next, next),
-                                       rows_of(bias, k * next, next) + next_bias);
-            add_work(tier.upsample[k].cost(), 1.0 / tier.frame);
+            matrices.emplace_back(context, rows_of(weight, k * next, next), rows_of(bias, k * next, next) + next_bias);
+            add_work(matrices[k].cost(), 1.0 / tier.frame);
         }
-        tier.upsampled = Vectors(ratio * streams_, next);
-        add_state({tier.upsampled.bytes()});
+        tier.upsampled = Upsampling(runtime_, tier.frame, std::move(matrices), next);
+        add_state({tier.upsampled.state()});
     }
 
-    void step_tier(int thread, std::uint64_t clock, std::size_t i) {
+    // Makes the steps of a tier that begin in the stretch.
+    void step_tier(int thread, const Stretch& stretch, std::size_t i) {
         const Tier& tier = tiers_[i];
-        VectorsView above = bias_;
-        if (i > 0) {
-            const Tier& slower = tiers_[i - 1];
-            const auto slot = static_cast<int>(clock % slower.frame) / tier.frame;
-            above = slower.upsampled.slice(slot * streams_, streams_);
-        }
-        tier.codes.apply(thread, past_codes_, above, tier.x);
-        if (prediction_ && i + 1 == tiers_.size()) forecast_.add(thread, prediction_->numbers(), tier.x);
+        const int steps = stretch.steps(tier.frame);
+        const std::uint64_t first = stretch.first_step(tier.frame);
+        const VectorsView above = i > 0 ? tiers_[i - 1].upsampled.of(stretch, first, steps) : bias_;
+        const VectorsView x = tier.x.slice(0, steps * streams_);
+        tier.codes.apply(thread, codes(stretch).from(stretch.place(first, tier.frame), tier.frame), above, x);
+        if (prediction_ && i + 1 == tiers_.size()) forecast_.add(thread, prediction_->numbers(), x);
         team_.arrive_and_wait(thread);
-        for (const Block& block : tier.blocks) step_block(thread, tier, block, tier.x, condition_ != nullptr);
-        spread(thread, tier, tier.x, tier.upsampled);  // The next tier goes on with this thread's own rows.
+        for (const Block& block : tier.blocks) step_block(thread, tier, block, x, condition_ != nullptr);
+        if (tier.upsampled.empty()) return;
+        tier.upsampled.apply(thread, stretch, unit_of(thread, tier, x));  // The next tier goes on with these rows.
     }
 
     // x += gate(diagonal(x)), and in slow tiers x += output(gelu(hidden(x))). Both read x normalised.
@@ -166,21 +170,13 @@ private:
         if (conditioned) add(runtime_, thread, block.entering, sums);
         glu(runtime_, thread, sums, x);
         team_.arrive_and_wait(thread);
-        if (tier.upsample.empty()) return;
+        if (tier.upsampled.empty()) return;
         const VectorsView hidden = tier.hidden.slice(0, x.count);
         block.hidden.apply(thread, unit_of(thread, tier, x), hidden);
         gelu(runtime_, thread, hidden);
         team_.arrive_and_wait(thread);
         block.output.add(thread, hidden, x);
         team_.arrive_and_wait(thread);
-    }
-
-    // Computes the next tier's inputs, one after the other, from the last block's output.
-    void spread(int thread, const Tier& tier, const VectorsView& x, const VectorsView& inputs) {
-        if (tier.upsample.empty()) return;
-        const Operand operand = tier.upsample[0].operand(thread, unit_of(thread, tier, x));
-        for (std::size_t k = 0; k < tier.upsample.size(); k++)
-            tier.upsample[k].apply(thread, operand, inputs.slice(static_cast<int>(k) * x.count, x.count));
     }
 
     VectorsView unit_of(int thread, const Tier& tier, const VectorsView& x) const {
@@ -192,12 +188,13 @@ private:
     // Turns the inputs in the tier's round into its outputs, and those into the inputs in the next tier's round.
     void settle(std::size_t i) {
         const Tier& tier = tiers_[i];
+        const CodesView silence = codes({0, 1});
         const auto each = [&](auto work) {
             for (int k = 0; k < tier.round.count; k++) work(tier.round.slice(k, 1));
         };
         each([&](const VectorsView& x) {
             for (int block = 0; block < x.blocks(); block++)
-                tier.codes.add_block(past_codes_, 0, block, x[0] + block * kBlock);
+                tier.codes.add_block(silence, 0, block, x[0] + block * kBlock);
         });
         for (const Block& block : tier.blocks) {
             block.diagonal.clear();
@@ -205,11 +202,11 @@ private:
             block.diagonal.settle();
             each([&](const VectorsView& x) { step_block(0, tier, block, x, false); });
         }
+        if (tier.upsampled.empty()) return;
         int made = 0;
         each([&](const VectorsView& x) {
-            const int steps = static_cast<int>(tier.upsample.size());
-            if (steps) spread(0, tier, x, tiers_[i + 1].round.slice(made, steps));
-            made += steps;
+            tier.upsampled.apply(0, unit_of(0, tier, x), tiers_[i + 1].round.slice(made, tier.upsampled.ratio()));
+            made += tier.upsampled.ratio();
         });
     }
 

@@ -34,15 +34,15 @@ public:
                 }
                 cell.input = Matrix();
             }
-            layers_.emplace_back(context, cell);
-            layer_outputs_.emplace_back(streams_, units);
+            layers_.emplace_back(context, cell, runtime_.samples);
+            layer_outputs_.emplace_back(vectors_, units);
             add_state(layers_[i].state());
             add_work(layers_[i].cost());
         }
         head_ = Dense(context, context.weight("output.weight", output_count_, units),
                       context.weight("output.bias", output_count_));
         add_work(head_.cost());
-        for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(streams_, units);
+        for (int thread = 0; thread < team_.size(); thread++) inputs_.emplace_back(vectors_, units);
     }
 
     void reset() override {
@@ -50,37 +50,54 @@ public:
     }
 
 protected:
-    void predict(int thread, std::uint64_t clock, bool wanted) override {
-        VectorsView x = inputs_[thread];
-        input_.apply_alone(thread, past_codes_, x);  // Every thread has its own copy, which is quicker than a barrier.
+    void predict(int thread, const Stretch& stretch, bool wanted) override {
+        const int vectors = stretch.samples * streams_;
+        VectorsView x = inputs_[thread].slice(0, vectors);
+        // Every thread has its own copy, which is quicker than a barrier.
+        input_.apply_alone(thread, codes(stretch), x);
         if (condition_) {
-            const VectorsView own = runtime_.own(thread, x);
-            runtime_.kernels.add(own.data, runtime_.own(thread, entering_).data, static_cast<int>(own.count * own.stride));
+            const VectorsView own = runtime_.own(thread, x), entering = runtime_.own(thread, entering_);
+            for (int i = 0; i < own.count; i++)
+                runtime_.kernels.add(own[i], entering[i % entering.count], static_cast<int>(own.stride));
         }
         if (prediction_) forecast_.add_alone(thread, prediction_->numbers(), x);
         for (std::size_t i = 0; i < layers_.size(); i++) {
-            Recurrent& layer = layers_[i];
-            layer.start(thread, clock);
-            if (i == 0) {
-                layer.add_codes(thread, input_gates_, past_codes_);
-                if (condition_) layer.add_gates(thread, entering_gates_);
-                if (prediction_) layer.add_codes(thread, forecast_gates_, prediction_->numbers());
-            } else {
-                team_.wait(thread);
-                layer.add_input(thread, x);
-            }
-            layer.finish(thread, clock);
-            layer.add_residual(thread, clock, x, layer_outputs_[i]);
-            team_.arrive(thread);
-            x = layer_outputs_[i];
+            const VectorsView y = layer_outputs_[i].slice(0, vectors);
+            run_layer(thread, stretch, i, x, y);
+            x = y;
         }
         team_.wait(thread);
         if (!wanted) return;
-        head_.apply(thread, x, outputs_);
+        head_.apply(thread, x, outputs_.slice(0, vectors));
         team_.arrive_and_wait(thread);
     }
 
 private:
+    // y = x + the layer's hidden values. The threads have arrived then.
+    void run_layer(int thread, const Stretch& stretch, std::size_t i, const VectorsView& x, const VectorsView& y) {
+        Recurrent& layer = layers_[i];
+        layer.start(thread, stretch.clock);
+        if (i > 0) {
+            team_.wait(thread);
+            layer.read_input(thread, x);
+        }
+        for (int k = 0; k < stretch.samples; k++) {
+            if (k > 0) {
+                team_.arrive_and_wait(thread);
+                layer.start(thread, stretch.clock + k);
+            }
+            if (i > 0) {
+                layer.add_input(thread, k);
+            } else {
+                layer.add_codes(thread, input_gates_, codes(stretch).from(k));
+                if (condition_) layer.add_gates(thread, entering_gates_);
+                if (prediction_) layer.add_codes(thread, forecast_gates_, prediction_->numbers().from(k));
+            }
+            layer.finish(thread, stretch.clock + k, y.slice(k * streams_, streams_), x.slice(k * streams_, streams_));
+        }
+        team_.arrive(thread);
+    }
+
     CodeImage input_, input_gates_;          // input_gates_: the input's part of the first layer's gates
     VectorsView entering_, entering_gates_;  // what the condition adds to the input, and to those gates
     CodeImage forecast_, forecast_gates_;    // what the forecast adds likewise

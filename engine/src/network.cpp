@@ -8,14 +8,15 @@ Network::Network(const BuildContext& context, int past)
     : runtime_(context.runtime),
       team_(context.runtime.team),
       streams_(context.runtime.streams),
+      vectors_(context.runtime.vectors()),
       q_levels_(context.q_levels),
       condition_(context.condition),
       prediction_(context.prediction),
-      past_codes_(streams_, past),
+      past_codes_(streams_, past, context.runtime.samples),
       output_count_(prediction_                ? prediction_->outputs()
                     : context.fine_levels == 1 ? q_levels_
                                                : context.coarse_levels() + FineOutput::kHidden),
-      outputs_(streams_, output_count_),
+      outputs_(vectors_, output_count_),
       coarse_levels_(context.coarse_levels()) {
     add_state({past_codes_.bytes()});
     if (context.fine_levels == 1) return;
@@ -28,6 +29,16 @@ VectorsView Network::add_entry(const BuildContext& context, const Matrix& weight
     add_state({entry.held.bytes()});
     add_work(entry.matrix.cost(), 1.0 / condition_->hop());
     return entries_.emplace_back(std::move(entry)).held;
+}
+
+void Network::look_ahead(int thread, const Stretch& stretch, const KnownCodes& known) {
+    const auto [first, last] = team_.items(thread, streams_);
+    for (int s = first; s < last; s++) {
+        const std::int32_t* const codes = known.of(s);
+        past_codes_.lay_out(s, codes, stretch.samples);
+        for (int i = 1; prediction_ && i < stretch.samples; i++) prediction_->hear(i * streams_ + s, codes[i - 1]);
+    }
+    team_.arrive_and_wait(thread);
 }
 
 void Network::begin_frame(int thread, std::uint64_t clock) {

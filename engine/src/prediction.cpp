@@ -14,17 +14,18 @@ Predictor::Keyboard strings_of(const Config& config) {
 
 }  // namespace
 
-Prediction::Prediction(const Config& config, int streams, int features)
+Prediction::Prediction(const Config& config, const Runtime& runtime, int features)
     : predictor_(config.size("prediction_order"), config.number("prediction_window"), config.size("prediction_hop"),
                  config.numbers("prediction_amplitudes"), strings_of(config)),
       levels_(config.size("q_levels")),
-      streams_(streams),
+      streams_(runtime.streams),
       density_(config.flag("prediction_density")),
+      places_(density_ ? 3 : 2),
       strings_offset_(config.fields.contains("strings_offset") ? config.index("strings_offset") : 0),
-      states_(streams * predictor_.size()),
-      forecasts_(streams),
-      numbers_(streams, density_ ? 3 : 2),
-      logits_(streams, levels_) {
+      states_(streams_ * predictor_.size()),
+      forecasts_(runtime.vectors()),
+      numbers_(std::size_t(runtime.vectors()) * places_),
+      logits_(runtime.team.size(), levels_) {
     if (config.numbers("prediction_amplitudes").size() != static_cast<std::size_t>(levels_))
         throw Error("prediction_amplitudes: give one for each of " + std::to_string(levels_) + " codes");
     if (const int keys = predictor_.keyboard().keys; keys && strings_offset_ + 4 * keys > features)
@@ -38,13 +39,12 @@ void Prediction::reset() {
     }
 }
 
-void Prediction::hear(int stream, int code) { set(stream, predictor_.hear(of(stream), code)); }
+void Prediction::hear(int vector, int code) { set(vector, predictor_.hear(of(vector % streams_), code)); }
 
-void Prediction::set(int stream, const Forecast& forecast) {
-    forecasts_[stream] = forecast;
-    numbers_.push(stream, forecast.code);
-    numbers_.push(stream, forecast.error);
-    if (density_) numbers_.push(stream, forecast.level);
+void Prediction::set(int vector, const Forecast& forecast) {
+    const int numbers[] = {forecast.code, forecast.error, forecast.level};
+    forecasts_[vector] = forecast;
+    std::copy_n(numbers, places_, numbers_.data() + std::ptrdiff_t(vector) * places_);
 }
 
 CodeImage Prediction::image(const BuildContext& context, const Matrix& weight, int groups) const {
@@ -55,9 +55,9 @@ CodeImage Prediction::image(const BuildContext& context, const Matrix& weight, i
     return CodeImage(context, weight, tables, groups);
 }
 
-const float* Prediction::logits(int stream, const float* outputs) {
-    float* const logits = logits_[stream];
-    const Forecast& forecast = forecasts_[stream];
+const float* Prediction::logits(int thread, int vector, const float* outputs) {
+    float* const logits = logits_[thread];
+    const Forecast& forecast = forecasts_[vector];
     if (density_)
         predictor_.log_density(forecast, outputs[levels_], logits);
     else

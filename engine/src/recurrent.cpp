@@ -33,14 +33,17 @@ Cell::Cell(const BuildContext& context, const std::string& name, int inputs, int
     if (learned_state) start = context.weight(name + ".start", gru ? 1 : 2, units);
 }
 
-Recurrent::Recurrent(const BuildContext& context, const Cell& cell)
+Recurrent::Recurrent(const BuildContext& context, const Cell& cell, int steps)
     : runtime_(context.runtime),
       gru_(cell.gru),
       hidden_weight_(cell.hidden, context.precision, Cell::kGates),
       bias_(pack(cell.bias, Cell::kGates)) {
     const int units = cell.hidden.columns, streams = runtime_.streams;
-    if (!cell.input.empty()) input_weight_ = PackedMatrix(cell.input, context.precision, Cell::kGates);
-    context.runtime.reserve(streams, std::max(units, cell.input.columns));
+    if (!cell.input.empty()) {
+        input_ = Dense(context, cell.input, Matrix(), {.groups = Cell::kGates});
+        from_input_ = Vectors(steps * streams, cell.input.rows);
+    }
+    context.runtime.reserve(streams, units);
     start_hidden_ = Vectors(1, units);
     start_cell_ = Vectors(1, units);
     for (int unit = 0; unit < cell.start.columns; unit++) {
@@ -65,10 +68,15 @@ void Recurrent::start(int thread, std::uint64_t step) {
     const auto [first_stream, last_stream] = own_streams(thread);
     for (int s = first_stream; s < last_stream; s++)
         std::copy_n(bias_.data() + first * kBlock, (last - first) * kBlock, gates_[s] + first * kBlock);
-    add_product(thread, hidden_weight_, hidden(step));
+    const Operand operands = runtime_.operand(thread, hidden_weight_, hidden(step));
+    const VectorsView gates = runtime_.own(thread, gates_);
+    for (int block = first; block < last; block++)
+        runtime_.kernels.product(hidden_weight_, block, operands, gates.count, gates.data + block * kBlock, gates.stride);
 }
 
-void Recurrent::add_input(int thread, const VectorsView& x) { add_product(thread, input_weight_, x); }
+void Recurrent::read_input(int thread, const VectorsView& x) {
+    input_.apply(thread, x, from_input_.slice(0, x.count));
+}
 
 void Recurrent::add_gates(int thread, const VectorsView& x) {
     const auto [first, last] = own_blocks(thread);
@@ -77,11 +85,11 @@ void Recurrent::add_gates(int thread, const VectorsView& x) {
         runtime_.kernels.add(gates_[s] + first * kBlock, x[s] + first * kBlock, (last - first) * kBlock);
 }
 
-void Recurrent::add_codes(int thread, const CodeImage& image, const CodeHistory& codes) {
+void Recurrent::add_codes(int thread, const CodeImage& image, const CodesView& codes) {
     image.add(thread, codes, gates_);
 }
 
-void Recurrent::finish(int thread, std::uint64_t step) {
+void Recurrent::finish(int thread, std::uint64_t step, const VectorsView& y, const VectorsView& x) {
     const auto [first, last] = own_blocks(thread);
     const VectorsView& before = hidden(step);
     const VectorsView& after = hidden(step + 1);
@@ -94,23 +102,8 @@ void Recurrent::finish(int thread, std::uint64_t step) {
                 runtime_.kernels.gru(gates, before[s] + unit, after[s] + unit);
             else
                 runtime_.kernels.lstm(gates, cell_[s] + unit, after[s] + unit);
+            for (int i = unit; i < unit + kUnits; i++) y[s][i] = x.data ? x[s][i] + after[s][i] : after[s][i];
         }
-}
-
-void Recurrent::add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const {
-    const auto [first, last] = own_blocks(thread);
-    const VectorsView& after = hidden(step + 1);
-    const auto [first_stream, last_stream] = own_streams(thread);
-    for (int s = first_stream; s < last_stream; s++)
-        for (int unit = first * kUnits; unit < last * kUnits; unit++) y[s][unit] = x[s][unit] + after[s][unit];
-}
-
-void Recurrent::add_product(int thread, const PackedMatrix& weight, const VectorsView& x) {
-    const auto [first, last] = own_blocks(thread);
-    const Operand operands = runtime_.operand(thread, weight, x);
-    const VectorsView gates = runtime_.own(thread, gates_);
-    for (int block = first; block < last; block++)
-        runtime_.kernels.product(weight, block, operands, gates.count, gates.data + block * kBlock, gates.stride);
 }
 
 }  // namespace wavewright

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codes.hpp"
+#include "dense.hpp"
 
 namespace wavewright {
 
@@ -21,12 +22,14 @@ struct Cell {
 };
 
 // A step is computed in parts, since the layer's own past does not depend on the present input:
-// start, any of the add functions, finish. `step` counts the steps that the layer has made.
+// start, any of the add functions, finish. `step` counts the steps that the layer has made. The input's part of the
+// gates is summed apart from the past's, so that it is one product for all steps of a stretch.
 class Recurrent {
 public:
-    Recurrent(const BuildContext& context, const Cell& cell);
+    // steps: the most of a stretch.
+    Recurrent(const BuildContext& context, const Cell& cell, int steps);
 
-    Cost cost() const { return hidden_weight_.cost() += input_weight_.cost(); }
+    Cost cost() const { return hidden_weight_.cost() += input_.cost(); }
     std::vector<std::span<std::byte>> state() const { return {hidden_[0].bytes(), hidden_[1].bytes(), cell_.bytes()}; }
     void reset();
 
@@ -35,28 +38,29 @@ public:
 
     // gates = bias + hidden matrix * hidden(step)
     void start(int thread, std::uint64_t step);
-    // gates += input matrix * x
-    void add_input(int thread, const VectorsView& x);
+    // Multiplies the input matrix with x (steps, streams), for add_input.
+    void read_input(int thread, const VectorsView& x);
+    // gates += input matrix * x, of the stretch's step number k
+    void add_input(int thread, int k) { add_gates(thread, from_input_.slice(k * runtime_.streams, runtime_.streams)); }
     // gates += x, where x is packed like the gates.
     void add_gates(int thread, const VectorsView& x);
     // gates += image of the codes
-    void add_codes(int thread, const CodeImage& image, const CodeHistory& codes);
-    // Computes hidden(step + 1) from the gates.
-    void finish(int thread, std::uint64_t step);
-    // y = x + hidden(step + 1)
-    void add_residual(int thread, std::uint64_t step, const VectorsView& x, const VectorsView& y) const;
+    void add_codes(int thread, const CodeImage& image, const CodesView& codes);
+    // Computes hidden(step + 1) from the gates. y = hidden(step + 1), to which x is added where it is given.
+    void finish(int thread, std::uint64_t step, const VectorsView& y, const VectorsView& x = {});
 
 private:
     std::pair<int, int> own_blocks(int thread) const { return runtime_.team.rows(thread, hidden_weight_.blocks); }
     std::pair<int, int> own_streams(int thread) const { return runtime_.team.streams(thread, runtime_.streams); }
-    void add_product(int thread, const PackedMatrix& weight, const VectorsView& x);
 
     const Runtime& runtime_;
     bool gru_;
-    PackedMatrix input_weight_, hidden_weight_;
+    Dense input_;
+    PackedMatrix hidden_weight_;
     Buffer<float> bias_;
     Vectors start_hidden_, start_cell_;  // one vector for all streams
     Vectors hidden_[2], cell_, gates_;
+    Vectors from_input_;  // of the steps of a stretch
 };
 
 }  // namespace wavewright

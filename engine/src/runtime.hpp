@@ -1,6 +1,7 @@
 // What the layers of a network share while they compute.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "buffer.hpp"
@@ -10,16 +11,38 @@
 
 namespace wavewright {
 
+// Consecutive samples that are computed at once. Those whose codes are known can be several. The vectors of a layer then
+// are (samples, streams).
+struct Stretch {
+    std::uint64_t clock;  // how many samples were made before
+    int samples;
+
+    // The first step that begins in the stretch, and how many do, where a tier makes a step every `frame` samples.
+    std::uint64_t first_step(int frame) const { return (clock + frame - 1) / frame; }
+    int steps(int frame) const {
+        return static_cast<int>((clock + samples + frame - 1) / frame - first_step(frame));
+    }
+    // The place of such a step's first sample.
+    int place(std::uint64_t step, int frame) const { return static_cast<int>(step * frame - clock); }
+};
+
 class Runtime {
 public:
     Runtime(const Kernels& kernels, Team& team, int streams)
-        : kernels(kernels), team(team), streams(streams), scratch_(team.size()) {}
+        : kernels(kernels),
+          team(team),
+          streams(streams),
+          samples(std::max(1, kVectors / streams)),
+          scratch_(team.size()) {}
 
     const Kernels& kernels;
     Team& team;
     const int streams;
+    const int samples;  // the most of a stretch
 
-    // The vectors, one for each stream, of the streams that this thread computes.
+    int vectors() const { return samples * streams; }  // of the longest stretch
+
+    // The vectors of the streams that this thread computes. A thread that does not compute all is given one sample.
     VectorsView own(int thread, const VectorsView& all) const {
         const auto [first, last] = team.streams(thread, all.count);
         return all.slice(first, last - first);
@@ -32,6 +55,8 @@ public:
     Operand operand(int thread, const MatrixView& matrix, const VectorsView& all) const;
 
 private:
+    static constexpr int kVectors = 128;  // So many stay in a core's own cache with the weights of a layer.
+
     struct Scratch {
         Buffer<std::uint8_t> codes;
         Buffer<float> scales;

@@ -10,6 +10,7 @@
 #include "elementwise.hpp"
 #include "network.hpp"
 #include "recurrent.hpp"
+#include "upsampling.hpp"
 
 namespace wavewright {
 namespace {
@@ -36,20 +37,20 @@ struct Fields {
 struct Tier {
     int frame = 0;
     std::vector<Recurrent> layers;
-    CodeImage frames;             // the frame's part of the first layer's gates
-    VectorsView entering;         // the condition's part of those gates
-    Dense conditioning;           // from the slower tier's output to those gates, not in the slowest tier
-    Vectors conditioned;          // its output: (steps of this tier in a step of the slower one, streams)
-    std::vector<Dense> upsample;  // for each step of the faster tier
-    Vectors upsampled;            // (steps of the faster tier, streams)
+    std::vector<Vectors> outputs;  // of each layer
+    CodeImage frames;              // the frame's part of the first layer's gates
+    VectorsView entering;          // the condition's part of those gates
+    Dense conditioning;            // from the slower tier's output to those gates, not in the slowest tier
+    Handed conditioned;            // its output
+    Upsampling upsampled;          // to the steps of the faster tier
 };
 
 class SampleRnn : public Network {
 public:
     SampleRnn(const BuildContext& context, const Fields& fields)
         : Network(context, std::max(fields.frame_sizes[0], fields.window)),
-          hidden_(streams_, fields.units),
-          second_hidden_(streams_, fields.units) {
+          hidden_(vectors_, fields.units),
+          second_hidden_(vectors_, fields.units) {
         const int units = fields.units;
         const Matrix first = context.weight("hidden.0.weight", units, units);
         const Embedding table = fields.embedded ? context.embedding("embedding", fields.embedding) : Embedding();
@@ -74,10 +75,14 @@ public:
     }
 
 protected:
-    void predict(int thread, std::uint64_t clock, bool wanted) override {
+    void predict(int thread, const Stretch& stretch, bool wanted) override {
         for (std::size_t i = 0; i < tiers_.size(); i++)
-            if (clock % tiers_[i].frame == 0) step_tier(thread, clock, i);
-        if (wanted) step_samples(thread, clock);
+            if (stretch.steps(tiers_[i].frame)) step_tier(thread, stretch, i);
+        if (wanted) step_samples(thread, stretch);
+        for (std::size_t i = 0; i < tiers_.size(); i++) {
+            tiers_[i].upsampled.keep(thread, stretch);
+            if (i > 0) tiers_[i].conditioned.keep(thread, stretch);
+        }
     }
 
 private:
@@ -95,21 +100,24 @@ private:
             Cell cell(context, name + ".layers." + std::to_string(j), inputs, units, fields.gru, fields.learned_state,
                       condition_width);
             if (j == 0) fold_inputs(context, fields, i, cell, tier);
-            tier.layers.emplace_back(context, cell);
+            const int steps = (runtime_.samples - 1) / tier.frame + 1;
+            tier.layers.emplace_back(context, cell, steps);
+            tier.outputs.emplace_back(steps * streams_, units);
             add_state(tier.layers[j].state());
             add_work(tier.layers[j].cost(), 1.0 / tier.frame);
         }
         const int ratio = fastest ? tier.frame : tier.frame / fields.frame_sizes[i + 1];
         const Matrix up = context.weight(name + ".upsample.weight", ratio * units, units);
         const Matrix up_bias = context.weight(name + ".upsample.bias", ratio * units);
+        std::vector<Dense> matrices;
         for (int k = 0; k < ratio; k++) {
             const Matrix part = rows_of(up, k * units, units), part_bias = rows_of(up_bias, k * units, units);
-            tier.upsample.push_back(fastest ? Dense(context, hidden * part, hidden * part_bias + hidden_bias)
-                                            : Dense(context, part, part_bias));
-            add_work(tier.upsample[k].cost(), 1.0 / tier.frame);
+            matrices.push_back(fastest ? Dense(context, hidden * part, hidden * part_bias + hidden_bias)
+                                       : Dense(context, part, part_bias));
+            add_work(matrices[k].cost(), 1.0 / tier.frame);
         }
-        tier.upsampled = Vectors(ratio * streams_, units);
-        add_state({tier.upsampled.bytes()});
+        tier.upsampled = Upsampling(runtime_, tier.frame, std::move(matrices), units);
+        add_state({tier.upsampled.state()});
         tiers_.push_back(std::move(tier));
     }
 
@@ -121,12 +129,13 @@ private:
             if (condition_)
                 condition =
                     cell.input * context.weight(tier_name + ".condition.weight", fields.units, condition_->width());
-            const int slower = fields.frame_sizes[i - 1], vectors = slower / tier.frame * streams_;
+            const int slower = fields.frame_sizes[i - 1];
             frames = cell.input * context.weight(name + ".weight", fields.units, tier.frame);
             cell.bias = cell.bias + cell.input * context.weight(name + ".bias", fields.units);
-            tier.conditioning = Dense(context, cell.input, Matrix(), {.groups = Cell::kGates, .vectors = vectors});
-            tier.conditioned = Vectors(vectors, cell.input.rows);
-            add_state({tier.conditioned.bytes()});
+            tier.conditioned = Handed(runtime_, slower, slower / tier.frame, cell.input.rows);
+            tier.conditioning = Dense(context, cell.input, Matrix(),
+                                      {.groups = Cell::kGates, .vectors = tier.conditioned.capacity()});
+            add_state({tier.conditioned.state()});
             add_work(tier.conditioning.cost(), 1.0 / tier.frame, 1.0 / slower);
         }
         if (condition_) tier.entering = add_entry(context, condition, Cell::kGates);
@@ -134,57 +143,72 @@ private:
         cell.input = Matrix();
     }
 
-    void step_tier(int thread, std::uint64_t clock, std::size_t i) {
+    // Makes the steps of a tier that begin in the stretch.
+    void step_tier(int thread, const Stretch& stretch, std::size_t i) {
         Tier& tier = tiers_[i];
-        const std::uint64_t step = clock / tier.frame;
+        const int steps = stretch.steps(tier.frame);
+        const std::uint64_t first = stretch.first_step(tier.frame);
         VectorsView x;
         for (std::size_t j = 0; j < tier.layers.size(); j++) {
             Recurrent& layer = tier.layers[j];
-            layer.start(thread, step);
+            const VectorsView y = tier.outputs[j].slice(0, steps * streams_);
+            layer.start(thread, first);
             if (j > 0) {
                 team_.wait(thread);
-                layer.add_input(thread, x);
-            } else {
-                if (i > 0) layer.add_gates(thread, of_step(tier.conditioned, clock % tiers_[i - 1].frame / tier.frame));
-                layer.add_codes(thread, tier.frames, past_codes_);
-                if (condition_) layer.add_gates(thread, tier.entering);
+                layer.read_input(thread, x);
             }
-            layer.finish(thread, step);
+            for (int k = 0; k < steps; k++) {
+                if (k > 0) {
+                    team_.arrive_and_wait(thread);
+                    layer.start(thread, first + k);
+                }
+                if (j > 0)
+                    layer.add_input(thread, k);
+                else
+                    add_inputs(thread, stretch, i, first + k);
+                layer.finish(thread, first + k, y.slice(k * streams_, streams_));
+            }
             team_.arrive(thread);
-            x = layer.hidden(step + 1);
+            x = y;
         }
         team_.wait(thread);
-        const Operand operand = tier.upsample[0].operand(thread, x);
-        for (std::size_t k = 0; k < tier.upsample.size(); k++)
-            tier.upsample[k].apply(thread, operand, of_step(tier.upsampled, k));
+        tier.upsampled.apply(thread, stretch, x);
         if (i + 1 == tiers_.size()) return;  // The sample tier goes on with this thread's own rows.
         team_.arrive_and_wait(thread);
-        condition(thread, tier, tiers_[i + 1]);
+        condition(thread, stretch, tier, tiers_[i + 1]);
+    }
+
+    // Adds what enters the first layer of a tier at a step.
+    void add_inputs(int thread, const Stretch& stretch, std::size_t i, std::uint64_t step) {
+        Tier& tier = tiers_[i];
+        Recurrent& layer = tier.layers[0];
+        if (i > 0) layer.add_gates(thread, tier.conditioned.of(stretch, step, 1));
+        layer.add_codes(thread, tier.frames, codes(stretch).from(stretch.place(step, tier.frame)));
+        if (condition_) layer.add_gates(thread, tier.entering);
     }
 
     // All steps at once, or one after the other where a thread's own streams do not lie behind one another.
-    void condition(int thread, const Tier& slower, const Tier& tier) const {
-        const int vectors = slower.upsampled.count, at_once = team_.apart() ? streams_ : vectors;
-        for (int first = 0; first < vectors; first += at_once)
-            tier.conditioning.apply(thread, slower.upsampled.slice(first, at_once),
-                                    tier.conditioned.slice(first, at_once));
+    void condition(int thread, const Stretch& stretch, const Tier& slower, const Tier& tier) const {
+        const std::uint64_t first = stretch.first_step(slower.frame) * slower.upsampled.ratio();
+        const int steps = stretch.steps(slower.frame) * slower.upsampled.ratio(), at_once = team_.apart() ? 1 : steps;
+        for (int k = 0; k < steps; k += at_once)
+            tier.conditioning.apply(thread, slower.upsampled.of(stretch, first + k, at_once),
+                                    tier.conditioned.of(stretch, first + k, at_once));
     }
 
-    void step_samples(int thread, std::uint64_t clock) {
-        const Tier& fastest = tiers_.back();
-        samples_.apply(thread, past_codes_, of_step(fastest.upsampled, clock % fastest.frame), hidden_);
-        if (condition_) add(runtime_, thread, entering_, hidden_);
-        if (prediction_) forecast_.add(thread, prediction_->numbers(), hidden_);
-        relu(runtime_, thread, hidden_, hidden_);
+    void step_samples(int thread, const Stretch& stretch) {
+        const int vectors = stretch.samples * streams_;
+        const VectorsView hidden = hidden_.slice(0, vectors), second = second_hidden_.slice(0, vectors);
+        const VectorsView above = tiers_.back().upsampled.of(stretch, stretch.clock, stretch.samples);
+        samples_.apply(thread, codes(stretch), above, hidden);
+        if (condition_) add(runtime_, thread, entering_, hidden);
+        if (prediction_) forecast_.add(thread, prediction_->numbers(), hidden);
+        relu(runtime_, thread, hidden, hidden);
         team_.arrive_and_wait(thread);
-        second_.apply(thread, hidden_, second_hidden_);
+        second_.apply(thread, hidden, second);
         team_.arrive_and_wait(thread);
-        head_.apply(thread, second_hidden_, outputs_);
+        head_.apply(thread, second, outputs_.slice(0, vectors));
         team_.arrive_and_wait(thread);
-    }
-
-    VectorsView of_step(const Vectors& vectors, std::uint64_t k) const {
-        return vectors.slice(static_cast<int>(k) * streams_, streams_);
     }
 
     std::vector<Tier> tiers_;

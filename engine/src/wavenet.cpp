@@ -37,11 +37,12 @@ public:
     WaveNet(const BuildContext& context, const Fields& fields)
         : Network(context, 1),
           gated_(fields.gated),
-          sums_(streams_, (gated_ ? 2 : 1) * fields.channels),
-          top_(streams_, fields.channels),
-          gates_{Vectors(streams_, fields.channels), Vectors(streams_, fields.channels)},
-          skips_(streams_, fields.skip_channels),
-          middle_output_(streams_, fields.skip_channels) {
+          rooms_{Vectors(vectors_, fields.channels), Vectors(vectors_, fields.channels)},
+          sums_(vectors_, (gated_ ? 2 : 1) * fields.channels),
+          top_(vectors_, fields.channels),
+          gates_{Vectors(vectors_, fields.channels), Vectors(vectors_, fields.channels)},
+          skips_(vectors_, fields.skip_channels),
+          middle_output_(vectors_, fields.skip_channels) {
         const int channels = fields.channels, skip = fields.skip_channels, layers = fields.blocks * fields.layers;
         input_ = input_of(context, fields);
         for (int i = 0, dilation = 1; i < layers; i++, dilation *= fields.filter_width) {
@@ -63,12 +64,12 @@ public:
     }
 
     // Endless silence leaves every layer's response to a constant input in the rings.
-    void reset() override { step_layers(0, 0, true); }
+    void reset() override { step_layers(0, {0, 1}, true); }
 
 protected:
-    void predict(int thread, std::uint64_t clock, bool wanted) override {
-        step_layers(thread, clock, false);
-        if (wanted) step_head(thread);
+    void predict(int thread, const Stretch& stretch, bool wanted) override {
+        step_layers(thread, stretch, false);
+        if (wanted) step_head(thread, stretch.samples * streams_);
     }
 
 private:
@@ -108,54 +109,66 @@ private:
             layers_[i].entering = add_entry(context, rows_of(all, i * rows, rows), gated_ ? 2 : 1);
     }
 
-    void step_layers(int thread, std::uint64_t clock, bool silent) {
-        VectorsView x = layers_[0].convolution.inputs(clock);
-        if (thread == 0 || team_.apart()) input_.apply_alone(thread, past_codes_, x);
+    void step_layers(int thread, const Stretch& stretch, bool silent) {
+        const int vectors = stretch.samples * streams_;
+        const VectorsView sums = sums_.slice(0, vectors);
+        VectorsView x = layers_[0].convolution.inputs(stretch, rooms_[0]);
+        if (thread == 0 || team_.apart()) input_.apply_alone(thread, codes(stretch), x);
         team_.arrive(thread);
+        VectorsView before;  // the inputs of the layer before
         for (std::size_t i = 0; i < layers_.size(); i++) {
             Layer& layer = layers_[i];
             if (silent) layer.convolution.fill_past();
             const bool last = i + 1 == layers_.size();
-            const VectorsView y = last ? top_ : layers_[i + 1].convolution.inputs(clock);
-            layer.convolution.start(thread, clock, sums_);
-            if (condition_ && !silent) add(runtime_, thread, layer.entering, sums_);
-            if (prediction_ && !silent && i == 0) forecast_.add(thread, prediction_->numbers(), sums_);
-            if (gated_ && i > 0) add_skip(thread, i - 1);
-            team_.wait(thread);
-            layer.convolution.finish(thread, x, sums_);
+            const VectorsView y = last ? top_.slice(0, vectors)
+                                       : layers_[i + 1].convolution.inputs(stretch, rooms_[(i + 1) % 2]);
+            if (stretch.samples > 1) team_.wait(thread);  // Its past taps may read the inputs.
+            if (i > 0) layers_[i - 1].convolution.keep(thread, stretch, before);
+            layer.convolution.start(thread, stretch, x, sums);
+            if (condition_ && !silent) add(runtime_, thread, layer.entering, sums);
+            if (prediction_ && !silent && i == 0) forecast_.add(thread, prediction_->numbers(), sums);
+            if (gated_ && i > 0) add_skip(thread, i - 1, vectors);
+            if (stretch.samples == 1) team_.wait(thread);
+            layer.convolution.finish(thread, x, sums);
             if (gated_) {
-                const VectorsView& z = gates_[i % 2];
-                gate(runtime_, thread, sums_, z);
+                const VectorsView z = gates_[i % 2].slice(0, vectors);
+                gate(runtime_, thread, sums, z);
                 team_.arrive_and_wait(thread);
                 if (!last) {
                     layer.residual.apply(thread, z, y);
                     add(runtime_, thread, x, y);
                 }
             } else {
-                relu(runtime_, thread, sums_, y);
+                relu(runtime_, thread, sums, y);
             }
             team_.arrive(thread);
+            before = x;
             x = y;
         }
-        if (gated_) add_skip(thread, layers_.size() - 1);
+        if (gated_) add_skip(thread, layers_.size() - 1, vectors);
         team_.wait(thread);
+        layers_.back().convolution.keep(thread, stretch, before);
     }
 
-    void add_skip(int thread, std::size_t i) {
+    void add_skip(int thread, std::size_t i, int vectors) {
+        const VectorsView z = gates_[i % 2].slice(0, vectors), skips = skips_.slice(0, vectors);
         if (i == 0)
-            layers_[i].skip.apply(thread, gates_[i % 2], skips_);
+            layers_[i].skip.apply(thread, z, skips);
         else
-            layers_[i].skip.add(thread, gates_[i % 2], skips_);
+            layers_[i].skip.add(thread, z, skips);
     }
 
-    void step_head(int thread) {
+    void step_head(int thread, int vectors) {
+        VectorsView x = top_.slice(0, vectors);
         if (gated_) {
-            relu(runtime_, thread, skips_, skips_);
+            const VectorsView skips = skips_.slice(0, vectors);
+            relu(runtime_, thread, skips, skips);
             team_.arrive_and_wait(thread);
-            middle_.apply(thread, skips_, middle_output_);
+            x = middle_output_.slice(0, vectors);
+            middle_.apply(thread, skips, x);
             team_.arrive_and_wait(thread);
         }
-        head_.apply(thread, gated_ ? middle_output_ : top_, outputs_);
+        head_.apply(thread, x, outputs_.slice(0, vectors));
         team_.arrive_and_wait(thread);
     }
 
@@ -164,6 +177,7 @@ private:
     CodeImage forecast_;  // what the forecast adds to the first layer's convolution
     std::vector<Layer> layers_;
     Dense middle_, head_;
+    Vectors rooms_[2];  // a layer's inputs and its outputs, of several samples
     Vectors sums_;      // a layer's convolution
     Vectors top_;       // the last layer's output, in the plain form
     Vectors gates_[2];  // a layer's and the one before's, whose skip path may not be summed yet

@@ -401,17 +401,59 @@ void state_and_reset(const Voices& voices, int streams) {
     }
 }
 
-void primed(const Voices& voices) {
-    Player a(voices, Precision::float32, {1, 2}), b(voices, Precision::float32, {1, 1});
-    std::vector<std::int32_t> codes;
-    for (int i = 0; i < 60; i++) codes.push_back(i * 7 % kLevels);
-    a.prime(codes);
-    std::vector<float> logits(codes.size() * kLevels);
-    b.logits(codes, logits);
-    bool finite = true;
-    for (float logit : logits) finite &= std::isfinite(logit);
-    check(finite, voices.name() + ": a logit is not finite");
-    check(generate(a, 40) == generate(b, 40), voices.name() + ": priming and forcing differ");
+std::vector<std::byte> state_of(const Engine& engine) {
+    std::vector<std::byte> state(engine.state_size());
+    engine.save(state);
+    return state;
+}
+
+// Known codes are computed many at once. They have the bits that one sample after the other gives.
+void known_codes(const Voices& voices) {
+    constexpr int kCount = 140;
+    for (Precision precision : {Precision::float32, Precision::int8})
+        for (const auto& [threads, streams] : {std::pair{1, 1}, {2, 3}, {2, kMany}}) {
+            const std::string what = voices.name() + ", " + std::to_string(threads) + " threads, " +
+                                     std::to_string(streams) + " streams: ";
+            Player stepped(voices, precision, {streams, 1}), primed(voices, precision, {streams, threads});
+            Player forced(voices, precision, {streams, threads}), scored(voices, precision, {streams, threads});
+            for (Player* player : {&stepped, &primed, &forced, &scored}) begin(*player);
+            std::vector<std::int32_t> codes(kCount * streams), column(streams);
+            for (std::size_t i = 0; i < codes.size(); i++) codes[i] = static_cast<int>(i * i * 7 % kLevels);
+            std::vector<float> logits(codes.size() * kLevels), expected(logits.size()), own(streams * kLevels);
+            for (int i = 0; i < kCount; i++) {
+                for (int s = 0; s < streams; s++) column[s] = codes[s * kCount + i];
+                stepped.logits(column, own);
+                for (int s = 0; s < streams; s++)
+                    std::copy_n(own.data() + s * kLevels, kLevels, expected.data() + (s * kCount + i) * kLevels);
+            }
+            forced.logits(codes, logits);
+            check(logits == expected, what + "other logits");
+            bool finite = true;
+            for (float logit : logits) finite &= std::isfinite(logit);
+            check(finite, what + "a logit is not finite");
+            primed.prime(codes);
+            std::vector<double> nats(codes.size());
+            scored.score(codes, nats);
+            const int parts = voices.models[0].config.fields.contains("split") ? 2 : 1, levels = kLevels / parts;
+            double worst = 0;
+            for (std::size_t i = 0; i < codes.size(); i++) {
+                double exact = 0;
+                for (int part = 0; part < parts; part++) {
+                    const float* const row = &logits[i * kLevels + part * levels];
+                    const int code = parts == 1 ? codes[i] : part ? codes[i] % levels : codes[i] / levels;
+                    double sum = 0;
+                    for (int k = 0; k < levels; k++) sum += std::exp(double(row[k]) - double(row[code]));
+                    exact += std::log(sum);
+                }
+                worst = std::max(worst, std::abs(nats[i] - exact) / (1 + exact));
+            }
+            check(worst < 1e-6, what + "nats are " + std::to_string(worst) + " off");
+            for (Player* player : {&primed, &forced, &scored})
+                check(state_of(*player) == state_of(stepped), what + "another state");
+            const std::vector<std::int32_t> after = generate(stepped, 40);
+            for (Player* player : {&primed, &forced, &scored})
+                check(generate(*player, 40) == after, what + "the streams go on otherwise");
+        }
 }
 
 void refuses() {
@@ -465,6 +507,7 @@ void refuses() {
     const std::vector<int> top_k{kLevels};
     std::vector<std::int32_t> codes(3), wrong{0, kLevels};
     std::vector<float> logits(3 * kLevels), dense(3), bad(4);
+    std::vector<double> nats(3), short_nats(2);
     refuses_to([&] { one.prime(wrong); }, "codes: 40");
     refuses_to([&] { one.generate({single, top_k, single, single}, codes); }, "amount: there is one voice");
     refuses_to([&] { two.generate({single, top_k, single, none}, codes); }, "amount: 0 values for 3 samples");
@@ -474,6 +517,9 @@ void refuses() {
     refuses_to([&] { two.prime(codes, dense, dense); }, "dense: this model was made without a condition");
     refuses_to([&] { two.prime(codes, bad); }, "dense: 4 values");
     refuses_to([&] { two.logits(codes, logits); }, "logits: there are two voices");
+    refuses_to([&] { two.score(codes, nats); }, "score: there are two voices");
+    refuses_to([&] { one.score(codes, short_nats); }, "nats: no room");
+    refuses_to([&] { one.score(wrong, nats); }, "codes: 40");
     refuses_to([&] { two.feed(0, {}, 1); }, "events: this model was made without a condition");
     refuses_to([&] { two.feed(0, {}, 2); }, "voice: 2; give 0 to 1");
     refuses_to([&] { one.feed(0, {}, -1); }, "voice: -1");
@@ -610,6 +656,7 @@ void no_allocation(const Voices& voices, int streams) {
     Player engine(voices, Precision::int8, {streams, 2});
     std::vector<std::int32_t> codes(std::size_t(streams) * 200);
     std::vector<float> logits(codes.size() * kLevels);
+    std::vector<double> nats(codes.size());
     const std::vector<double> temperature{0.9}, top_p{0.9};
     const std::vector<int> top_k{20};
     const Model& last = voices.models.back();
@@ -622,6 +669,7 @@ void no_allocation(const Voices& voices, int streams) {
     engine.generate({temperature, top_k, top_p, engine.amount}, codes);
     engine.prime(codes, number ? none : dense, number ? dense : none);
     if (number == 0) engine.logits(codes, logits, dense);
+    if (number == 0) engine.score(codes, nats, dense);
     const long after = allocations;
     check(after == before, voices.name() + ": the generating path allocates");
     check(dropped == 8, voices.name() + ": drops other events than those without room");
@@ -692,7 +740,7 @@ int main() {
     for (const Voices& voices : all) {
         same_bits(voices);
         for (int streams : {2, kMany}) state_and_reset(voices, streams);
-        if (voices.models.size() == 1) primed(voices);
+        if (voices.models.size() == 1) known_codes(voices);
         same_bits_on_one_core(voices);
         for (int streams : {3, kMany}) no_allocation(voices, streams);
         no_system_call(voices);

@@ -89,9 +89,27 @@ void products(Precision precision, int columns, int streams, bool extreme) {
     }
 }
 
+// The sum of exponentials is near that of float64, and has the same bits in every set.
+void sums_of_exponentials(int count) {
+    std::mt19937 random(count);
+    std::normal_distribution<float> draw(0, 8);
+    std::vector<float> logits(count);
+    for (float& logit : logits) logit = draw(random);
+    const float peak = *std::max_element(logits.begin(), logits.end());
+    double expected = 0;
+    for (float logit : logits) expected += std::exp(static_cast<double>(logit) - static_cast<double>(peak));
+    float greatest;
+    const double first = kernels("scalar").sum_exponentials(logits.data(), count, &greatest);
+    check(greatest == peak && std::abs(first / expected - 1) < 3e-7, "a sum of exponentials is wrong");
+    for (const std::string& isa : instruction_sets())
+        check(kernels(isa).sum_exponentials(logits.data(), count, &greatest) == first && greatest == peak,
+              isa + ": another sum of " + std::to_string(count) + " exponentials");
+}
+
 }  // namespace
 
 int main() {
+    for (int count : {1, 2, 15, 16, 17, 40, 256, 1000}) sums_of_exponentials(count);
     for (Precision precision : {Precision::float32, Precision::bfloat16, Precision::int8})
         for (int columns : {16, 17, 18, 19, 64, 70, 131, 512})
             for (int streams : {1, 2, 3, 4, 5, 6, 7, 11, 13, 17})

@@ -108,6 +108,8 @@ public:
     // Advances an engine of one voice likewise, and writes the logits (streams, n, q_levels) from which each code would
     // have been drawn. Of a model that draws a code in two parts, they are those of both draws, one behind the other.
     void logits(std::span<const std::int32_t> codes, std::span<float> logits, std::span<const float> dense = {});
+    // Advances an engine of one voice likewise, and writes the nats (streams, n) of each code.
+    void score(std::span<const std::int32_t> codes, std::span<double> nats, std::span<const float> dense = {});
     // Draws new codes (streams, n).
     void generate(const Sampling& sampling, std::span<std::int32_t> codes, std::span<const float> dense = {},
                   std::span<const float> second = {});

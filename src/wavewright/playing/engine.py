@@ -204,6 +204,17 @@ class Engine:
         self._call("logits", read, logits, checked_dense(self._conditions[0], dense, self.streams))
         return logits
 
+    def score(self, codes: NDArray[np.integer], dense: Dense = None) -> NDArray[np.float64]:
+        """Read codes (streams, n), and return the nats (streams, n) of each.
+
+        Raises:
+            ConfigError: a code out of range, or of another number of streams, or two models. See also Player.
+        """
+        read = self._codes(codes)
+        nats = np.empty(read.shape)
+        self._call("score", read, nats, checked_dense(self._conditions[0], dense, self.streams))
+        return nats
+
     def generate(
         self, samples: int, controls: Controls = DEFAULT, dense: Dense = None, second: Dense = None
     ) -> NDArray[np.int32]:

@@ -66,7 +66,7 @@ class NativeModel(TrainedModel):
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
     ) -> NDArray[np.float64]:
-        """See TrainedModel. Does the same as `scoring.score`, with the engine's logits."""
+        """See TrainedModel. Does the same as `scoring.score`, in the engine."""
         leads = np.zeros(len(sections), np.int64) if leads is None else leads
         batches = Batches(
             samples,
@@ -90,7 +90,7 @@ class NativeModel(TrainedModel):
             codes, dense = np.where(real, batch.targets, 0), batch.condition
             if dense is not None and condition is not None:
                 dense = dense[:, bool(clock % condition.hop) :]  # without the frame in progress, which the player holds
-            own = self.config.output.nats(player.logits(codes, dense), codes)
+            own = player.score(codes, dense)
             real &= clock + np.arange(codes.shape[1]) >= leads[lanes, None]
             nats[lanes] += (own * real).sum(1)
             clock += codes.shape[1]
