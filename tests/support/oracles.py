@@ -379,3 +379,15 @@ def linear_rnn(config: Any, w: Weights, codes: list[int], control: Array | None 
 
 
 ORACLES = {"linear-rnn": linear_rnn, "naive-rnn": naive_rnn, "sample-rnn": sample_rnn, "wavenet": wavenet}
+
+
+def nats_of(output: Any, logits: Array, codes: Array) -> Array:
+    """The nats (...) of codes (...) under their logits (..., C), where a code has one part or two."""
+    first, *second = (part.q_levels for part in output.parts)
+    fine, nats = second[0] if second else 1, np.zeros(codes.shape)
+    for own, part in zip(np.split(np.float64(logits), [first], -1), (codes // fine, codes % fine), strict=True):
+        if own.shape[-1]:
+            peak = own.max(-1)
+            nats += peak + np.log(np.exp(own - peak[..., None]).sum(-1))
+            nats -= np.take_along_axis(own, part[..., None], -1)[..., 0]
+    return nats

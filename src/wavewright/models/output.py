@@ -68,14 +68,6 @@ class Softmax:
             logits = logits.transpose(1, 2)
         return functional.cross_entropy(logits.float(), targets, ignore_index=IGNORED, reduction=reduction)
 
-    def nats(self, logits: NDArray[np.floating], codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Return the nats (...) of codes (...) under logits (..., Q), which is `loss` without torch."""
-        shifted = logits.astype(np.float64)
-        shifted -= shifted.max(-1, keepdims=True)
-        own = np.take_along_axis(shifted, codes[..., None], -1)[..., 0]
-        nats: NDArray[np.float64] = np.log(np.exp(shifted).sum(-1)) - own
-        return nats
-
     def entropy(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the entropy in bits (...), in [0, log2 Q], of the distributions with logits (..., Q)."""
         shifted = logits - logits.max(-1, keepdims=True).astype(np.float64)
@@ -154,12 +146,6 @@ class Split:
         return first.loss(logits[..., : self.coarse], coarse, reduction) + second.loss(
             logits[..., self.coarse :], fine, reduction
         )
-
-    def nats(self, logits: NDArray[np.floating], codes: NDArray[np.integer]) -> NDArray[np.float64]:
-        """Return the nats (...) of codes (...) under their logits (..., C + F), which is `loss` without torch."""
-        coarse, fine = np.split(logits, [self.coarse], -1)
-        first, second = self.parts
-        return first.nats(coarse, codes // self.fine) + second.nats(fine, codes % self.fine)
 
     def entropy(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the entropy in bits (...) of the coarse part and of the fine part, given the true coarse part.
