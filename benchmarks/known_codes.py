@@ -8,14 +8,16 @@ Torch takes AVX2 with ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONED
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import torch
 
 from thesis import MODELS, processor
-from wavewright.commands.console import print_json
+from wavewright.commands.console import say
 from wavewright.formats.config import resolve
 from wavewright.formats.precision import Precision
 from wavewright.measuring.speed import random_weights
@@ -47,7 +49,7 @@ def compare(
         Engine(config, weights, streams=streams, threads=1, precision=precision, isa=isa, rate=RATE) for _ in range(2)
     )
     rng = np.random.default_rng(0)
-    short, long = max(1, 96 // streams), 4 * max(128, 1024 // streams)
+    short, long = max(1, 96 // streams), 2 * max(128, 1024 // streams)
     few, codes = (rng.integers(0, config.q_levels, (streams, samples)) for samples in (short, long))
     work = {
         "stepped": (few, lambda: stepped.generate(short, Controls(0))),
@@ -67,8 +69,7 @@ def compare(
     ratios = {f"over_{name}": round(best[name] / best["blocked"], 2) for name in ("stepped", "torch") if name in best}
     real_time = round(1 / best["blocked"] / RATE, 2)
     facts = {"model": title, "isa": stepped.isa, "precision": precision, "streams": streams}
-    limit = round(measure_limits(1 << 20, 1, isa).multiply_adds / stepped.work.multiply_adds)
-    return {**facts, "samples_per_second": speeds, "real_time": real_time, **ratios, "limit": limit}
+    return {**facts, "samples_per_second": speeds, "real_time": real_time, **ratios, "work": stepped.work.multiply_adds}
 
 
 def main() -> None:
@@ -81,9 +82,12 @@ def main() -> None:
     parser.add_argument("models", nargs="*", default=list(PRESETS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    rates = {isa: round(measure_limits(1 << 20, 1, isa).multiply_adds) for isa in arguments.isa}
+    say(json.dumps({"processor": processor(), "rate": RATE, "multiply_adds_per_second": rates}))
     with torch.inference_mode():
-        rows = [
-            compare(
+        for title, streams, isa in product(arguments.models, arguments.streams, arguments.isa):
+            name, preset, overrides = PRESETS[title]
+            row = compare(
                 title,
                 resolve(name, preset, None, overrides).model,
                 streams=streams,
@@ -92,12 +96,7 @@ def main() -> None:
                 rounds=arguments.rounds,
                 with_torch=not arguments.no_torch,
             )
-            for title in arguments.models
-            for name, preset, overrides in [PRESETS[title]]
-            for streams in arguments.streams
-            for isa in arguments.isa
-        ]
-    print_json({"processor": processor(), "rate": RATE, "rows": rows})
+            say(json.dumps(row))
 
 
 if __name__ == "__main__":
