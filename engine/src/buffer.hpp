@@ -1,7 +1,9 @@
 // Aligned memory for numbers, zero at first and of fixed size. Large buffers lie on large pages.
 #pragma once
 
+#if defined(__linux__)
 #include <sys/mman.h>
+#endif
 
 #include <cstdlib>
 #include <cstring>

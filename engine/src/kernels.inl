@@ -151,6 +151,8 @@ void panels(const MatrixView& m, int block, const Operand& x, int streams, float
 void product(const MatrixView& m, int block, const Operand& x, int streams, float* out, std::ptrdiff_t to) {
 #if defined(__AVX512F__)
     panels<4, 4>(m, block, x, streams, out, to);
+#elif defined(__wasm__)
+    panels<2, 1>(m, block, x, streams, out, to);  // A page plays one stream, and loads every function that there is.
 #else
     if (m.precision == Precision::float32) return panels<2, 3>(m, block, x, streams, out, to);
     if (m.precision == Precision::bfloat16) return panels<1, 6>(m, block, x, streams, out, to);
@@ -194,18 +196,18 @@ inline float exponential(float x) {
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     const float shifted =
-        __builtin_fmaf(x, 1.44269504f, 12582912.0f);  // adds 1.5 * 2^23, so that n is in the lowest bits
+        fma(x, 1.44269504f, 12582912.0f);  // adds 1.5 * 2^23, so that n is in the lowest bits
     const float n = shifted - 12582912.0f;
-    float r = __builtin_fmaf(n, -0.693145751953125f, x);
-    r = __builtin_fmaf(n, -1.42860677e-6f, r);
+    float r = fma(n, -0.693145751953125f, x);
+    r = fma(n, -1.42860677e-6f, r);
     float p = 1.0f / 5040;
-    p = __builtin_fmaf(p, r, 1.0f / 720);
-    p = __builtin_fmaf(p, r, 1.0f / 120);
-    p = __builtin_fmaf(p, r, 1.0f / 24);
-    p = __builtin_fmaf(p, r, 1.0f / 6);
-    p = __builtin_fmaf(p, r, 0.5f);
-    p = __builtin_fmaf(p, r, 1.0f);
-    p = __builtin_fmaf(p, r, 1.0f);
+    p = fma(p, r, 1.0f / 720);
+    p = fma(p, r, 1.0f / 120);
+    p = fma(p, r, 1.0f / 24);
+    p = fma(p, r, 1.0f / 6);
+    p = fma(p, r, 0.5f);
+    p = fma(p, r, 1.0f);
+    p = fma(p, r, 1.0f);
     std::uint32_t bits, exponent;
     __builtin_memcpy(&bits, &p, 4);
     __builtin_memcpy(&exponent, &shifted, 4);
@@ -217,24 +219,24 @@ inline float exponential(float x) {
 // e^x in float64, within 1 in 10^15, for x <= 0. It is 0 below -708, where float64 loses precision.
 inline double exponential(double x) {
     const double kept = x < -708.0 ? -708.0 : x;
-    const double shifted = __builtin_fma(kept, 1.4426950408889634, 6755399441055744.0);
+    const double shifted = fma(kept, 1.4426950408889634, 6755399441055744.0);
     const double n = shifted - 6755399441055744.0;
-    double r = __builtin_fma(n, -0.693147180369123816490, kept);
-    r = __builtin_fma(n, -1.90821492927058770002e-10, r);
+    double r = fma(n, -0.693147180369123816490, kept);
+    r = fma(n, -1.90821492927058770002e-10, r);
     double p = 1.0 / 6227020800;
-    p = __builtin_fma(p, r, 1.0 / 479001600);
-    p = __builtin_fma(p, r, 1.0 / 39916800);
-    p = __builtin_fma(p, r, 1.0 / 3628800);
-    p = __builtin_fma(p, r, 1.0 / 362880);
-    p = __builtin_fma(p, r, 1.0 / 40320);
-    p = __builtin_fma(p, r, 1.0 / 5040);
-    p = __builtin_fma(p, r, 1.0 / 720);
-    p = __builtin_fma(p, r, 1.0 / 120);
-    p = __builtin_fma(p, r, 1.0 / 24);
-    p = __builtin_fma(p, r, 1.0 / 6);
-    p = __builtin_fma(p, r, 0.5);
-    p = __builtin_fma(p, r, 1.0);
-    p = __builtin_fma(p, r, 1.0);
+    p = fma(p, r, 1.0 / 479001600);
+    p = fma(p, r, 1.0 / 39916800);
+    p = fma(p, r, 1.0 / 3628800);
+    p = fma(p, r, 1.0 / 362880);
+    p = fma(p, r, 1.0 / 40320);
+    p = fma(p, r, 1.0 / 5040);
+    p = fma(p, r, 1.0 / 720);
+    p = fma(p, r, 1.0 / 120);
+    p = fma(p, r, 1.0 / 24);
+    p = fma(p, r, 1.0 / 6);
+    p = fma(p, r, 0.5);
+    p = fma(p, r, 1.0);
+    p = fma(p, r, 1.0);
     std::uint64_t bits, exponent;
     __builtin_memcpy(&bits, &p, 8);
     __builtin_memcpy(&exponent, &shifted, 8);
@@ -249,29 +251,29 @@ inline float tangent(float x) { return 1.0f - 2.0f / (1.0f + exponential(2.0f * 
 void lstm(const float* gates, float* cell, float* hidden) {
     for (int i = 0; i < 16; i++) {
         const float kept = sigmoid(gates[16 + i]) * cell[i];
-        cell[i] = __builtin_fmaf(sigmoid(gates[i]), tangent(gates[32 + i]), kept);
-        hidden[i] = sigmoid(gates[48 + i]) * tangent(cell[i]);
+        cell[i] = without_negligible(fma(sigmoid(gates[i]), tangent(gates[32 + i]), kept));
+        hidden[i] = without_negligible(sigmoid(gates[48 + i]) * tangent(cell[i]));
     }
 }
 
 void gru(const float* gates, const float* before, float* hidden) {
     for (int i = 0; i < 16; i++) {
         const float reset = sigmoid(gates[i]), update = sigmoid(gates[16 + i]);
-        const float fresh = tangent(__builtin_fmaf(reset, gates[48 + i], gates[32 + i]));
-        hidden[i] = __builtin_fmaf(update, before[i] - fresh, fresh);
+        const float fresh = tangent(fma(reset, gates[48 + i], gates[32 + i]));
+        hidden[i] = without_negligible(fma(update, before[i] - fresh, fresh));
     }
 }
 
 void gate(const float* pre, float* z) {
-    for (int i = 0; i < kBlock / 2; i++) z[i] = tangent(pre[i]) * sigmoid(pre[kBlock / 2 + i]);
+    for (int i = 0; i < kBlock / 2; i++) z[i] = without_negligible(tangent(pre[i]) * sigmoid(pre[kBlock / 2 + i]));
 }
 
 void glu(const float* pre, float* x) {
-    for (int i = 0; i < kBlock / 2; i++) x[i] = __builtin_fmaf(pre[i], sigmoid(pre[kBlock / 2 + i]), x[i]);
+    for (int i = 0; i < kBlock / 2; i++) x[i] = fma(pre[i], sigmoid(pre[kBlock / 2 + i]), x[i]);
 }
 
 void gelu(float* x, int count) {  // (1 + tanh(z)) / 2 = sigmoid(2 z)
-    for (int i = 0; i < count; i++) x[i] *= sigmoid(x[i] * __builtin_fmaf(x[i] * x[i], 0.0713548163f, 1.5957691216f));
+    for (int i = 0; i < count; i++) x[i] *= sigmoid(x[i] * fma(x[i] * x[i], 0.0713548163f, 1.5957691216f));
 }
 
 void normalise(const float* x, int size, int count, float* y) {
@@ -316,7 +318,7 @@ void add(float* to, const float* from, int count) {
 }
 
 void add_scaled(float* to, const float* from, float factor, int count) {
-    for (int i = 0; i < count; i++) to[i] = __builtin_fmaf(from[i], factor, to[i]);
+    for (int i = 0; i < count; i++) to[i] = fma(from[i], factor, to[i]);
 }
 
 void relu(float* to, const float* from, int count) {

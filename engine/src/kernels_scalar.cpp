@@ -1,4 +1,6 @@
+#if !defined(__wasm_simd128__)
 #define WAVEWRIGHT_SCALAR
+#endif
 #include "kernels.inl"
 
 namespace wavewright {

@@ -2,7 +2,6 @@
 
 #include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -30,7 +29,7 @@ void pause() {
 
 }  // namespace
 
-Team::Team(int threads) : threads_(threads), process_(getpid()), places_(threads) {
+Team::Team(int threads) : threads_(threads), process_(process_id()), places_(threads) {
     for (int thread = 1; thread < threads; thread++) others_.emplace_back([this, thread] { serve(thread); });
     run([](int) {});  // The threads have started, which takes system calls.
 }
@@ -39,8 +38,8 @@ Team::~Team() { dismiss(); }
 
 void Team::dismiss() {
     stop_ = true;
-    for (std::thread& other : others_)
-        if (process_ == getpid())
+    for (Thread& other : others_)
+        if (process_ == process_id())
             other.join();
         else
             other.detach();  // A forked process has no such thread.

@@ -5,12 +5,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "buffer.hpp"
 #include "stall_rule.hpp"
+#include "thread.hpp"
 
 namespace wavewright {
 
@@ -21,7 +21,7 @@ public:
     ~NoDenormals();
 
 private:
-    std::uint64_t before_;
+    [[maybe_unused]] std::uint64_t before_;
 };
 
 class Team {
@@ -114,7 +114,7 @@ private:
     std::atomic<bool> stop_{false};
     void (*call_)(void*, int) = nullptr;
     void* context_ = nullptr;
-    std::vector<std::thread> others_;
+    std::vector<Thread> others_;
 };
 
 }  // namespace wavewright
