@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo web check test engine-test arm sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo web wasm check test engine-test arm sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
 	@echo "make setup     make the virtual environment that all targets share"
-	@echo "make web       check, test and build the studio's page, with Node 20 (1 minute)"
+	@echo "make web       check, test and build the studio's page and a model's, with Node 20 (1 minute)"
+	@echo "make wasm      build the engine for browsers, with clang 19 (2 minutes)"
 	@echo "make check     lint, types and the quick tests (2 minutes)"
 	@echo "make test      lint, types, the engine's own tests and the whole test suite"
 	@echo "make lint      ruff, mypy and the order of imports"
@@ -50,6 +51,10 @@ demo: setup
 # The built page is committed, so that an installation needs no Node.
 web:
 	cd web/studio && npm ci --no-audit --no-fund --loglevel=error && npm run -s check && npm run -s test && npm run -s build
+
+# The built module is committed, since clang and libc++ for WebAssembly are seldom there.
+wasm:
+	@$(MAKE) --no-print-directory -f engine/wasm/Makefile
 
 lint: setup
 	$(BIN)/ruff check

@@ -21,13 +21,12 @@ Buffer<float> table_of(const Matrix& embedding, const Matrix& weight, int groups
 // The centre of a code's bin in (-1, 1).
 float centre(int code, int levels) { return (2.0f * code + 1.0f) / levels - 1.0f; }
 
-// Its amplitude in mu-law, as quantize.py decodes it.
-float mu_law(int code, int levels) {
-    const double x = (2.0 * code + 1.0) / levels - 1.0, mu = levels - 1;
-    return static_cast<float>(std::copysign(std::expm1(std::abs(x) * std::log1p(mu)) / mu, x));
-}
-
 }  // namespace
+
+double mu_law(int code, int levels) {
+    const double x = (2.0 * code + 1.0) / levels - 1.0, mu = levels - 1;
+    return std::copysign(std::expm1(std::abs(x) * std::log1p(mu)) / mu, x);
+}
 
 CodeHistory::CodeHistory(int streams, int length, int samples)
     : streams_(streams),
@@ -76,7 +75,7 @@ CodeImage::CodeImage(const BuildContext& context, const Matrix& weight, const Co
         }
         if (fine.empty()) return;
         fine_levels_ = context.fine_levels;
-        for (int code = 0; code < levels; code++) amplitudes_[code] = mu_law(code, levels);
+        for (int code = 0; code < levels; code++) amplitudes_[code] = static_cast<float>(mu_law(code, levels));
     }
 }
 

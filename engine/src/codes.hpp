@@ -39,6 +39,9 @@ private:
     Buffer<int> laid_out_;  // (length + samples - 1, streams)
 };
 
+// The amplitude of a code in mu-law, as quantize.py decodes it.
+double mu_law(int code, int levels);
+
 struct CodeImageOptions {
     Matrix bias = {};          // empty for zeros
     Embedding embedding = {};  // empty for scalar codes
