@@ -83,8 +83,9 @@ export class Player extends EventTarget {
    * @param {Worker} worker that has opened a model
    * @param {AudioContext} context at the model's rate, with the worklet's module
    * @param {Ready} ready
+   * @param {number} [seconds] of sound to keep in store at least, unless the worklet's own
    */
-  constructor(worker, context, ready) {
+  constructor(worker, context, ready, seconds) {
     super()
     this.ready = ready
     this.worker = worker
@@ -95,7 +96,7 @@ export class Player extends EventTarget {
     this.node = new AudioWorkletNode(context, "wavewright-player", {
       numberOfInputs: 0,
       outputChannelCount: [1],
-      processorOptions: { buffer },
+      processorOptions: { buffer, seconds },
     })
     if (shared) worker.postMessage({ play: buffer })
     else {

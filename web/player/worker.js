@@ -3,43 +3,14 @@
  * worklet takes. So the server is never further ahead than the store of samples, and makes nothing while nobody hears.
  */
 
-import { Ring } from "./ring.js"
+import { storeOf } from "./store.js"
 
 const GRANT_MS = 4 // between two looks at what was played
 const BLOCK_SECONDS = 0.01 // of the server
 
-/** Reads from a ring that the worklet shares with this thread. */
-class SharedStore {
-  /** @param {ArrayBufferLike} buffer */
-  constructor(buffer) {
-    this.ring = new Ring(buffer)
-  }
-  get state() {
-    return { read: this.ring.read_so_far, target: this.ring.target, gaps: this.ring.gaps }
-  }
-  /** @param {Float32Array} samples */
-  write(samples) {
-    this.ring.write(samples)
-  }
-}
-
-/** Sends blocks to the worklet, which tells over the same port what it played. */
-class SentStore {
-  /** @param {MessagePort} port */
-  constructor(port) {
-    this.port = port
-    this.state = { read: 0, target: 0, gaps: 0 }
-    port.onmessage = ({ data }) => (this.state = data)
-  }
-  /** @param {Float32Array} samples */
-  write(samples) {
-    this.port.postMessage(samples, [samples.buffer])
-  }
-}
-
 /** @type {WebSocket} */
 let socket
-/** @type {SharedStore | SentStore} */
+/** @type {import("./store.js").Store} */
 let store
 let granted = 0 // samples, modulo 2 ** 32 as the ring counts
 let rate = 0
@@ -81,7 +52,7 @@ function open(url, first) {
 self.onmessage = ({ data }) => {
   if (data.open) open(data.url, data.open)
   else if (data.play) {
-    store = data.play instanceof MessagePort ? new SentStore(data.play) : new SharedStore(data.play)
+    store = storeOf(data.play)
     setInterval(grant, GRANT_MS)
   } else if (data.send && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(data.send))
   else if (data.close) {

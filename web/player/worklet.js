@@ -11,13 +11,13 @@ import { Ring } from "./ring.js"
 const UNSHARED_SECONDS = 0.08 // in store where blocks come as messages, which other work of the page can hold up
 
 class WavewrightPlayer extends AudioWorkletProcessor {
-  /** @param {{ processorOptions: { buffer: ArrayBufferLike } }} options */
+  /** @param {{ processorOptions: { buffer: ArrayBufferLike, seconds?: number } }} options */
   constructor(options) {
     super()
-    const { buffer } = options.processorOptions
+    const { buffer, seconds } = options.processorOptions
     const shared = !(buffer instanceof ArrayBuffer)
     this.ring = new Ring(buffer)
-    this.playout = new Playout(this.ring, sampleRate, shared ? undefined : UNSHARED_SECONDS)
+    this.playout = new Playout(this.ring, sampleRate, seconds ?? (shared ? undefined : UNSHARED_SECONDS))
     this.over = false
     /** @type {MessagePort | null} */
     this.worker = null

@@ -24,7 +24,7 @@ export class Player extends EventTarget {
             throw error;
         }
     }
-    constructor(worker, context, ready) {
+    constructor(worker, context, ready, seconds) {
         super();
         this.ready = ready;
         this.worker = worker;
@@ -35,7 +35,7 @@ export class Player extends EventTarget {
         this.node = new AudioWorkletNode(context, "wavewright-player", {
             numberOfInputs: 0,
             outputChannelCount: [1],
-            processorOptions: { buffer },
+            processorOptions: { buffer, seconds },
         });
         if (shared)
             worker.postMessage({ play: buffer });

@@ -1,27 +1,6 @@
-import { Ring } from "./ring.js";
+import { storeOf } from "./store.js";
 const GRANT_MS = 4;
 const BLOCK_SECONDS = 0.01;
-class SharedStore {
-    constructor(buffer) {
-        this.ring = new Ring(buffer);
-    }
-    get state() {
-        return { read: this.ring.read_so_far, target: this.ring.target, gaps: this.ring.gaps };
-    }
-    write(samples) {
-        this.ring.write(samples);
-    }
-}
-class SentStore {
-    constructor(port) {
-        this.port = port;
-        this.state = { read: 0, target: 0, gaps: 0 };
-        port.onmessage = ({ data }) => (this.state = data);
-    }
-    write(samples) {
-        this.port.postMessage(samples, [samples.buffer]);
-    }
-}
 let socket;
 let store;
 let granted = 0;
@@ -60,7 +39,7 @@ self.onmessage = ({ data }) => {
     if (data.open)
         open(data.url, data.open);
     else if (data.play) {
-        store = data.play instanceof MessagePort ? new SentStore(data.play) : new SharedStore(data.play);
+        store = storeOf(data.play);
         setInterval(grant, GRANT_MS);
     }
     else if (data.send && socket.readyState === WebSocket.OPEN)

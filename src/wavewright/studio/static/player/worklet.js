@@ -4,10 +4,10 @@ const UNSHARED_SECONDS = 0.08;
 class WavewrightPlayer extends AudioWorkletProcessor {
     constructor(options) {
         super();
-        const { buffer } = options.processorOptions;
+        const { buffer, seconds } = options.processorOptions;
         const shared = !(buffer instanceof ArrayBuffer);
         this.ring = new Ring(buffer);
-        this.playout = new Playout(this.ring, sampleRate, shared ? undefined : UNSHARED_SECONDS);
+        this.playout = new Playout(this.ring, sampleRate, seconds ?? (shared ? undefined : UNSHARED_SECONDS));
         this.over = false;
         this.worker = null;
         this.port.onmessage = ({ data }) => {
