@@ -141,7 +141,7 @@ class Engine:
         self.q_levels, self._classes = config.q_levels, config.output.classes
         self._conditions = [voice.config.condition for voice in voices]
         native = _native()
-        sources = [(v.config.name, _fields(v.config, rate), v.weights, v.precision) for v in voices]
+        sources = [(v.config.name, engine_fields(v.config, rate), v.weights, v.precision) for v in voices]
         try:
             self._engine = native.Engine(sources, streams, threads, isa)
         except native.Error as error:
@@ -276,8 +276,12 @@ class Engine:
             raise ConfigError(str(error)) from None
 
 
-def _fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
-    """Return a configuration's fields for the engine, with those of its condition and prediction beside the others."""
+def engine_fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
+    """Return a configuration's fields for the engine, with those of its condition and prediction beside the others.
+
+    Raises:
+        ConfigError: there is a keyboard, but no rate.
+    """
     fields = {name: value for name, value in vars(config).items() if name not in ("condition", "prediction")}
     if (prediction := config.prediction) is not None:
         fields |= {

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from wavewright.conditioning.facts import as_json
 from wavewright.conditioning.score import Score
 from wavewright.errors import ConfigError, WavewrightError, printable
 from wavewright.files import parse_json
@@ -22,7 +23,7 @@ from wavewright.studio.decks import Decks, Full
 from wavewright.studio.messages import Message
 from wavewright.studio.recordings import Recordings
 from wavewright.studio.scores import Scores
-from wavewright.studio.shelf import Shelf, as_json
+from wavewright.studio.shelf import Shelf
 from wavewright.studio.takes import Recorder, Takes
 
 log = logging.getLogger(__name__)

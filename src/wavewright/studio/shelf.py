@@ -6,11 +6,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from wavewright.conditioning.controls import in_words
+from wavewright.conditioning.facts import as_json
 from wavewright.errors import WavewrightError
 from wavewright.formats import checkpoint, model_file, run_folder
 from wavewright.formats.model_file import About
-from wavewright.models.condition import Category, Control, Decay, Notes, Number, Time
 from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import available
 from wavewright.playing.mixture import must_agree
@@ -21,7 +20,6 @@ from wavewright.studio.children import Children
 from wavewright.studio.folder import Folder, Refusal, id_of, missing
 
 SUFFIX = ".safetensors"
-UNITS = {"loudness": "dBFS", "brightness": "MIDI key", "pitch": "MIDI key"}  # of what `prepare --describe` measures
 TOLD = ("title", "description", "licence", "temperature", "top_p")  # of About
 ROOMS = "makes impulse responses, which are no stream; make files with `wavewright generate`"
 SLOW = "the native engine is not built; install wavewright again where there is a C++ compiler"
@@ -173,20 +171,3 @@ def _facts_of(config: ModelConfig, encoding: Encoding, rate: int, emphasis: floa
         "why": why,
         "controls": [as_json(control) for control in (condition.controls if condition else ())],
     }
-
-
-def as_json(control: Control) -> dict[str, Any]:
-    """Return a control as the page knows it."""
-    low: float | None = None
-    high: float | None = None
-    unit, classes = UNITS.get(control.name), None
-    if isinstance(control, Notes | Number):
-        low, high = control.low, control.high
-    if isinstance(control, Time | Decay):
-        unit = "s"
-    if isinstance(control, Time):
-        low, high = 0.0, control.seconds
-    if isinstance(control, Category):
-        classes = list(control.classes)
-    told = {"name": control.name, "kind": control.kind, "text": in_words(control)}
-    return {**told, "low": low, "high": high, "unit": unit, "classes": classes}
