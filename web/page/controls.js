@@ -52,7 +52,7 @@ function made(tag, fields, children = []) {
 function slider({ name, title, low, high, unit, rest }, change) {
   const digits = high - low <= 4 ? 2 : high - low <= 40 ? 1 : 0
   const input = made("input", { type: "range", id: `control-${name}`, min: `${low}`, max: `${high}`, step: `${(high - low) / STEPS}` })
-  const shown = made("output", { className: "number" })
+  const shown = made("span", { className: "number" })
   const free = made("button", { textContent: rest === null ? "free" : "reset", ariaLabel: rest === null ? `Set ${title} free` : `Reset ${title}` })
   const show = (/** @type {number | null} */ value) => {
     input.value = `${value ?? (low + high) / 2}`

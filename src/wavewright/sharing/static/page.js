@@ -88,8 +88,9 @@ function show_sound() {
   const decibels = player.level()
   part("level").value = Math.max(QUIET, decibels)
   part("decibels").textContent = decibels < -90 ? "silent" : `${decibels.toFixed(1)} dB`
-  const delay = `${Math.round(1000 * player.latency)} ms from a key to your ear`
-  if (!part("status").classList.contains("bad")) say(`${delay}, ${player.gaps} ${player.gaps === 1 ? "gap" : "gaps"}.`)
+  const gaps = player.gaps === 1 ? "1 gap" : `${player.gaps} gaps`
+  part("delay").textContent = `${Math.round(1000 * player.latency)} ms from a key to your ear, and ${gaps} in the sound so far.`
+  part("delay").hidden = false
   draw(part("screen"), player.wave())
 }
 
@@ -128,7 +129,10 @@ async function open() {
   const notes = facts.controls.find(({ kind }) => kind === "notes")
   if (notes) {
     const range = { low: Number(notes.low), high: Number(notes.high) }
-    new Keyboard(part("keys"), range, (key, velocity) => player?.note_on(key, velocity), (key) => player?.note_off(key))
+    const strike = (/** @type {number} */ key, /** @type {number} */ velocity) => {
+      if (player?.context.state === "running") player.note_on(key, velocity)
+    }
+    new Keyboard(part("keys"), range, strike, (key) => player?.note_off(key))
   }
   for (const id of ["keys", "panic", "pedal"]) part(id).hidden = !notes
   part("begin").hidden = Boolean(notes) || !facts.controls.some(({ kind }) => kind === "time")
