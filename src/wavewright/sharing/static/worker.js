@@ -14,6 +14,7 @@ const LOOK_MS = 2 // between two looks at what was played
 const MOST_MS = 20 // of making sound before messages are read again
 const BLOCK = 64 // samples
 const BANKS = 3
+const WARM_SECONDS = 0.25 // of sound that nobody hears, after which the browser has compiled the engine for speed
 
 /** @type {Instrument} */
 let instrument
@@ -74,7 +75,9 @@ async function load(facts) {
   try {
     const [code, file] = await Promise.all([fetched("engine.wasm"), fetched("../model.safetensors")])
     const engine = new Engine(await WebAssembly.compile(code), facts.engine, await weightsOf(file, facts.sha256))
-    instrument = new Instrument(engine, facts, crypto.getRandomValues(new Uint32Array(4)))
+    const key = crypto.getRandomValues(new Uint32Array(4))
+    new Instrument(engine, facts, key).generate(Math.round(WARM_SECONDS * facts.rate))
+    instrument = new Instrument(engine, facts, key)
     postMessage({ type: "ready" })
   } catch (error) {
     postMessage({ type: "error", message: /** @type {Error} */ (error).message })
