@@ -43,7 +43,7 @@ def test_readme_commands_do_what_they_say(clip, tmp_path, wavewright, monkeypatc
     for i, name in enumerate(["start", "middle", "end"]):
         soundfile.write(f"recordings/{name}.flac", sound[i * 5 * rate : (i + 1) * 5 * rate], rate)
     lines = commands()
-    named = {"inspect", "prepare", "train", "generate", "export", "evaluate", "experiment", "models", "report"}
+    named = {"inspect", "prepare", "train", "generate", "export", "page", "evaluate", "experiment", "models", "report"}
     assert {shlex.split(line)[1] for line in lines} == named
     for line in map(shortened, lines):
         result = wavewright(*shlex.split(line)[1:])

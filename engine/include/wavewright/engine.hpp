@@ -1,7 +1,7 @@
 // The engine plays a trained model sample by sample, for one stream or many, on one thread or several.
 //
 // After construction nothing on the generating path allocates, locks or calls the system. In float32 a stream has the
-// same bits for any number of streams and threads, any length of blocks and any vector instructions.
+// same bits for any number of streams and threads, any length of blocks and any vector instructions but WebAssembly's.
 #pragma once
 
 #include <cstddef>
