@@ -18,7 +18,7 @@ def studio(folder: Path = FOLDER, *, port: int = 8737, listen: str | None = None
     Parameters
     ----------
     folder
-        Folder for recordings, corpora, runs, models and takes. It is made where it is not there.
+        Folder for recordings, corpora, runs, models, scores and takes. It is made where it is not there.
     port
         Port of this computer on which the page is served. 0 takes any free one.
     listen
