@@ -8,7 +8,7 @@ the same way. The model has random weights and the size of the piano in the pack
 this program then finds, for each turn of the knob, the first sample that knows it.
 
 "Made" is the time until that sample has come from the server. "Heard" is the time until a page would play the sample,
-without the time of the sound card. The page shows the store and the sound card's time.
+without the time of the sound card, which the page's own figure adds.
 """
 
 import argparse
@@ -245,7 +245,7 @@ def training(folder: Path) -> Iterator[None]:
         child.wait()
 
 
-def measure(base: str, token: str, minutes: float, file: Path) -> tuple[list[str], list[list[str]]]:
+def measure(base: str, token: str, minutes: float, file: Path) -> tuple[str, list[list[str]]]:
     """Play for so many minutes, and return the gaps and the rows of the table."""
     import httpx
 
@@ -265,11 +265,8 @@ def measure(base: str, token: str, minutes: float, file: Path) -> tuple[list[str
         "heard": [page.heard(sample) - event.sent for event, sample in zip(events, known, strict=False)],
     }
     figures = [[name, f"{len(values)}", *_spread(1000 * np.array(values))] for name, values in delays.items()]
-    return [
-        f"{page.gaps} gaps",
-        f"{len(known)} of {len(events)} turns followed",
-        f"store at the end {1000 * page.target / page.rate:.0f} ms",
-    ], figures
+    followed = f"{len(known)} of {len(events)} turns followed"
+    return f"{page.gaps} gaps, store at the end {1000 * page.target / page.rate:.0f} ms, {followed}", figures
 
 
 def _spread(values: NDArray[np.float64]) -> list[str]:
@@ -291,8 +288,8 @@ def main() -> None:
         for case in ("alone", "beside a training with one thread")[: 1 if arguments.alone else 2]:
             with training(folder) if case != "alone" else contextlib.nullcontext():
                 said, rows = measure(base, token, arguments.minutes, file)
-            title = f"{case}, {arguments.minutes:g} min: {', '.join(said)}; ms, {processor()}, {os.cpu_count()} cores"
-            table(title, ["until", "count", "median", "95%", "largest"], rows)
+            print(f"{case}, {arguments.minutes:g} min: {said}; {processor()}, {os.cpu_count()} cores", flush=True)
+            table("ms from a turn of the knob", ["until", "count", "median", "95%", "largest"], rows)
 
 
 if __name__ == "__main__":

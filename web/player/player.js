@@ -13,6 +13,7 @@ import { Ring } from "./ring.js"
 const CAPACITY_SECONDS = 0.5 // more than is ever in store
 const READY_MS = 20000 // a large model takes a while to be read
 const OPENING_MS = 300000 // a checkpoint that is played for the first time takes longer
+const BLOCK_SECONDS = 0.01 // of the server
 const SILENCE = 1e-5
 
 /**
@@ -211,9 +212,9 @@ export class Player extends EventTarget {
     this.gain.gain.setTargetAtTime(gain, this.context.currentTime, 0.01)
   }
 
-  /** Seconds from a key to the ear, but for the making of a block. */
+  /** Seconds from a key to the ear. What is played counts a block after it came, and a block is on its way. */
   get latency() {
-    return this.store + this.context.baseLatency + (this.context.outputLatency || 0)
+    return this.store + 2 * BLOCK_SECONDS + this.context.baseLatency + (this.context.outputLatency || 0)
   }
 
   /** The last samples that were heard. */
