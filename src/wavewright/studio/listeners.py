@@ -45,7 +45,8 @@ class Listeners:
     def trials(self, request: Request) -> dict[str, Any]:
         """Return the listener's trials."""
         test, listener = _invited(request)
-        return {"listener": self._judging.names(test)[listener], **self._judging.trials_of(test, listener, STIMULI)}
+        told = self._judging.trials_of(test, listener, STIMULI)
+        return {**told, "listener": self._judging.names(test)[listener]}
 
     def stimulus(self, request: Request, name: str) -> Response:
         """Return the file of a stimulus of the listener, TRIAL-PLACE.wav."""
@@ -77,17 +78,6 @@ def routes(listeners: Listeners) -> list[Route]:
         ("GET", STIMULI + "{name}", listeners.stimulus, 200),
         ("POST", "/api/answers", listeners.answer, 200),
     ]
-
-
-def make_listeners_app(judging: Judging, invitations: Invitations, host: str) -> "ListenersGuard":
-    """Return the app for invited listeners behind its guard.
-
-    Args:
-        judging: the tests.
-        invitations: who may enter, with which token.
-        host: the address and port of the server, as Host names them.
-    """
-    return ListenersGuard(make_routes(routes(Listeners(judging))), host, invitations.find)
 
 
 class ListenersGuard(Guard):
@@ -136,6 +126,17 @@ class ListenersGuard(Guard):
         if len(self._left) > MOST_ADDRESSES:
             del self._left[next(iter(self._left))]  # which was heard of least lately
         return left >= 1
+
+
+def make_listeners_app(judging: Judging, invitations: Invitations, host: str) -> ListenersGuard:
+    """Return the app for invited listeners behind its guard.
+
+    Args:
+        judging: the tests.
+        invitations: who may enter, with which token.
+        host: the address and port of the server, as Host names them.
+    """
+    return ListenersGuard(make_routes(routes(Listeners(judging))), host, invitations.find)
 
 
 def _invited(request: Request) -> Invited:
