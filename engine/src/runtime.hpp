@@ -42,7 +42,7 @@ public:
 
     int vectors() const { return samples * streams; }  // of the longest stretch
 
-    // The vectors of the streams that this thread computes. A thread that does not compute all is given one sample.
+    // The vectors of the streams that this thread computes. Threads that play their own streams compute single samples.
     VectorsView own(int thread, const VectorsView& all) const {
         const auto [first, last] = team.streams(thread, all.count);
         return all.slice(first, last - first);
