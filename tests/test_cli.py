@@ -35,6 +35,7 @@ IN_ORDER = [
     "reverb",
     "export",
     "models",
+    "page",
     "push",
     "evaluate",
     "bench",
