@@ -70,7 +70,8 @@ async function start(worker, facts) {
   await context.audioWorklet.addModule(new URL("../player/worklet.js", import.meta.url))
   const notes = facts.controls.find(({ kind }) => kind === "notes")
   const keyboard = notes ? { low: Number(notes.low), high: Number(notes.high) } : null
-  const ready = { rate: facts.rate, title: facts.title ?? facts.name, controls: facts.controls, keyboard }
+  const title = facts.title ?? facts.name
+  const ready = { rate: facts.rate, title, titles: [title], way: null, controls: facts.controls, keyboard }
   const made = new Player(worker, context, ready, globalThis.crossOriginIsolated ? STORE_SECONDS : SENT_SECONDS)
   made.addEventListener("error", (event) => say(/** @type {CustomEvent} */ (event).detail.message, true))
   made.addEventListener("bank", () => (part("recall").disabled = false))

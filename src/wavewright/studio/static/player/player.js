@@ -2,6 +2,7 @@ import { Ring } from "./ring.js";
 const CAPACITY_SECONDS = 0.5;
 const READY_MS = 20000;
 const OPENING_MS = 300000;
+const BLOCK_SECONDS = 0.01;
 const SILENCE = 1e-5;
 export class Player extends EventTarget {
     ready;
@@ -99,7 +100,7 @@ export class Player extends EventTarget {
         this.gain.gain.setTargetAtTime(gain, this.context.currentTime, 0.01);
     }
     get latency() {
-        return this.store + this.context.baseLatency + (this.context.outputLatency || 0);
+        return this.store + 2 * BLOCK_SECONDS + this.context.baseLatency + (this.context.outputLatency || 0);
     }
     wave() {
         this.analyser.getFloatTimeDomainData(this.heard);
