@@ -63,7 +63,7 @@ def must_agree(config: ModelConfig, encoding: Encoding, rate: int, emphasis: flo
         "number of codes": f"{config.q_levels}",
         "number of parts of a code": f"{len(config.output.parts)}",
         "encoding": encoding,
-        "emphasis": f"{emphasis:g}",
+        "emphasis": f"{emphasis}",
     }
 
 
