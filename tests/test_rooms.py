@@ -189,7 +189,7 @@ def test_the_experiment_compares_a_model_with_noise_and_rooms(rooms: Path, wavew
     assert len(room_) == len(model)
     assert report([out], tmp_path / "page.html")["unfinished"] == []
     page = (tmp_path / "page.html").read_text()
-    assert "noise is nearer in" in page
+    assert "A star: the model is nearer than noise" in page
     assert "piano in the model" in page
     refused = refusal(wavewright("experiment", "rooms", "--out", tmp_path / "none"))
     assert "--data: name impulse responses" in refused
