@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/include/wavewright/* bindings/*)
 
-.PHONY: help setup demo web wasm check test engine-test arm sanitize fuzz fuzz-recordings kill kill-studio scale lint bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
+.PHONY: help setup demo web wasm check test engine-test arm sanitize fuzz fuzz-recordings kill kill-studio scale lint pictures bench latency team parity soak overfit transcriber gpu gpu-pack lock clean
 
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
@@ -22,6 +22,7 @@ help:
 	@echo "make scale     kill processes of trainings in two processes, and lose and gain a machine (10 minutes)"
 	@echo "make kill      kill trainings KILLS (200) times, resume them and compare their bits"
 	@echo "make kill-studio   kill the studio's server KILLS (200) times under uploads and answers, and check that none is lost"
+	@echo "make pictures  draw the studio's pictures for the manual anew, on free cores (6 minutes)"
 	@echo "make bench     measure training and playing beside plain torch and the machine's limit (10 minutes)"
 	@echo "make latency   measure the time from a key to its sound (3 minutes); LATENCY_MODEL is a trained model's file"
 	@echo "make parity    compare the engine at the thesis's sizes with float64 over 100,000 samples"
@@ -115,6 +116,10 @@ kill: setup
 
 kill-studio: setup
 	$(BIN)/python tests/kill_studio.py --kills $(KILLS)
+
+WAVEWRIGHT_DATA ?= ../shared/data
+pictures: setup
+	$(BIN)/python tests/picture_studio.py $(WAVEWRIGHT_DATA)/permissive build/evening-studio
 
 bench: setup
 	THP_MEM_ALLOC_ENABLE=1 $(BIN)/python benchmarks/training_speed.py
