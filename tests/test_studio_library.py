@@ -415,7 +415,7 @@ def test_the_server_never_imports_torch(run: Path, tmp_path: Path) -> None:
         assert row["step"] == 16
         assert {{row["source"] for row in studio.shelf.rows()}} == {{"package", "run"}}
         piano = next(row["id"] for row in studio.shelf.rows() if row["name"] == "piano")
-        assert len(studio.shelf.open(piano).instrument().generate(100)) == 100
+        assert len(studio.shelf.open(piano, print).instrument().generate(100)) == 100
         studio._signs()
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

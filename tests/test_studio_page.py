@@ -161,7 +161,7 @@ def export(page: Any, folder: Path) -> None:
 def record_a_take(page: Any) -> None:
     """Play the piano of the package with a key and a knob, until a take with its tone is kept."""
     show(page, "Play")
-    page.get_by_role("combobox", name="Model").select_option(label="Piano")
+    page.get_by_role("combobox", name="Model", exact=True).select_option(label="Piano")
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Record", exact=True).click()
     knob = page.get_by_role("slider", name="Temperature")

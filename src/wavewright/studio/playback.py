@@ -70,7 +70,7 @@ class Player:
         self._spent = 0.0  # seconds that the last blocks took
         self._made = 0  # blocks
         self._full = False  # whether the page was told so
-        self._reader: threading.Thread | None = None  # of a score
+        self._reading = False  # a score
         self._thread = threading.Thread(target=self._play, name="player", daemon=True)
         self._thread.start()
 
@@ -295,14 +295,17 @@ class Player:
         id = messages.text(message, "score")
         if self._playing.keyboard is None:
             raise ConfigError("score: this model has no keyboard; choose one that has")
-        if self._reader and self._reader.is_alive():
+        if self._reading:
             raise ConfigError("score: one is being read already; wait until it plays")
-        self._reader = threading.Thread(target=self._read_score, args=(id,), name="score", daemon=True)
-        self._reader.start()
+        self._reading = True
+        threading.Thread(target=self._read_score, args=(id,), name="score", daemon=True).start()
 
     def _read_score(self, id: str) -> None:
         with self._telling():
-            name, digest, score = self._scores.open(id)
+            try:
+                name, digest, score = self._scores.open(id)
+            finally:  # before an error is told, after which another may be asked for
+                self._reading = False
             self._soon(lambda: self._begin_score(name, digest, score))
 
     def _begin_score(self, name: str, digest: str, score: Score) -> None:
