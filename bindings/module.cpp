@@ -55,13 +55,6 @@ Config config_of(const std::string& model, const nb::dict& fields) {
     return config;
 }
 
-Precision precision_of(const std::string& name) {
-    if (name == "float32") return Precision::float32;
-    if (name == "bfloat16") return Precision::bfloat16;
-    if (name == "int8") return Precision::int8;
-    throw Error("precision: '" + name + "'; give float32, bfloat16 or int8");
-}
-
 Weights weights_of(const nb::dict& arrays) {
     Weights weights;
     for (const auto& [name, array] : arrays) {

@@ -47,13 +47,6 @@ constexpr double kMostWhole = 1 << 30;
 
 bool is_whole(double value) { return std::abs(value) <= kMostWhole && value == std::floor(value); }
 
-Precision precision_of(const std::string& name) {
-    if (name == "float32") return Precision::float32;
-    if (name == "bfloat16") return Precision::bfloat16;
-    if (name == "int8") return Precision::int8;
-    throw Error("precision: '" + name + "'; give float32, bfloat16 or int8");
-}
-
 std::vector<double> amplitudes_of(const Config& config) {
     const int levels = config.size("q_levels");
     const std::string& encoding = config.text("encoding");

@@ -1,5 +1,7 @@
 #include "wavewright/config.hpp"
 
+#include "wavewright/precision.hpp"
+
 namespace wavewright {
 namespace {
 
@@ -64,5 +66,12 @@ const std::vector<double>& Config::numbers(std::string_view name) const {
 bool Config::flag(std::string_view name) const { return get<bool>(*this, name, "true or false"); }
 
 const std::string& Config::text(std::string_view name) const { return get<std::string>(*this, name, "a text"); }
+
+Precision precision_of(const std::string& name) {
+    if (name == "float32") return Precision::float32;
+    if (name == "bfloat16") return Precision::bfloat16;
+    if (name == "int8") return Precision::int8;
+    throw Error("precision: '" + name + "'; give float32, bfloat16 or int8");
+}
 
 }  // namespace wavewright

@@ -11,13 +11,14 @@ from wavewright.conditioning.facts import as_json
 from wavewright.errors import ConfigError
 from wavewright.files import atomic_file, sha256, write_json
 from wavewright.formats import model_file
+from wavewright.formats.hub import MODEL
 from wavewright.formats.model_file import About, ModelFile
 from wavewright.models.condition import Condition, Notes
 from wavewright.playing.engine import engine_fields
 from wavewright.playing.opening import shipped
 
 FORMAT = 1  # of the facts, raised when an older page would misread them
-MODEL, FACTS, INDEX = "model.safetensors", "model.json", "index.html"
+FACTS, INDEX = "model.json", "index.html"
 PAGE = Path(__file__).parent / "static"  # what web/page and engine/wasm are built into
 PLAYER = Path(__file__).parents[1] / "studio" / "static" / "player"
 MODULES = ("player.js", "playout.js", "ring.js", "store.js", "worklet.js")  # of the player, which the studio shares
