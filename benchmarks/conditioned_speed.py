@@ -12,7 +12,7 @@ from itertools import cycle
 
 import numpy as np
 
-from thesis import MODELS, native
+from measured import THESIS, native
 from wavewright.commands.console import print_json
 from wavewright.conditioning.events import Kind, events
 from wavewright.formats.precision import Precision
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=500)
     parser.add_argument("--precisions", nargs="*", default=["float32", "bfloat16", "int8"])
-    parser.add_argument("models", nargs="*", default=list(MODELS))
+    parser.add_argument("models", nargs="*", default=list(THESIS))
     arguments = parser.parse_args()
     print_json(
         [

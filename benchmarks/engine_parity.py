@@ -8,7 +8,7 @@ import argparse
 import numpy as np
 import torch
 
-from thesis import MODELS, native
+from measured import THESIS, native
 from wavewright.commands.console import print_json
 from wavewright.playing.torch_player import TorchPlayer
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--free", type=int, default=5000)
-    parser.add_argument("models", nargs="*", default=list(MODELS))
+    parser.add_argument("models", nargs="*", default=list(THESIS))
     arguments = parser.parse_args()
     print_json([compare(title, arguments.samples, arguments.free) for title in arguments.models])
 

@@ -17,8 +17,8 @@ from itertools import product
 import numpy as np
 import psutil
 
+from measured import THESIS, native
 from team import busy
-from thesis import MODELS, native
 from wavewright.playing.engine import Engine
 
 BLOCK = 512  # samples
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--turn", type=float, default=60, help="seconds that each model plays before the next one")
     parser.add_argument("--programs", type=int, default=4, help="number of other programs that compute all the time")
     arguments = parser.parse_args()
-    cases = list(product(MODELS, (1, 16)))
+    cases = list(product(THESIS, (1, 16)))
     states: dict[tuple[str, int], bytes] = {}
     process, first, peak = psutil.Process(), 0, 0
     start, turn = time.monotonic(), 0

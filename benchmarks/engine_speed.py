@@ -1,11 +1,15 @@
-"""Playing speed of the thesis's models: `make bench`. As `wavewright bench` for each, in one file of rows."""
+"""Playing speed of the thesis's models and of the small presets: `make bench`. As `wavewright bench` for each.
+
+`--isa avx2` plays with the code for processors without AVX-512. Torch takes AVX2 from the environment:
+ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2.
+"""
 
 import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from thesis import MODELS, native, processor
+from measured import MODELS, native, processor
 from wavewright.commands.console import say
 from wavewright.measuring.speed import bench
 
@@ -13,6 +17,7 @@ from wavewright.measuring.speed import bench
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--isa", default="", help="the engine's instruction set (the processor's best)")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     rows = []
@@ -28,6 +33,7 @@ def main() -> None:
             streams=(1, 16, 64),
             precisions=("float32", "bfloat16", "int8"),
             seconds=arguments.seconds,
+            isa=arguments.isa,
         )
         for row in measured:
             rows.append(asdict(row))

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from thesis import MODELS, processor
+from measured import MODELS, processor
 from wavewright.commands.console import say
 from wavewright.formats.config import resolve
 from wavewright.formats.precision import Precision
@@ -26,13 +26,6 @@ from wavewright.playing.engine import Engine, instruction_sets, measure_limits
 from wavewright.sampling import Controls
 
 RATE = 14700
-PRESETS = {
-    **{title: (name, "thesis", overrides) for title, (name, overrides) in MODELS.items()},
-    "naive-rnn small": ("naive-rnn", "small", []),
-    "sample-rnn small": ("sample-rnn", "small", []),
-    "wavenet small": ("wavenet", "small", []),
-    "linear-rnn small": ("linear-rnn", "small", []),
-}
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -79,14 +72,14 @@ def main() -> None:
     parser.add_argument("--isa", nargs="*", default=instruction_sets()[:1])
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--no-torch", action="store_true")
-    parser.add_argument("models", nargs="*", default=list(PRESETS))
+    parser.add_argument("models", nargs="*", default=list(MODELS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rates = {isa: round(measure_limits(1 << 20, 1, isa).multiply_adds) for isa in arguments.isa}
     say(json.dumps({"processor": processor(), "rate": RATE, "multiply_adds_per_second": rates}))
     with torch.inference_mode():
         for title, streams, isa in product(arguments.models, arguments.streams, arguments.isa):
-            name, preset, overrides = PRESETS[title]
+            name, preset, overrides = MODELS[title]
             row = compare(
                 title,
                 resolve(name, preset, None, overrides).model,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import wavewright
-from thesis import processor
+from measured import processor
 from wavewright.commands.console import table
 from wavewright.formats.config import resolve
 from wavewright.formats.model_file import Training

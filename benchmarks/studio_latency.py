@@ -33,7 +33,7 @@ from websockets.sync.client import ClientConnection, connect
 
 import wavewright
 from latency import random_model
-from thesis import processor
+from measured import processor
 from wavewright.commands.console import table
 from wavewright.formats import model_file
 from wavewright.formats.model_file import ModelFacts, Parity

@@ -22,7 +22,7 @@ from statistics import median
 
 import numpy as np
 
-from thesis import MODELS, native, processor
+from measured import THESIS, native, processor
 from wavewright.commands.console import say
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine
@@ -99,7 +99,7 @@ def compare(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=("free", "live", "busy"), default=("free", "live", "busy"))
-    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS)[:3])
+    parser.add_argument("--models", nargs="+", choices=list(THESIS), default=list(THESIS)[:3])
     parser.add_argument("--precisions", nargs="+", choices=("float32", "bfloat16", "int8"), default=("float32", "int8"))
     parser.add_argument("--streams", nargs="+", type=int, default=(1, 64))
     parser.add_argument("--seconds", type=float, default=1.0, help="of a round")

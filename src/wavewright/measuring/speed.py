@@ -14,7 +14,7 @@ from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import Engine, measure_limits
 from wavewright.playing.native_model import NativeModel
 
-ROUNDS = 5
+ROUNDS = 50  # short, so that some of them find all cores free on a busy machine
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Row:
     """The speed of one way of playing a model (docs/engine.md).
 
     Attributes:
-        samples_per_second: of all streams together, the best of a few rounds.
+        samples_per_second: of all streams together, the best of many short rounds.
         times_real_time: samples_per_second over the sample rate.
         times_torch: samples_per_second over torch's, for as many streams on one thread. None without torch.
         of_limit: samples_per_second over the tighter of two limits, measured in the same run. One is how often this
@@ -62,6 +62,7 @@ def bench(
     streams: Sequence[int],
     precisions: Sequence[Precision],
     seconds: float,
+    isa: str = "",
 ) -> Iterator[Row]:
     """Yield a row for torch (with each number of streams), then one for each way of using the engine.
 
@@ -74,6 +75,7 @@ def bench(
         streams: numbers of streams to try.
         precisions: precisions to try.
         seconds: seconds to play for each figure.
+        isa: the engine's instruction set, as for `Engine`.
     """
     torch_speed = {count: _torch(config, weights, count, rate, seconds) for count in streams}
     for count, speed in torch_speed.items():
@@ -82,7 +84,7 @@ def bench(
                 config.name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None
             )
     for precision, sharing, count in product(precisions, threads, streams):
-        player = Engine(config, weights, streams=count, threads=sharing, precision=precision, rate=rate)
+        player = Engine(config, weights, streams=count, threads=sharing, precision=precision, isa=isa, rate=rate)
         speed = _speed(player.generate, count, seconds)
         work = player.work
         limits = measure_limits(round(work.bytes), sharing, player.isa)
@@ -115,7 +117,7 @@ def real_time(model: NativeModel, seconds: float) -> float:
 
 
 def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> float:
-    """Return samples per second of all streams, the best of a few rounds that together last about `seconds`."""
+    """Return samples per second of all streams, the best of many short rounds that together last about `seconds`."""
     block = 1
     while True:  # until a round is long enough to be measured
         start = time.perf_counter()
