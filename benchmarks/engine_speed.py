@@ -19,12 +19,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--isa", default="", help="the engine's instruction set (the processor's best)")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("models", nargs="*", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
     rows = []
-    for title in MODELS:
+    for title in arguments.models:
         model = native(title)
         measured = bench(
-            model.name,
             model.config,
             model.weights,
             preset=title,

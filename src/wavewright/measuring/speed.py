@@ -14,7 +14,8 @@ from wavewright.models.config import ModelConfig
 from wavewright.playing.engine import Engine, measure_limits
 from wavewright.playing.native_model import NativeModel
 
-ROUNDS = 50  # short, so that some of them find all cores free on a busy machine
+BLOCK = 64  # samples of a round, a multiple of the frames of every preset
+LEAST_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -117,22 +118,18 @@ def real_time(model: NativeModel, seconds: float) -> float:
 
 
 def _speed(generate: Callable[[int], Any], streams: int, seconds: float) -> float:
-    """Return samples per second of all streams, the best of many short rounds that together last about `seconds`."""
-    block = 1
-    while True:  # until a round is long enough to be measured
+    """Return samples per second of all streams, the best of many short rounds that together last about `seconds`.
+
+    Short rounds now and then find all cores free on a busy machine. Each is as long as whole frames of every tier.
+    """
+    best, first = float("inf"), time.perf_counter()
+    rounds = 0
+    while rounds <= LEAST_ROUNDS or time.perf_counter() - first < seconds:
         start = time.perf_counter()
-        generate(block)
-        taken = time.perf_counter() - start
-        if taken > seconds / ROUNDS / 4:
-            break
-        block *= 2
-    block = max(1, round(block * seconds / ROUNDS / taken))
-    best = float("inf")
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        generate(block)
+        generate(BLOCK)
         best = min(best, time.perf_counter() - start)
-    return block * streams / best
+        rounds += 1
+    return BLOCK * streams / best
 
 
 def _torch(
