@@ -391,8 +391,13 @@ COSTS = {
         (4 + 2 + 4) * S * S / 8 + (4 + 2 + 4) * S * S / 4 + (4 + 2) * S * S / 2 + S * S + 256 * S,
         (4 + 2 + 4) * S * S + (4 + 2 + 4) * S * S + (4 + 2) * S * S + S * S + 256 * S,
     ),
-    # Two taps in each of 24 layers of 128 channels. The first has one input.
-    ("wavenet", "thesis"): (2 * 128 + 23 * 2 * 128 * 128 + 256 * 128,) * 3,
+    # Two taps in each of 24 layers of 128 channels. The first has one input. The weights of a past tap serve as many
+    # samples at once as its dilation, and eight at most: 1, 2, 4, then nine times 8 in each of two blocks.
+    ("wavenet", "thesis"): (
+        2 * 128 + 23 * 2 * 128 * 128 + 256 * 128,
+        2 * 128 + (23 + 1 + 2 * (1 / 2 + 1 / 4 + 9 / 8)) * 128 * 128 + 256 * 128,
+        2 * 128 + 23 * 2 * 128 * 128 + 256 * 128,
+    ),
     # Blocks of 8 modes, a gate and, in the slow tier of 8 samples, a network. A mode has six constants. Lambda's four
     # are multiplied twice.
     ("linear-rnn", "small"): (

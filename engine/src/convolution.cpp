@@ -9,8 +9,10 @@ Convolution::Convolution(const BuildContext& context, const std::string& name, c
     : runtime_(&context.runtime),
       dilation_(shape.dilation),
       slots_((shape.taps - 1) * shape.dilation + 1),
+      turn_(runtime_->ahead(shape.dilation)),
       stride_(padded(shape.columns)),
-      ring_(std::size_t(slots_) * runtime_->streams * stride_) {
+      ring_(std::size_t(slots_) * runtime_->streams * stride_),
+      ahead_(turn_ > 1 ? turn_ * runtime_->streams : 0, shape.rows) {
     for (int tap = 0; tap < shape.taps; tap++)
         taps_.emplace_back(context.tap_weight(name, shape.rows, shape.columns, shape.taps, tap), context.precision,
                            shape.groups);
@@ -18,13 +20,26 @@ Convolution::Convolution(const BuildContext& context, const std::string& name, c
     context.runtime.reserve(runtime_->vectors(), shape.columns);
 }
 
-Cost Convolution::cost() const {
+Cost Convolution::past() const {
     Cost all;
-    for (const PackedMatrix& tap : taps_) all += tap.cost();
+    for (std::size_t tap = 0; tap + 1 < taps_.size(); tap++) all += taps_[tap].cost();
     return all;
 }
 
-void Convolution::start(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& all) const {
+void Convolution::start(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& sums) const {
+    if (turn_ == 1 || stretch.samples > 1) return add_past(thread, stretch, x, sums);
+    const int streams = runtime_->streams, place = static_cast<int>(stretch.clock % turn_);
+    if (stretch.first || place == 0) {
+        const int samples = static_cast<int>(std::min<std::uint64_t>(turn_ - place, stretch.coming + 1));
+        add_past(thread, {stretch.clock, samples}, x, ahead_.slice(place * streams, samples * streams));
+    }
+    const VectorsView known = ahead_.slice(place * streams, streams);
+    const auto [first, last] = runtime_->team.rows(thread, taps_[0].blocks);
+    for (int s = 0; s < streams; s++)
+        std::copy_n(known[s] + first * kBlock, (last - first) * kBlock, sums[s] + first * kBlock);
+}
+
+void Convolution::add_past(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& all) const {
     const VectorsView sums = runtime_->own(thread, all);
     const auto [first, last] = runtime_->team.rows(thread, taps_[0].blocks);
     for (int i = 0; i < sums.count; i++)

@@ -12,14 +12,17 @@ struct ConvolutionShape {
 
 // A ring holds the layer's inputs. Those of one sample are written straight into it, those of several are copied to it
 // when they have been used. A stretch is computed in two parts, since the past taps do not depend on the present sample
-// where there is but one.
+// where there is but one. For some samples to come, their inputs are known as well. The past taps of all of them are one
+// product, so their weights are read once.
 class Convolution {
 public:
     // Reads the weight `name` (rows, columns, taps) from the context. An empty bias is zero.
     Convolution(const BuildContext& context, const std::string& name, const ConvolutionShape& shape,
                 const Matrix& bias);
 
-    Cost cost() const;  // of all taps
+    Cost past() const;  // of all taps but the present
+    Cost present() const { return taps_.back().cost(); }
+    int turn() const { return turn_; }  // so many samples share one reading of the past taps' weights
     std::span<std::byte> state() const { return ring_.bytes(); }
 
     // Where the inputs of a stretch are written: into the ring, or those of several samples into `room`.
@@ -41,14 +44,18 @@ private:
         const int streams = runtime_->streams;
         return {ring_.data() + static_cast<std::ptrdiff_t>(first) * streams * stride_, count * streams, stride_};
     }
+    // sums = bias + the past taps
+    void add_past(int thread, const Stretch& stretch, const VectorsView& x, const VectorsView& sums) const;
     void add_tap(int thread, int tap, const VectorsView& x, const VectorsView& all) const;
 
     const Runtime* runtime_;
     int dilation_, slots_;
+    int turn_;  // samples whose past taps are computed at once
     std::ptrdiff_t stride_;
     Buffer<float> ring_;              // (slots, streams, stride)
     std::vector<PackedMatrix> taps_;  // the oldest first
     Buffer<float> bias_;
+    Vectors ahead_;  // the sums of a turn's samples (turn, streams), of which none is kept beyond a call
 };
 
 }  // namespace wavewright

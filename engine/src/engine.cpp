@@ -243,6 +243,10 @@ struct Engine::Impl {
         team.run([&](int thread) {
             for (std::size_t i = begin; i < end.load(std::memory_order_relaxed);) {
                 Stretch stretch{start + (i - begin), static_cast<int>(std::min<std::size_t>(most, count - i))};
+                if (most == 1) {
+                    stretch.coming = count - i - 1;
+                    stretch.first = i == begin;
+                }
                 for (const Voice& voice : voices)
                     stretch.samples = voice.network->stretch(stretch.clock, stretch.samples);
                 for (const Voice& voice : voices) voice.network->step(thread, stretch, known.from(i), wanted);

@@ -16,6 +16,8 @@ namespace wavewright {
 struct Stretch {
     std::uint64_t clock;  // how many samples were made before
     int samples;
+    std::uint64_t coming = 0;  // single samples that surely follow, for which a layer may compute ahead
+    bool first = true;         // No layer has computed ahead for it.
 
     // The first step that begins in the stretch, and how many do, where a tier makes a step every `frame` samples.
     std::uint64_t first_step(int frame) const { return (clock + frame - 1) / frame; }
@@ -41,6 +43,8 @@ public:
     const int samples;  // the most of a stretch
 
     int vectors() const { return samples * streams; }  // of the longest stretch
+    // How many samples a layer computes at once of what it knows so long before.
+    int ahead(int known) const { return std::clamp(kAhead / streams, 1, known); }
 
     // The vectors of the streams that this thread computes. Threads that play their own streams compute single samples.
     VectorsView own(int thread, const VectorsView& all) const {
@@ -56,6 +60,7 @@ public:
 
 private:
     static constexpr int kVectors = 128;  // So many stay in a core's own cache with the weights of a layer.
+    static constexpr int kAhead = 8;      // More vectors would hardly be multiplied faster.
 
     struct Scratch {
         Buffer<std::uint8_t> codes;

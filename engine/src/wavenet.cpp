@@ -1,7 +1,7 @@
 // WaveNet (thesis 3.3, arXiv:1609.03499): dilated causal convolutions. A step costs one column (arXiv:1611.09482).
 //
 // A layer's past taps and the skip path of the layer before do not depend on the present sample. So a thread computes
-// them while it waits for the other threads.
+// them while it waits for the other threads. Past taps of some samples to come are computed with them.
 #include <algorithm>
 
 #include "convolution.hpp"
@@ -89,7 +89,8 @@ private:
         const Matrix bias = gated_ ? context.weight(name + ".bias", rows) : Matrix();
         Layer layer{Convolution(context, name + ".weight", {rows, inputs, taps, dilation, groups}, bias), {}, {}, {}};
         add_state({layer.convolution.state()});
-        add_work(layer.convolution.cost());
+        add_work(layer.convolution.past(), 1, 1.0 / layer.convolution.turn());
+        add_work(layer.convolution.present());
         if (gated_) {
             const Matrix out = context.tap_weight(name + ".out_weight", channels + skip, channels, 1, 0);
             const Matrix out_bias = context.weight(name + ".out_bias", channels + skip);
