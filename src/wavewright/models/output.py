@@ -76,6 +76,15 @@ class Softmax:
         nats: NDArray[np.float64] = np.log(total) - (weights * shifted).sum(-1) / total
         return nats / math.log(2)
 
+    def variance(
+        self, logits: NDArray[np.floating], codes: NDArray[np.integer], values: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Return the variances (...) of the values (Q,) of all codes, under the distributions with logits (..., Q).
+
+        The true codes (...) say nothing here. See Split.
+        """
+        return _variance(logits, values)
+
     def draw(
         self, logits: NDArray[np.floating], uniforms: NDArray[np.float64], controls: Controls
     ) -> NDArray[np.int64]:
@@ -156,6 +165,18 @@ class Split:
         first, second = self.parts
         return first.entropy(coarse) + second.entropy(fine)
 
+    def variance(
+        self, logits: NDArray[np.floating], codes: NDArray[np.integer], values: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """Return the variance (...) between the coarse parts and that within the true one, of the values (Q,) of codes.
+
+        A coarse part stands for the middle of its values. By the law of total variance, the mean over codes that the
+        model itself draws is that of the whole code, but for where within a coarse part the fine one lies.
+        """
+        coarse, fine = np.split(logits, [self.coarse], -1)
+        table = values.reshape(self.coarse, self.fine)
+        return _variance(coarse, table.mean(1)) + _variance(fine, table[codes // self.fine])
+
 
 Output = Softmax | Split
 
@@ -163,6 +184,15 @@ Output = Softmax | Split
 def mixed(first: NDArray[np.float32], second: NDArray[np.float32], amount: float) -> NDArray[np.float32]:
     """Return (1 - amount) first + amount second for logits (B, Q) of two models, summed in float64 as in the engine."""
     return ((1 - amount) * first.astype(np.float64) + amount * second.astype(np.float64)).astype(np.float32)
+
+
+def _variance(logits: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the variances (...) of values (..., n) or (n,) under the distributions with logits (..., n)."""
+    weights = np.exp(logits - logits.max(-1, keepdims=True).astype(np.float64))
+    weights /= weights.sum(-1, keepdims=True)
+    mean = (weights * values).sum(-1, keepdims=True)
+    result: NDArray[np.float64] = (weights * np.square(values - mean)).sum(-1)
+    return result
 
 
 def _keep_likeliest(weights: NDArray[np.float64], top_k: Any, top_p: Any) -> NDArray[np.float64]:

@@ -96,8 +96,8 @@ class NativeModel(TrainedModel):
             clock += codes.shape[1]
         return nats[: len(sections)]
 
-    def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    def logits(self, codes: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
         """See TrainedModel."""
         player = self.player(len(codes))
-        blocks = (codes[:, start : start + SCORE_LENGTH] for start in range(0, codes.shape[1], SCORE_LENGTH))
-        return np.concatenate([self.config.output.entropy(player.logits(block)) for block in blocks], 1)
+        for start in range(0, codes.shape[1], SCORE_LENGTH):
+            yield player.logits(codes[:, start : start + SCORE_LENGTH])

@@ -1,6 +1,7 @@
 """The contracts of both back ends: `Playable`, what can be played, and `Player`, which plays it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -165,5 +166,19 @@ class TrainedModel(Playable):
         """
 
     @abstractmethod
+    def logits(self, codes: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
+        """Yield the logits (B, n, L) of codes (B, T) that begin after silence, block by block (models/output.py)."""
+
     def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
         """Return the entropy in bits (B, T) of each code's distribution, for codes (B, T) that begin after silence."""
+        return np.concatenate([self.config.output.entropy(block) for block in self.logits(codes)], 1)
+
+    def variance(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Return the variance (B, T) of what each code stands for, under its distribution. See `entropy`."""
+        values = self.quantizer.centres(np.arange(self.quantizer.levels))
+        found, start = [], 0
+        for block in self.logits(codes):
+            stop = start + block.shape[1]
+            found.append(self.config.output.variance(block, codes[:, start:stop], values))
+            start = stop
+        return np.concatenate(found, 1)

@@ -1,6 +1,6 @@
-"""Score given samples with a torch model, in nats over all processes, and measure its entropy."""
+"""Score given samples with a torch model, in nats over all processes, and compute their logits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -81,14 +81,12 @@ def score(
 
 
 @torch.no_grad()
-def entropy(model: Model[Any], codes: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the entropy in bits (B, T) of each code's distribution, for codes (B, T) that begin after silence."""
+def logits(model: Model[Any], codes: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
+    """Yield the logits (B, n, L) of codes (B, T) that begin after silence, SCORE_LENGTH samples at a time."""
     inputs = np.pad(codes[:, :-1], ((0, 0), (1, 0)), constant_values=silence(model.config.q_levels))
-    bits, state = [], None
+    state = None
     for start in range(0, inputs.shape[1], SCORE_LENGTH):
         block = torch.from_numpy(inputs[:, start : start + SCORE_LENGTH]).long().to(model.device)
         outputs, state = model(block, state)
         own = torch.from_numpy(codes[:, start : start + SCORE_LENGTH]).long().to(model.device)
-        logits = model.logits(outputs, own)
-        bits.append(model.config.output.entropy(logits.float().cpu().numpy()))
-    return np.concatenate(bits, 1)
+        yield model.logits(outputs, own).float().cpu().numpy()

@@ -1,7 +1,7 @@
 """The torch back end, in which torch plays a trained model on any device."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -48,9 +48,9 @@ class TorchModel(TrainedModel):
         """See TrainedModel."""
         return scoring.score(self.model, samples, sections, self.quantizer, leads=leads, conditions=conditions)
 
-    def entropy(self, codes: NDArray[np.integer]) -> NDArray[np.float64]:
+    def logits(self, codes: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
         """See TrainedModel."""
-        return scoring.entropy(self.model, codes)
+        return scoring.logits(self.model, codes)
 
 
 def plain_weights(model: Model[Any]) -> Weights:
