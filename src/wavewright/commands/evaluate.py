@@ -10,6 +10,7 @@ from wavewright.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     from wavewright.measuring.evaluation import Evaluation, Generated
+    from wavewright.measuring.free_play import FreePlay
 
 
 def evaluate(
@@ -23,6 +24,7 @@ def evaluate(
     transcribe: float = 0.0,
     between: str | None = None,
     context: Flag = False,
+    free_play: float = 0.0,
     paper_compatible: Flag = False,
     engine: EngineName = "auto",
     device: Device = "auto",
@@ -54,6 +56,9 @@ def evaluate(
     context
         Also score an excerpt of the split with the model's memory erased every 0.07, 0.5, 2, 8 and 30 seconds, to see
         what memory buys.
+    free_play
+        Seconds to play freely from eight seeds in silence and from eight places of the split, without guard. Level,
+        bursts, hiss and onsets are held against the split's own. 600 is the full measure, and 0 turns it off.
     paper_compatible
         Give only bits per sample, counted as in the SampleRNN and SaShiMi papers: examples of 8 s at 16 kHz, each
         min-max scaled. CORPUS may then also be an audio file or a folder of audio.
@@ -85,6 +90,7 @@ def evaluate(
             transcribe=transcribe,
             mixture=_mixture(between) if between is not None else None,
             context=context,
+            free_play=free_play,
             progress=progress,
         )
     if json:
@@ -154,6 +160,8 @@ def _print_evaluation(result: "Evaluation") -> None:
             )
     if result.generated is not None:
         _print_generated(result.generated)
+    if result.free_play is not None:
+        _print_free_play(result.free_play)
 
 
 def figure(value: float | None) -> str:
@@ -180,3 +188,57 @@ def _print_generated(made: "Generated") -> None:
         ("nearest in training, greatest", figure(near.greatest), figure(near.held_out_greatest)),
     ]
     table("beside real sound of the same length", ("measure", "generated", "real"), rows)
+
+
+def _print_free_play(played: "FreePlay") -> None:
+    from wavewright.measuring.free_play import HISS, TITLES
+
+    limits, count = played.limits, len(played.streams)
+    rows = [
+        (
+            TITLES[bound.name],
+            short(bound.corpus),
+            bound.text,
+            short(bound.median),
+            f"{bound.within} of {count}",
+            "yes" if bound.passed else "no",
+        )
+        for bound in played.bounds
+    ]
+    header = ("measure", "real", "bound", "played, median", "streams within", "passed")
+    top_p = "" if played.top_p is None else f" and top-p {played.top_p:g}"
+    drawn = f"{count} streams of {played.seconds:g} s at temperature {played.temperature:g}{top_p}, unguarded"
+    table(f"free play: {drawn}, half of them after {played.prime_seconds:g} s of music", header, rows)
+    put(
+        f"a second is too quiet below {limits.quietest_dbfs:.1f} dBFS and too loud above {limits.loudest_dbfs:.1f} dBFS"
+    )
+    for number, stream in enumerate(played.streams):
+        first = "".join(
+            f"; {what} at {at:g} s"
+            for what, at in (("first such second", stream.first_outside), ("first burst", stream.first_burst))
+            if at is not None
+        )
+        if stream.broken:
+            broken = ", ".join(TITLES[name] for name in stream.broken)
+            put(f"  stream {number % (count // 2) + 1} after {stream.start}: out of bounds in {broken}{first}")
+    noise = played.hiss
+    put(
+        f"spread of the model's own distribution: {noise.spread_dbfs:.1f} dBFS, {noise.below_sound_db:.1f} dB below "
+        "the recordings"
+    )
+    by_level = [
+        (
+            f"{part.low_dbfs:g} to {part.high_dbfs:g} dBFS",
+            f"{100 * part.share:.0f}%",
+            f"{part.spread_dbfs:.1f}",
+            f"{part.below_sound_db:.1f}",
+        )
+        for part in noise.by_level
+    ]
+    table("hiss by the level of the recordings", ("level", "share", "spread, dBFS", "dB below the sound"), by_level)
+    others = [(TITLES[name], short(getattr(played.corpus, name)), short(played.median(name))) for name in HISS]
+    table("hiss while playing", ("measure", "real", "played, median"), others)
+
+
+def short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"

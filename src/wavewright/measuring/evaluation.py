@@ -14,9 +14,11 @@ from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.settings import SplitName
 from wavewright.errors import ConfigError, WavewrightError, missing, need
+from wavewright.measuring import free_play as freely
 from wavewright.measuring import labels, perceptual, similarity, transcription
 from wavewright.measuring.conditioned import Conditioned, compare_conditions
 from wavewright.measuring.context import Context, context_curve
+from wavewright.measuring.free_play import FreePlay
 from wavewright.measuring.keyboard import SingleNotes, Transcribed, has_scores, single_notes, transcribed
 from wavewright.measuring.labels import Between, Recognised
 from wavewright.playing.playable import TrainedModel
@@ -112,6 +114,7 @@ class Evaluation:
     recognised: tuple[Recognised, ...] = ()
     between: Between | None = None
     context: tuple[Context, ...] = ()
+    free_play: FreePlay | None = None
 
 
 def evaluate(
@@ -125,6 +128,7 @@ def evaluate(
     transcribe: float = 0.0,
     mixture: tuple[str, str, str] | None = None,
     context: bool = False,
+    free_play: float = 0.0,
     progress: Progress = silent,
 ) -> Evaluation:
     """Score every sample of a split, with the true state carried through each section, and measure generated sound.
@@ -139,12 +143,13 @@ def evaluate(
         transcribe: seconds of the split's scores to play and to transcribe. 0 turns this off.
         mixture: a category and two of its classes, whose mixtures are measured.
         context: whether to score an excerpt with the state reset every so often (context.context_curve).
-        progress: shows the samples generated from silence, and the stretches transcribed.
+        free_play: seconds to play freely from each of several seeds and hold against the split. 0 turns this off.
+        progress: shows the samples generated, and the stretches transcribed.
 
     Raises:
         ConfigError: the corpus has another rate than the run, the split is empty, a number is out of range, or
             there is nothing to transcribe or to mix.
-        WavewrightError: `generate`, `transcribe` or `mixture` needs packages that are not installed.
+        WavewrightError: `generate`, `transcribe`, `mixture` or `free_play` needs packages that are not installed.
     """
     if corpus.rate != run.rate:
         raise ConfigError(f"{corpus.path}: {corpus.rate} Hz, but {run.path} was trained at {run.rate} Hz")
@@ -155,6 +160,8 @@ def evaluate(
     if generate:
         need("experiments", *perceptual.PACKAGES)
     _check_transcribe(run, corpus, split, transcribe)
+    if free_play:
+        freely.check(free_play, corpus, split)
     if mixture:
         need("experiments", *labels.PACKAGES)
     sections = corpus.sections(split)
@@ -179,6 +186,7 @@ def evaluate(
         context=context_curve(run, samples, sections, conditions) if context else (),
         continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
+        free_play=freely.free_play(run, corpus, split, free_play, progress) if free_play else None,
     )
 
 

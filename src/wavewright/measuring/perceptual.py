@@ -128,29 +128,34 @@ def log_mel(sound: Sound, rate: int) -> Features:
     At its own level a sound 6 dB quieter would be as far from itself as real ones are from one another.
     """
     librosa = errors.need_librosa()
-    window = _window(rate)
+    size = window(rate)
     centred = sound - sound.mean()
     levelled = centred * (LEVEL / max(float(centred.std()), SILENT))
-    power = librosa.feature.melspectrogram(y=levelled, sr=rate, n_fft=window, hop_length=window // 8, n_mels=BANDS)
+    power = librosa.feature.melspectrogram(y=levelled, sr=rate, n_fft=size, hop_length=size // 8, n_mels=BANDS)
     return np.asarray(librosa.power_to_db(power, amin=FLOOR, top_db=None), np.float64)
 
 
-def _window(rate: int) -> int:
+def window(rate: int) -> int:
     """Return the power of two nearest to 0.13 s, in samples: two bins a semitone at middle C."""
     return 1 << round(math.log2(0.13 * rate))
 
 
 def _pitch_classes(sound: Sound, rate: int) -> Features:
     librosa = errors.need_librosa()
-    window = _window(rate)
-    chroma = librosa.feature.chroma_stft(y=sound, sr=rate, n_fft=window, hop_length=window // 4, tuning=0.0, norm=None)
+    size = window(rate)
+    chroma = librosa.feature.chroma_stft(y=sound, sr=rate, n_fft=size, hop_length=size // 4, tuning=0.0, norm=None)
     power = chroma.sum(1)
     return np.asarray(power / max(power.sum(), 1e-12), np.float64)
 
 
+def onset_strength(sound: Sound, rate: int) -> Features:
+    """Return the onset strength (frames,): the rise in dB from a frame to the next, mean over mel bands."""
+    librosa = errors.need_librosa()
+    return np.asarray(librosa.onset.onset_strength(S=log_mel(sound, rate), sr=rate, hop_length=window(rate) // 8))
+
+
 def _onsets(sound: Sound, rate: int) -> tuple[float, float]:
     librosa = errors.need_librosa()
-    hop = _window(rate) // 8
-    strength = librosa.onset.onset_strength(S=log_mel(sound, rate), sr=rate, hop_length=hop)
+    strength, hop = onset_strength(sound, rate), window(rate) // 8
     found = librosa.onset.onset_detect(onset_envelope=strength, sr=rate, hop_length=hop)
     return len(found) * rate / len(sound), float(strength.mean())
