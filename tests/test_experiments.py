@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from conftest import refusal
+from conftest import HANGS, refusal
 from support.html import parsed
 from support.tiny import hashes, records, start, wait_for_lines
 from wavewright import experiments
@@ -38,7 +38,7 @@ TRIALS = (
 def do(tmp_path: Path, kind: str, *options: object) -> Path:
     out = tmp_path / kind
     command = start(tmp_path / f"{kind}.log", "experiment", kind, "--out", out, *options)
-    assert command.wait(300) == 0, command.output
+    assert command.wait(HANGS) == 0, command.output
     assert report([out], tmp_path / "report.html")["unfinished"] == []
     return out
 
@@ -124,7 +124,7 @@ def test_declared_trials_have_the_thesiss_sizes() -> None:
 
 def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
     out = do(tmp_path, "piano")
-    for name in ("naive-rnn", "sample-rnn", "wavenet"):
+    for name in ("naive-rnn", "sample-rnn", "wavenet", "linear-rnn", "linear-rnn-prediction"):
         found = result(out, name)
         moments = [sound["minutes"] for sound in found["sounds"][:3]]
         assert moments == pytest.approx([0.025, 0.05, 0.1], abs=0.05)
@@ -141,6 +141,18 @@ def test_piano_plays_at_the_same_moments(tmp_path: Path) -> None:
         assert found["measures"]["validation_bits"] == min(validations)
         assert [one["seconds"] for one in found["context"]] == pytest.approx([0.07, 0.5, 2, 4], abs=1e-4)
         assert all(0 < one["bits"] < 9 for one in found["context"])
+        assert len(found["free_play"]["streams"]) == 16
+        assert found["free_play"]["seconds"] == 1
+    configurations = [out / "trials" / name / "run" / "config.json" for name in ("linear-rnn", "linear-rnn-prediction")]
+    predictions = [json.loads(path.read_text())["model"].get("prediction") for path in configurations]
+    assert predictions[0] is None
+    assert predictions[1]["order"] == 512
+    original, rate = soundfile.read(out / "original.wav")
+    assert len(original) == rate // 2
+    titles = [element.text for element in parsed(tmp_path / "report.html").all("h3", "h4")]
+    assert "LinearRNN 48/32, 8/1, with prediction" in titles
+    assert [title for title in titles if title.startswith("Free play of 16 streams of 1 s")]
+    assert "Original" in titles
 
 
 def test_scores_are_learned_and_played(tmp_path: Path) -> None:

@@ -175,6 +175,18 @@ def test_what_memory_buys_is_drawn_for_each_model_that_was_measured(text: str, f
     assert figures.context([trial for trial in trials if trial.result.model == "naive-rnn"]) == []
 
 
+def test_free_play_has_a_row_for_the_corpus_one_for_the_bounds_and_one_for_each_model(page: Path) -> None:
+    """The first of four models has a result of an earlier version, without free play."""
+    rows = [[cell.text for cell in row.all("td")] for row in parsed(page).all("tr")]
+    assert ["the recordings", "0", "0.0025", "43", "–"] in rows  # noqa: RUF001
+    assert ["bound", "none", "0.005 or less", "35 or more", "–"] in rows  # noqa: RUF001
+    assert ["SampleRNN 512, 8/2", "0 *", "0.0025 *", "43 *", "2 of 2"] in rows
+    assert ["WaveNet 2x12", "0 *", "0.01", "43 *", "0 of 2"] in rows
+    assert ["the recordings", "–", "–", "–", "−25.5", "−34.5"] in rows  # noqa: RUF001
+    assert ["WaveNet 2x12", "−38", "20.5", "11.5", "−22.5", "−34.5"] in rows  # noqa: RUF001
+    assert not [row for row in rows if row[:1] == ["NaiveRNN 2x512"] and row[-1].endswith(" of 2")]
+
+
 def test_commands_data_and_machine_are_there(text: str) -> None:
     assert text.count("wavewright experiment piano --out runs/piano") == 1
     for fact in ("FluidR3 samples, MIT licence", "2 cores, AMD EPYC", "model.units = 512", "BSD 3-Clause License"):

@@ -193,51 +193,38 @@ def _print_generated(made: "Generated") -> None:
 def _print_free_play(played: "FreePlay") -> None:
     from wavewright.measuring.free_play import HISS, TITLES
 
-    limits, count = played.limits, len(played.streams)
+    count, top_p = len(played.streams), "" if played.top_p is None else f" and top-p {played.top_p:g}"
     rows = [
         (
-            TITLES[bound.name],
-            short(bound.corpus),
-            bound.text,
-            short(bound.median),
-            f"{bound.within} of {count}",
-            "yes" if bound.passed else "no",
+            TITLES[one.name],
+            short(one.corpus),
+            one.text,
+            short(one.median),
+            f"{one.within} of {count}",
+            "yes" if one.passed else "no",
         )
-        for bound in played.bounds
+        for one in played.bounds
     ]
-    header = ("measure", "real", "bound", "played, median", "streams within", "passed")
-    top_p = "" if played.top_p is None else f" and top-p {played.top_p:g}"
-    drawn = f"{count} streams of {played.seconds:g} s at temperature {played.temperature:g}{top_p}, unguarded"
-    table(f"free play: {drawn}, half of them after {played.prime_seconds:g} s of music", header, rows)
-    put(
-        f"a second is too quiet below {limits.quietest_dbfs:.1f} dBFS and too loud above {limits.loudest_dbfs:.1f} dBFS"
+    table(
+        f"free play: {count} streams of {played.seconds:g} s at temperature {played.temperature:g}{top_p}, half of "
+        f"them after {played.prime_seconds:g} s of music",
+        ("measure", "real", "bound", "played, median", "streams within", "passed"),
+        rows,
     )
-    for number, stream in enumerate(played.streams):
-        first = "".join(
-            f"; {what} at {at:g} s"
-            for what, at in (("first such second", stream.first_outside), ("first burst", stream.first_burst))
-            if at is not None
-        )
-        if stream.broken:
-            broken = ", ".join(TITLES[name] for name in stream.broken)
-            put(f"  stream {number % (count // 2) + 1} after {stream.start}: out of bounds in {broken}{first}")
-    noise = played.hiss
-    put(
-        f"spread of the model's own distribution: {noise.spread_dbfs:.1f} dBFS, {noise.below_sound_db:.1f} dB below "
-        "the recordings"
-    )
-    by_level = [
-        (
-            f"{part.low_dbfs:g} to {part.high_dbfs:g} dBFS",
-            f"{100 * part.share:.0f}%",
-            f"{part.spread_dbfs:.1f}",
-            f"{part.below_sound_db:.1f}",
-        )
-        for part in noise.by_level
-    ]
-    table("hiss by the level of the recordings", ("level", "share", "spread, dBFS", "dB below the sound"), by_level)
-    others = [(TITLES[name], short(getattr(played.corpus, name)), short(played.median(name))) for name in HISS]
-    table("hiss while playing", ("measure", "real", "played, median"), others)
+    limits = played.limits
+    put(f"a second is too quiet below {limits.quietest_dbfs:.1f} dBFS, too loud above {limits.loudest_dbfs:.1f} dBFS")
+    for name, what in (("first_outside", "second too quiet or too loud"), ("first_burst", "burst")):
+        begun = [(at, stream.start) for stream in played.streams if (at := getattr(stream, name)) is not None]
+        for at, start in sorted(begun)[:1]:
+            put(f"the first {what} comes {at:g} s after {start}")
+    spread = played.hiss
+    levels = [("all", short(spread.spread_dbfs), short(spread.below_sound_db))]
+    for part in spread.by_level:
+        where = f"{part.low_dbfs:g} to {part.high_dbfs:g} dBFS, {100 * part.share:.0f}%"
+        levels.append((where, short(part.spread_dbfs), short(part.below_sound_db)))
+    table("hiss: the spread of the model's own distribution", ("recordings at", "dBFS", "dB below them"), levels)
+    heard = [(TITLES[name], short(getattr(played.corpus, name)), short(played.median(name))) for name in HISS]
+    table("hiss in free play", ("measure", "real", "played, median"), heard)
 
 
 def short(value: float | None) -> str:

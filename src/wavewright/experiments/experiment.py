@@ -33,6 +33,7 @@ from wavewright.experiments.scales import SCALES, Scale, ScaleName
 from wavewright.files import atomic_file, read_json, write_json
 from wavewright.formats.config import RunConfig, resolve
 from wavewright.measuring.context import Context
+from wavewright.measuring.free_play import FreePlay
 from wavewright.models.condition import Control
 from wavewright.progress import Progress, silent
 from wavewright.training.loop import ROLLING, Budget
@@ -102,6 +103,7 @@ class Result:
     sounds: list[Sound] = field(default_factory=list)
     measures: dict[str, float | None] = field(default_factory=dict)
     context: tuple[Context, ...] = ()
+    free_play: FreePlay | None = None
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from wavewright.corpus.settings import SplitName, prepare_settings
 from wavewright.errors import ConfigError
 from wavewright.experiments.demo import CLIP
 from wavewright.experiments.experiment import Experiment, Result, Sound, Trial
-from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play
+from wavewright.experiments.one_second import CLIP_FACTS, START_TOKEN, play, write_sound
 from wavewright.measuring.context import Context, context_curve
+from wavewright.measuring.free_play import FreePlay, free_play
 from wavewright.playing.opening import open_model
 from wavewright.playing.playable import TrainedModel
 from wavewright.quantize import to_amplitude
@@ -40,7 +41,14 @@ THESIS = {
     "wavenet-2x12": WAVENET,
     "wavenet-4x10": replace(WAVENET, overrides=(*SILENT, *DEEP)),
 }
-OTHER = {"naive-rnn": NAIVE, "sample-rnn": SAMPLE, "wavenet": WAVENET}  # presets of our own have one WaveNet
+LINEAR = Trial("linear-rnn", Budget(), overrides=SILENT)
+OTHER = {  # for presets of our own, which have one WaveNet
+    "naive-rnn": NAIVE,
+    "sample-rnn": SAMPLE,
+    "wavenet": WAVENET,
+    "linear-rnn": LINEAR,
+    "linear-rnn-prediction": replace(LINEAR, overrides=(*SILENT, "model.prediction=on"), remark="with prediction"),
+}
 
 
 def run(experiment: Experiment, preset: str | None = None, minutes: float | None = None) -> None:
@@ -49,6 +57,7 @@ def run(experiment: Experiment, preset: str | None = None, minutes: float | None
     whole = Budget(minutes=experiment.size.piano_minutes if minutes is None else minutes)
     trials = THESIS if preset == "thesis" else OTHER
     corpus = corpus_of(experiment)
+    _keep_recording(experiment, corpus)
 
     def do(name: str, trial: Trial) -> Result:
         before, sounds = experiment.kept(name), list[Sound]()
@@ -64,6 +73,7 @@ def run(experiment: Experiment, preset: str | None = None, minutes: float | None
         _continue(experiment, result, corpus)
         _hold(experiment, result, corpus)
         result.context = _context(experiment, result, corpus)
+        result.free_play = _play_freely(experiment, result, corpus)
         return result
 
     experiment.work({name: replace(trial, preset=preset) for name, trial in trials.items()}, do)
@@ -89,15 +99,25 @@ def corpus_of(experiment: Experiment) -> Corpus:
     return corpus
 
 
+def _held_out(corpus: Corpus) -> SplitName:
+    """Return the split to measure on, validation where there is one."""
+    return "valid" if len(corpus.sections("valid")) else "train"
+
+
+def _keep_recording(experiment: Experiment, corpus: Corpus) -> None:
+    """Write OUT/original.wav, the beginning of the held-out music, to hear beside the models' sounds."""
+    sound = corpus.samples(_held_out(corpus))[: round(experiment.size.take_seconds * corpus.rate)]
+    write_sound(experiment.out / "original.wav", sound, corpus.rate)
+
+
 def _opened(experiment: Experiment, name: str) -> TrainedModel:
     return open_model(experiment.folder(name) / "run", "last")
 
 
 def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
-    """Continue a start token and a second of music, from the validation split where there is one."""
+    """Continue a start token and a second of held-out music."""
     played = _opened(experiment, result.name)
-    split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
-    codes = played.quantizer.encode(to_amplitude(corpus.samples(split)[: corpus.rate]))
+    codes = played.quantizer.encode(to_amplitude(corpus.samples(_held_out(corpus))[: corpus.rate]))
     for token, title in (
         (codes[:START_TOKEN], f"a start token of {START_TOKEN} samples"),
         (codes, "a second of music"),
@@ -107,9 +127,15 @@ def _continue(experiment: Experiment, result: Result, corpus: Corpus) -> None:
 
 
 def _context(experiment: Experiment, result: Result, corpus: Corpus) -> tuple[Context, ...]:
-    """Measure what memory buys, on the validation split where there is one."""
-    split: SplitName = "valid" if len(corpus.sections("valid")) else "train"
+    """Measure what memory buys."""
+    split = _held_out(corpus)
     return context_curve(_opened(experiment, result.name), corpus.reader(split), corpus.sections(split))
+
+
+def _play_freely(experiment: Experiment, result: Result, corpus: Corpus) -> FreePlay:
+    """Play many streams from silence and after music, and hold them against the held-out music."""
+    model, seconds = _opened(experiment, result.name), experiment.size.free_play_seconds
+    return free_play(model, corpus, _held_out(corpus), seconds, experiment.progress)
 
 
 def _hold(experiment: Experiment, result: Result, corpus: Corpus) -> None:

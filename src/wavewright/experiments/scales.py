@@ -35,6 +35,7 @@ class Scale:
         room_takes: impulse responses that `rooms` generates for each real one.
         transcribe_seconds: how much of the scores the models of `piano-roll` play for a transcriber.
         steady_seconds: length of the last sound of `piano`, whose loudness and DC are measured.
+        free_play_seconds: length of each stream of free play in `piano`.
         section_seconds: length of the corpus's sections in `piano`, `piano-roll` and `search`.
         search_trials: trials of `search`.
         search_minutes: training of a trial of `search` that is not pruned.
@@ -51,6 +52,7 @@ class Scale:
     room_takes: int
     transcribe_seconds: float
     steady_seconds: float
+    free_play_seconds: float
     section_seconds: float
     search_trials: int
     search_minutes: float
@@ -73,6 +75,7 @@ SCALES: dict[ScaleName, Scale] = {
         room_takes=1,
         transcribe_seconds=0.0,
         steady_seconds=2.0,
+        free_play_seconds=1.0,
         section_seconds=4.0,
         search_trials=3,
         search_minutes=0.05,
@@ -93,6 +96,7 @@ SCALES: dict[ScaleName, Scale] = {
         room_takes=4,
         transcribe_seconds=20.0,
         steady_seconds=10.0,
+        free_play_seconds=10.0,
         section_seconds=5.0,
         search_trials=6,
         search_minutes=0.5,
@@ -109,6 +113,7 @@ SCALES: dict[ScaleName, Scale] = {
         room_takes=16,
         transcribe_seconds=120.0,
         steady_seconds=60.0,
+        free_play_seconds=60.0,  # sixteen streams; a tenth of the full measure
         section_seconds=30.0,  # after sections of 4 s, an LSTM gets stuck in a drone after 4 s of a take
         search_trials=40,
         search_minutes=20.0,

@@ -61,7 +61,7 @@ def hiss(run: TrainedModel, samples: Samples16) -> Hiss:
     for decade in np.unique(decades):
         own = decades == decade
         spread, below = _beside(power[own], variance[own])
-        by_level.append(Spread(DECADE * decade, DECADE * (decade + 1), float(own.mean()), spread, below))
+        by_level.append(Spread(float(DECADE * decade), float(DECADE * (decade + 1)), float(own.mean()), spread, below))
     return Hiss(*_beside(power, variance), tuple(by_level))
 
 

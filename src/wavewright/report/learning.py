@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from wavewright.metrics import loudness
-from wavewright.report import figures
+from wavewright.report import figures, free_play
 from wavewright.report.format import NONE, clock, number, signed, words
 from wavewright.report.page import Figure, Section, Sounds, Table
 from wavewright.report.reading import Experiment, Trial
@@ -35,12 +35,14 @@ PIANO_LOSS = {  # figure: what it is, what the thesis saw (4.3)
     "4.12": ("SampleRNN", "it moves in waves and never converges; lowest near step 100,000."),
     "4.14": ("WaveNet", "of 2x12, it falls throughout, yet the sound is noise."),
     "4.15": ("WaveNet with more blocks", "of 4x10, less smooth than 2x12, with a bad update at the end."),
+    "": ("LinearRNN", ""),  # which the thesis did not have
 }
 PIANO_SOUND = {  # figure of the loss: figure of the sound, the thesis's words on the sound (4.3)
     "4.11": ("", "class 0 for ever: no sound at all, and no figure."),
     "4.12": ("4.13", "it dies after about 2,500 samples, its centre near 0.6."),
     "4.14": ("", "nothing but noise, and no figure."),
     "4.15": ("4.16", "noise, but for a piano-like stretch from about sample 21,000 to 37,000."),
+    "": ("", ""),
 }
 PAIRS = ["steps", "thesis", "time", "thesis", "loss", "thesis"]
 
@@ -136,10 +138,10 @@ def piano(experiment: Experiment) -> Section:
         experiment,
         "Piano music",
         "What do the models make of music that they cannot learn by heart, and what do they play when left alone?",
-        [_piano_table(groups), *_measures(experiment.trials)],
+        [_piano_table(groups), *free_play.tables(experiment.trials), *_measures(experiment.trials)],
         drawn,
-        [Sounds(t.result.title, [sound_card(s) for s in t.sounds]) for t in experiment.trials if t.sounds],
-        [figure for figure in (*PIANO_LOSS, "4.13", "4.16") if figure not in there],
+        _beside(experiment, experiment.trials),
+        [figure for figure in (*PIANO_LOSS, "4.13", "4.16") if figure and figure not in there],
         experiment.trials,
     )
 
@@ -170,7 +172,7 @@ def _piano_figures(figure: str, trials: Sequence[Trial]) -> list[Figure]:
 def _place(trial: Trial) -> str:
     """Return the figure that shows a trial's loss. WaveNets of four blocks or more stand for the thesis's 4x10."""
     if trial.result.model != "wavenet":
-        return {"naive-rnn": "4.11"}.get(trial.result.model, "4.12")
+        return {"naive-rnn": "4.11", "sample-rnn": "4.12"}.get(trial.result.model, "")
     return "4.15" if (trial.field("model", "blocks") or 0) >= 4 else "4.14"
 
 
@@ -190,7 +192,7 @@ def _piano_table(groups: dict[str, list[Trial]]) -> Table:
                     number(min(bits) if bits else None, 4),
                     number(rms),
                     NONE if mean is None else signed(mean),
-                    PIANO_SOUND[figure][1].rstrip("."),
+                    PIANO_SOUND[figure][1].rstrip(".") or NONE,
                 ]
             )
     header = ["model", "parameters", "steps", "time", "loss", "validation bits", "level dBFS", "DC", "thesis heard"]

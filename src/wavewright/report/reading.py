@@ -16,6 +16,7 @@ from wavewright.corpus.decoding import mix
 from wavewright.errors import AudioError, WavewrightError, explain, printable
 from wavewright.files import parse_json, read_json
 from wavewright.formats import run_folder
+from wavewright.measuring.free_play import FreePlay
 from wavewright.measuring.speed import Row
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,7 @@ class Result(BaseModel):
     sounds: list[SoundFile]
     measures: dict[str, float | None]
     context: list[Context] = []
+    free_play: FreePlay | None = None
 
 
 class SearchTrial(BaseModel):
