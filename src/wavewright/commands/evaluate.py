@@ -216,7 +216,7 @@ def _print_free_play(played: "FreePlay") -> None:
     for name, what in (("first_outside", "second too quiet or too loud"), ("first_burst", "burst")):
         begun = [(at, stream.start) for stream in played.streams if (at := getattr(stream, name)) is not None]
         for at, start in sorted(begun)[:1]:
-            put(f"the first {what} comes {at:g} s after {start}")
+            put(f"the first {what} comes {at:.1f} s after {start}")
     spread = played.hiss
     levels = [("all", short(spread.spread_dbfs), short(spread.below_sound_db))]
     for part in spread.by_level:
