@@ -347,7 +347,6 @@ def test_after_a_rest_a_note_takes_effect_at_once(file: Path) -> None:
     for each in (clocked, plain):
         each.note_on(60)
     now = 20.0
-    clocked.rest()
     assert np.array_equal(clocked.codes(BLOCK), plain.codes(BLOCK))
 
 

@@ -120,3 +120,25 @@ def test_an_instrument_that_fell_behind_is_as_quick_again(file: Path) -> None:
     later = [(at, "60", 90.0) for at in range(BLOCK * (CALLS + 30) + 7, BLOCK * (blocks - 10), 91)]
     shifted = [(at - gap, name, value) for at, name, value in later]
     assert np.array_equal(live(model, calls, later), known_before(model, blocks, shifted, BLOCK))
+
+
+@pytest.mark.parametrize("slowness", [1.5, 4.0, 50.0])
+def test_where_sound_is_made_too_slowly_a_key_is_heard_with_the_sound_that_comes_next(
+    file: Path, slowness: float
+) -> None:
+    """Each block takes longer to make than to play, for as long as it lasts."""
+    model, now = wavewright.load(file), 0.0
+    for blocks in (10, 100, 400):
+        instrument, plain = model.instrument(3), model.instrument(3)
+        instrument.clock = lambda: now  # noqa: B023
+        for block in range(blocks):
+            now = block * slowness * BLOCK / model.rate
+            assert np.array_equal(instrument.codes(BLOCK), plain.codes(BLOCK))
+        instrument.note_on(60)
+        later = []
+        for block in range(blocks, blocks + 200):
+            now = block * slowness * BLOCK / model.rate
+            later.append(instrument.codes(BLOCK))
+        unlike = np.concatenate(later) != plain.codes(200 * BLOCK)
+        assert unlike.any()
+        assert np.argmax(unlike) < 0.25 * model.rate

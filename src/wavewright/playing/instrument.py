@@ -25,6 +25,7 @@ from wavewright.sampling import SEED_MAX, Controls
 REMEMBERED = ("_decoder", "_controls", "_draws", "_place", "primed")  # fields, beside player and desks
 AT_ONCE = 1024  # changes that a block takes; those beyond wait for the next block
 CALLS = 64  # blocks by which a live instrument sets its time; a sound card may ask for several of them at once
+BREAK = 0.2  # seconds that a call is later than those, where the sound has broken off; no sound card asks for as much
 
 DRAWS = ("temperature", "top_p")  # settings of the draw that every model has, where no control has their name
 AMOUNT = "amount"  # setting of the draw where two models are played
@@ -55,7 +56,8 @@ class Instrument:
     other control is absent until it has a value. A model without controls has the settings of the draw alone.
 
     Without a clock, a change takes effect where the next block begins. With a clock, it takes effect exactly one block
-    after it came, with the control frame that holds that sample. So all changes are late by the same time.
+    after it came, with the control frame that holds that sample. So all changes are late by the same time. Where the
+    sound broke off, or is made too slowly, what came meanwhile takes effect with the sound that comes next.
 
     Attributes:
         clock: returns the time in seconds, as time.monotonic does. None means that nobody hears the sound yet.
@@ -255,7 +257,10 @@ class Instrument:
         """
         changes = [self._changes.get_nowait() for _ in range(min(self._changes.qsize(), AT_ONCE))]
         if self.clock is not None:
-            self._starts.append(self.clock() - (self._place + samples) / self.rate)
+            began = self.clock() - (self._place + samples) / self.rate
+            if began > min(self._starts, default=began) + BREAK:
+                self._starts.clear()
+            self._starts.append(began)
         start = min(self._starts, default=0.0)
         latest = max(self._place, *(desk.last for desk in self._desks))
         for came, by_desk in changes:
@@ -263,10 +268,6 @@ class Instrument:
                 latest = max(latest, round((came - start) * self.rate))
             for desk, change in by_desk.items():
                 desk.put(latest, change)
-
-    def rest(self) -> None:
-        """Forget when the last blocks were made, after a pause in which no sound was asked for."""
-        self._starts.clear()
 
     def state(self) -> Moment:
         """Return all that the instrument remembers. What came after the last block is no part of it.
@@ -292,7 +293,7 @@ class Instrument:
             desk.restore(state)
         for name, value in copy.deepcopy(dict(moment.fields)).items():
             setattr(self, name, value)
-        self.rest()
+        self._starts.clear()
 
     def _engine(self) -> Engine:
         if not isinstance(self._player, Engine):

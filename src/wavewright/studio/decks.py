@@ -97,11 +97,6 @@ class Decks:
         share = np.minimum(np.arange(1, self._block + 1) / (FADE * self.rate), 1).astype(np.float32)
         return (1 - share) * before + share * blocks[self._heard]
 
-    def rest(self) -> None:
-        """See Instrument."""
-        for instrument in self._instruments:
-            instrument.rest()
-
     def state(self) -> list[Any]:
         """Return the state of every instrument."""
         return [instrument.state() for instrument in self._instruments]

@@ -33,7 +33,6 @@ MOST_CREDIT = 10  # seconds
 MOST_PRIME = 60.0  # seconds
 MOST_JOBS = 100  # that wait
 MOST_NOTED = 2000  # messages of one block that a take tells of
-PAUSE = 0.1  # seconds without credit, after which what was played is no longer placed by the time before
 BANKS = 3
 WAYS = ("mix", "compare")  # of playing a second model
 
@@ -103,14 +102,10 @@ class Player:
     def _play(self) -> None:
         while True:
             with self._ready:
-                began = time.monotonic()
                 self._ready.wait_for(lambda: self._over or self._jobs or self._can_play())
-                waited = time.monotonic() - began
                 if self._over:
                     break
                 job = self._jobs.popleft() if self._jobs else None
-            if self._decks and waited > PAUSE:
-                self._decks.rest()
             with self._telling():
                 if job:
                     job()
