@@ -2,10 +2,10 @@
 
     .venv/bin/python benchmarks/studio_latency.py --minutes 1
 
-A real server is played over its WebSocket as the page does. A store of 50 ms is kept, which a gap makes 10 ms longer,
-and samples are granted as they are heard. In the first minute, a knob is turned 200 times at random moments. Keys go
-the same way. The model has random weights and the size of the piano in the package. An instrument of the same seed in
-this program then finds, for each turn of the knob, the first sample that knows it.
+A real server is played over its WebSocket as the page does. A store of 50 ms is kept, which a gap or a close call makes
+10 ms longer, and samples are granted as they are heard. In the first minute, a knob is turned 200 times at random
+moments. Keys go the same way. The model has random weights and the size of the piano in the package. An instrument of
+the same seed in this program then finds, for each turn of the knob, the first sample that knows it.
 
 "Made" is the time until that sample has come from the server. "Heard" is the time until a page would play the sample,
 without the time of the sound card, which the page's own figure adds.
@@ -13,6 +13,7 @@ without the time of the sound card, which the page's own figure adds.
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import random
@@ -22,11 +23,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 from websockets.sync.client import ClientConnection, connect
@@ -40,7 +42,7 @@ from wavewright.formats.model_file import ModelFacts, Parity
 from wavewright.playing.instrument import Instrument
 
 SEED = 1
-STORE, STEP, MOST, CALM = 0.05, 0.01, 0.2, 30.0  # seconds, see web/player/playout.js
+STORE, STEP, CLOSE, MOST, CALM = 0.05, 0.01, 0.01, 0.2, 30.0  # seconds, see web/player/playout.js
 QUANTUM = 128  # samples that a browser plays at once
 GRANT = 0.004  # seconds between two grants, see web/player/worker.js
 BLOCK = 0.01  # seconds, of the server
@@ -49,8 +51,7 @@ SETTLE = 1.0  # seconds before the first
 NAME, VALUES = "temperature", (0.6, 1.0)
 PIECE = 128  # samples that are looked at at once
 PARITY = 64
-PATIENCE = 60
-NICE = 5  # of trainings, see studio/children.py
+PATIENCE = 300  # seconds, since a training gives way to all else
 CLIP = Path(wavewright.__file__).parent / "data" / "bwv846_prelude.flac"
 
 
@@ -122,9 +123,12 @@ class Page:
         count = min(QUANTUM, filled)
         self.played.append((self.read, due))
         self.read += count
-        if count < QUANTUM:
-            self.playing, self.calm = False, 0
+        gap, close = count < QUANTUM, filled - count < CLOSE * self.rate and self.calm > self.target
+        if gap:
+            self.playing = False
             self.gaps += 1
+        if gap or close:
+            self.calm = 0
             self.target = min(round(MOST * self.rate), self.target + round(STEP * self.rate))
         elif self.calm >= CALM * self.rate:
             self.calm = 0
@@ -211,9 +215,10 @@ def write_model(path: Path) -> None:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run a server, and yield its address and its token."""
+    """Run a server whose trainings have one thread, and yield its address and its token."""
     command = [sys.executable, "-m", "wavewright", "studio", str(folder), "--port", "0", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
         try:
             base, _, token = server.stdout.readline().split()[-1].partition("/login?token=")
             yield base, token
@@ -222,40 +227,37 @@ def serving(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @contextlib.contextmanager
-def training(folder: Path) -> Iterator[None]:
-    """Train with one thread meanwhile, with the priority that the studio gives a training."""
-    command, corpus = [sys.executable, "-m", "wavewright"], str(folder / "corpus")
-    subprocess.run([*command, "prepare", str(CLIP), "--out", corpus], check=True, capture_output=True)
-    options = ["--out", str(folder / "run"), "--model", "sample-rnn", "--preset", "small", "--minutes", "600"]
-    child = subprocess.Popen(
-        ["nice", "-n", f"{NICE}", *command, "train", corpus, *options],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        over = time.monotonic() + PATIENCE
-        while not (metrics := folder / "run" / "metrics.jsonl").is_file() or not metrics.stat().st_size:
-            if child.poll() is not None or time.monotonic() > over:
-                sys.exit("the training did not begin")
-            time.sleep(0.2)
-        yield
-    finally:
-        child.kill()
-        child.wait()
+def training(folder: Path, client: httpx.Client) -> Iterator[None]:
+    """Let the studio train meanwhile."""
+    command = [sys.executable, "-m", "wavewright", "prepare", str(CLIP), "--out", str(folder / "corpora" / "clip")]
+    subprocess.run(command, check=True, capture_output=True)
+    corpus = client.get("/api/corpora").json()[0]["id"]
+    asked = {"name": "beside", "corpus": corpus, "model": "sample-rnn", "preset": "small", "minutes": 600}
+    run = f"/api/runs/{client.post('/api/runs', json=asked).raise_for_status().json()['id']}"
+    _wait(lambda: client.get(f"{run}/metrics").json()["records"], "the training did not begin")
+    yield
+    client.post(f"{run}/stop").raise_for_status()
+    _wait(lambda: client.get("/api/runs").json()[0]["state"] == "stopped", "the training did not stop")
 
 
-def measure(base: str, token: str, minutes: float, file: Path) -> tuple[str, list[list[str]]]:
+def _wait(done: Callable[[], Any], otherwise: str) -> None:
+    over = time.monotonic() + PATIENCE
+    while not done():
+        if time.monotonic() > over:
+            sys.exit(otherwise)
+        time.sleep(0.2)
+
+
+def measure(base: str, client: httpx.Client, minutes: float, file: Path) -> tuple[str, list[list[str]]]:
     """Play for so many minutes, and return the gaps and the rows of the table."""
-    import httpx
-
-    bearer = {"authorization": f"Bearer {token}"}
-    rows = httpx.get(f"{base}/api/models", headers=bearer).json()
-    id = next(row["id"] for row in rows if row["name"] == file.stem)
+    bearer = {"authorization": client.headers["authorization"]}
+    id = next(row["id"] for row in client.get("/api/models").json() if row["name"] == file.stem)
     with connect(f"{base.replace('http', 'ws')}/ws/play", additional_headers=bearer) as socket:
         socket.send(json.dumps({"type": "open", "model": id, "seed": SEED}))
         while (ready := json.loads(socket.recv()))["type"] != "ready":
             pass
+        gc.collect()
+        gc.freeze()  # else this program holds itself up, as no page does
         page = Page(socket, ready["rate"])
         events = play(page, minutes)
     stream = page.stream()
@@ -285,9 +287,11 @@ def main() -> None:
         file = folder / "work" / "models" / "random.safetensors"
         write_model(file)
         base, token = stack.enter_context(serving(folder / "work"))
+        bearer = {"authorization": f"Bearer {token}"}
+        client = stack.enter_context(httpx.Client(base_url=base, headers=bearer, timeout=PATIENCE))
         for case in ("alone", "beside a training with one thread")[: 1 if arguments.alone else 2]:
-            with training(folder) if case != "alone" else contextlib.nullcontext():
-                said, rows = measure(base, token, arguments.minutes, file)
+            with training(folder / "work", client) if case != "alone" else contextlib.nullcontext():
+                said, rows = measure(base, client, arguments.minutes, file)
             print(f"{case}, {arguments.minutes:g} min: {said}; {processor()}, {os.cpu_count()} cores", flush=True)
             table("ms from a turn of the knob", ["until", "count", "median", "95%", "largest"], rows)
 

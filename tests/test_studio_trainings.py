@@ -194,6 +194,18 @@ def test_a_child_outlives_the_server_that_started_it(fake: Path) -> None:
     assert found.reason("x") is None
 
 
+def test_a_training_gives_way_within_its_session_and_among_sessions(fake: Path) -> None:
+    studio = Studio(Folder(fake))
+    ask(studio, "z")
+    until(lambda: trains(fake, "z"))
+    process = holder(fake / "runs" / "z" / LOCK)
+    assert process is not None
+    assert os.getpriority(os.PRIO_PROCESS, process) == children.NICE > os.getpriority(os.PRIO_PROCESS, 0)
+    session = Path(f"/proc/{process}/autogroup")
+    if session.exists():  # elsewhere, sessions have no share of their own
+        assert session.read_text().split()[-2:] == ["nice", f"{children.NICE}"]
+
+
 def test_a_run_from_a_terminal_appears_and_can_be_stopped(fake: Path) -> None:
     command = [sys.executable, "-c", FAKE, f"--out={fake / 'runs' / 'mine'}"]
     process = subprocess.Popen(command)

@@ -3,7 +3,8 @@
 /** @import { Ring } from "./ring.js" */
 
 const FADE_SECONDS = 0.003
-const STEP_SECONDS = 0.01 // by which the target goes up after a gap, and down after a calm time
+const STEP_SECONDS = 0.01 // by which the target goes up after a gap or a close call, and down after a calm time
+const CLOSE_SECONDS = 0.01 // in store, below which it is a close call
 const MOST_SECONDS = 0.2
 const CALM_SECONDS = 30
 
@@ -19,9 +20,10 @@ export class Playout {
     this.least = Math.round(seconds * rate)
     this.most = Math.max(this.least, Math.round(MOST_SECONDS * rate))
     this.step = Math.round(STEP_SECONDS * rate)
+    this.close = Math.round(CLOSE_SECONDS * rate)
     this.fade = Math.round(FADE_SECONDS * rate)
     this.playing = false
-    this.calm = 0 // samples since the last gap or change of the target
+    this.calm = 0 // samples since the last change of the target
     this.last = 0 // the last sample that was played
     this.rising = 0 // samples of the fade-in still to come
     this.falling = 0 // samples of the fade-out still to come
@@ -60,7 +62,8 @@ export class Playout {
   }
 
   /**
-   * Raise the target after a gap, and lower it after a calm time.
+   * Raise the target after a gap, and after a close call once the last raise has had time to come. Lower it after a calm
+   * time.
    * @param {number} samples played now
    * @param {boolean} gap
    */
@@ -68,8 +71,10 @@ export class Playout {
     this.calm += samples
     if (gap) {
       this.playing = false
-      this.calm = 0
       this.ring.count_gap()
+    }
+    if (gap || (this.ring.filled < this.close && this.calm > this.ring.target)) {
+      this.calm = 0
       this.ring.target = Math.min(this.most, this.ring.target + this.step)
     } else if (this.calm >= CALM_SECONDS * this.rate) {
       this.calm = 0

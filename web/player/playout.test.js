@@ -97,3 +97,20 @@ test("the target goes up with each gap to 200 ms and comes down after calm times
   calm(30 * 20)
   assert.equal(ring.target, 500)
 })
+
+test("a close call raises the target before there is a gap, once for as long as the store takes to grow", () => {
+  const { ring, put, play } = made()
+  put(1000)
+  play(501) // the sound has gone on for as long as the store is
+  play(390) // 10.9 ms are left
+  assert.equal(ring.target, 500)
+  put(90)
+  play(100) // 9.9 ms are left
+  assert.equal(ring.target, 600)
+  put(100)
+  play(100)
+  assert.equal(ring.target, 600)
+  put(600)
+  play(600)
+  assert.deepEqual([ring.target, ring.gaps], [700, 0])
+})

@@ -19,7 +19,7 @@ from wavewright.studio.folder import Refusal
 
 SAID = "wavewright: "  # how the last line of a command that failed begins
 TAIL = 4096  # bytes of a log that are searched for it
-NICE = 5  # trainings give way to players
+NICE = 10  # children give way to players
 
 
 class Children:
@@ -49,8 +49,7 @@ class Children:
             child = subprocess.Popen(
                 _command(arguments), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
             )
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
+            _give_way(child.pid)
             self._own.append(child)
         return True
 
@@ -89,6 +88,18 @@ class Children:
 
     def _log(self, id: str) -> Path:
         return self._logs / f"{id}.log"
+
+
+def _give_way(pid: int) -> None:
+    """Lower the priority of a process that leads a session of its own.
+
+    Where Linux shares the processors out by sessions first (autogroup, see sched(7)), niceness counts only among the
+    processes of one session. So the session is given the same niceness.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, NICE)
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(f"{NICE}")
 
 
 def _command(arguments: tuple[str, ...]) -> list[str]:

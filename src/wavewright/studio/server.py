@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import secrets
 import socket
@@ -102,6 +103,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # else each full collection looks at all that was imported, and stops the sound for 40 ms
             if self._listeners:
                 self._beside = asyncio.create_task(self._listeners.serve())
             self._ready()
