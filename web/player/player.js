@@ -32,7 +32,7 @@ const SILENCE = 1e-5
  * @property {number} rate samples a second
  * @property {string} title
  * @property {string[]} titles of the models
- * @property {"mix" | "compare" | null} way in which two of them play
+ * @property {"mix" | "compare" | "turns" | null} way in which two of them play
  * @property {Control[]} controls
  * @property {{ low: number, high: number } | null} keyboard the lowest and the highest MIDI key
  */
@@ -40,8 +40,8 @@ const SILENCE = 1e-5
 /**
  * @typedef {object} Second
  * @property {string} model its id
- * @property {"mix" | "compare"} way "mix": both draw each sample together, by the control "amount". "compare": both
- *   play the same side by side, and `hear` chooses.
+ * @property {"mix" | "compare" | "turns"} way "mix": both draw each sample together, by the control "amount". "compare":
+ *   both play the same side by side, and `hear` chooses. "turns": the same, but the one that is not heard stands still.
  */
 
 /** Fires the events "recorded", "bank", "score", "load", "error", "store" and "closed", with the message as `detail`. */

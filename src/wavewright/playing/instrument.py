@@ -225,14 +225,29 @@ class Instrument:
         self._schedule(samples)
         parts, end = [np.zeros(0, np.int64)], self._place + samples
         while self._place < end:
-            for voice, desk in enumerate(self._desks):
-                if len(table := desk.take(self._place)):
-                    self._player.feed(0, table, voice)
+            self._feed()
             stop = min(desk.next(end) for desk in self._desks)
             values = [desk.dense(self._place, stop) for desk in self._desks]
             parts.append(self._player.generate(stop - self._place, self._drawn(stop), *values)[0])
             self._place = stop
         return np.concatenate(parts)
+
+    def stand_by(self) -> None:
+        """Take what came until now, and make no sound. The thread that makes the sound calls this."""
+        self._hurry()
+        self._schedule(0)
+        self._feed()
+
+    def _hurry(self) -> None:
+        """Let what waits take effect at once, and forget when the last blocks were made."""
+        self._starts.clear()
+        for desk in self._desks:
+            desk.hurry(self._place)
+
+    def _feed(self) -> None:
+        for voice, desk in enumerate(self._desks):
+            if len(table := desk.take(self._place)):
+                self._player.feed(0, table, voice)
 
     def _drawn(self, stop: int) -> Controls:
         """Return how the codes before sample `stop` are drawn."""
@@ -259,7 +274,7 @@ class Instrument:
         if self.clock is not None:
             began = self.clock() - (self._place + samples) / self.rate
             if began > min(self._starts, default=began) + BREAK:
-                self._starts.clear()
+                self._hurry()
             self._starts.append(began)
         start = min(self._starts, default=0.0)
         latest = max(self._place, *(desk.last for desk in self._desks))

@@ -1,4 +1,4 @@
-"""The instruments of a player: one, or two that play the same side by side, of which one is heard."""
+"""The instruments of a player: one, or two that are given the same, of which one is heard."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Control, Notes
 from wavewright.playing.instrument import Instrument
+from wavewright.playing.native_model import NativeModel
 
 MOST_WAITING = 1000  # changes
 FADE = 0.005  # seconds from one deck to the other
+MEASURED = 0.05  # seconds of sound by which a model's speed is measured
 
 
 class Decks:
-    """Instruments of one sample rate that are given the same keys, controls and scores. All of them play all the time.
+    """Instruments of one sample rate that are given the same keys, controls and scores.
 
     Attributes:
         rate: samples in a second.
@@ -25,10 +27,12 @@ class Decks:
     Args:
         instruments: the instruments.
         block: samples in a block.
+        in_turns: whether one that is not heard stands still and later goes on from there, which costs nothing.
+            Otherwise all of them play all the time.
     """
 
-    def __init__(self, instruments: Sequence[Instrument], block: int) -> None:
-        self._instruments, self._block = instruments, block
+    def __init__(self, instruments: Sequence[Instrument], block: int, *, in_turns: bool = False) -> None:
+        self._instruments, self._block, self._in_turns = instruments, block, in_turns
         self.rate = instruments[0].rate
         self.chosen = self._heard = 0
         for instrument in instruments:
@@ -58,12 +62,12 @@ class Decks:
     @property
     def held(self) -> frozenset[int]:
         """The keys that are down, as of the last block."""
-        return frozenset().union(*(instrument.held for instrument in self._instruments))
+        return frozenset().union(*(self._instruments[place].held for place in self._sounding))
 
     @property
     def plays_score(self) -> bool:
         """Whether a score goes on."""
-        return any(instrument.plays_score for instrument in self._instruments)
+        return any(self._instruments[place].plays_score for place in self._sounding)
 
     def give(self, change: Callable[[Instrument], object]) -> None:
         """Give every instrument a change. An instrument that has no such thing is passed over.
@@ -84,18 +88,26 @@ class Decks:
 
     def block(self) -> NDArray[np.float32]:
         """Return the next block of what is heard."""
-        blocks = []
-        for place, sound in enumerate(self._sounds):
-            try:
-                blocks.append(next(sound))
-            except StopIteration:  # after an error, of which the page was told
-                self._sounds[place] = self._instruments[place].stream(self._block)
-                blocks.append(np.zeros(self._block, np.float32))
+        blocks = {place: self._next(place) for place in {*self._sounding, self._heard}}
+        for place, instrument in enumerate(self._instruments):
+            if place not in blocks:
+                instrument.stand_by()
         before, self._heard = blocks[self._heard], self.chosen
         if before is blocks[self._heard]:
             return before
         share = np.minimum(np.arange(1, self._block + 1) / (FADE * self.rate), 1).astype(np.float32)
         return (1 - share) * before + share * blocks[self._heard]
+
+    @property
+    def _sounding(self) -> Sequence[int]:
+        return (self.chosen,) if self._in_turns else range(len(self._instruments))
+
+    def _next(self, place: int) -> NDArray[np.float32]:
+        try:
+            return next(self._sounds[place])
+        except StopIteration:  # after an error, of which the page was told
+            self._sounds[place] = self._instruments[place].stream(self._block)
+            return np.zeros(self._block, np.float32)
 
     def state(self) -> list[Any]:
         """Return the state of every instrument."""
@@ -105,6 +117,15 @@ class Decks:
         """Go back to a `state()` of these instruments."""
         for instrument, state in zip(self._instruments, states, strict=True):
             instrument.restore(state)
+
+
+def share(model: NativeModel) -> float:
+    """Return the share of a core's time that a model needs to be played, as measured just now."""
+    instrument, samples = model.instrument(), round(MEASURED * model.rate)
+    instrument.generate(samples)  # the first one also reads the weights
+    began = time.thread_time()
+    instrument.generate(samples)
+    return (time.thread_time() - began) / MEASURED
 
 
 class Full(ConfigError):

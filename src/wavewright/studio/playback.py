@@ -19,7 +19,7 @@ from wavewright.playing.performance import check_keys, live_events
 from wavewright.playing.prime import Prime
 from wavewright.playing.takes import origin
 from wavewright.studio import messages
-from wavewright.studio.decks import Decks, Full
+from wavewright.studio.decks import Decks, Full, share
 from wavewright.studio.messages import Message
 from wavewright.studio.recordings import Recordings
 from wavewright.studio.scores import Scores
@@ -34,7 +34,8 @@ MOST_PRIME = 60.0  # seconds
 MOST_JOBS = 100  # that wait
 MOST_NOTED = 2000  # messages of one block that a take tells of
 BANKS = 3
-WAYS = ("mix", "compare")  # of playing a second model
+WAYS = ("mix", "compare", "turns")  # of playing a second model
+MOST_SHARE = 0.9  # of a core's time for two models that play side by side
 
 Send = Callable[[bytes | dict[str, Any]], None]  # from any thread
 
@@ -189,25 +190,32 @@ class Player:
     def _load(self, ids: list[str], way: str, seed: int) -> None:
         models = [self._shelf.open(id, lambda line: self._send({"type": "opening", "line": line})) for id in ids]
         names = [printable(model.path) for model in models]
-        if len(models) == 1:
-            instruments = [models[0].instrument(seed)]
-        elif way == "mix":
+        if len(models) == 2 and way == "mix":
             instruments = [mix(*models).instrument(seed)]
-        elif models[0].rate == models[1].rate:
+        elif len({model.rate for model in models}) == 1:
             instruments = [model.instrument(seed) for model in models]
         else:
             rates = f"{models[1].rate} Hz, and {names[0]} at {models[0].rate} Hz"
             raise ConfigError(f"second: {names[1]} plays at {rates}; choose models of one sample rate")
+        if len(models) == 2 and way == "compare":
+            self._check_speed(models, names)
         self._record(False)
         with self._ready:
             self._models = models
             self._block, self._credit = max(1, models[0].rate // BLOCKS), 0
-            self._decks = Decks(instruments, self._block)
+            self._decks = Decks(instruments, self._block, in_turns=way == "turns")
         self._banks = [None] * BANKS
         self._told, self._spent, self._made = (False, frozenset()), 0.0, 0
         self._names = [" + ".join(names)] if len(instruments) == 1 else names
         self._facts = {"seed": seed, "models": names, "way": way if len(models) > 1 else None}
         self._tell_ready()
+
+    def _check_speed(self, models: list[NativeModel], names: list[str]) -> None:
+        """Refuse two models that one core cannot play side by side."""
+        shares = [share(model) for model in models]
+        if sum(shares) > MOST_SHARE:
+            needs = " and ".join(f"{name} {100 * one:.0f}%" for name, one in zip(names, shares, strict=True))
+            raise ConfigError(f"compare: {needs} of a core's time, which is too much at once; play them in turns")
 
     def _tell_ready(self) -> None:
         decks = self._playing

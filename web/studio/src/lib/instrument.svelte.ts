@@ -28,7 +28,7 @@ export interface Choice {
   model: Model
 }
 
-export type Way = "mix" | "compare"
+export type Way = "mix" | "compare" | "turns"
 
 const KEY = "wavewright-model"
 const FOLLOW_MS = 50 // between two looks of a knob at its curve

@@ -65,7 +65,7 @@ export const HELP = {
   top_p: "Leaves out the least likely values. At 1 nothing is left out. 0.9 keeps stray noises away.",
   seed: "The same seed and the same playing give the same sound.",
   score: "A MIDI file that the model plays on its keys. You can play along, turn knobs, and record it. Panic ends it.",
-  second: "Mix: both models choose each sample together, and a knob says how much each counts. Compare: both play the same side by side, and you switch which one you hear.",
+  second: "Mix: both models choose each sample together, and a knob says how much each counts. Compare: both play the same side by side, and you switch which one you hear. In turns: the same, but the one that you do not hear stands still, for computers that are too slow for both.",
   amount: "How much the second model counts. At 0 the first plays alone, at 1 the second.",
   prime: "The model listens to the end of a recording, and goes on from there.",
   banks: "A bank keeps the state of the sound at this moment. Recall goes back to it, as often as you like.",
