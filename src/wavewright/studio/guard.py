@@ -5,6 +5,7 @@ who knows a token, at the server's own address, from the server's own page or fr
 """
 
 import abc
+import asyncio
 import hmac
 from collections.abc import Collection
 from urllib.parse import parse_qs
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BYTES = 1 << 20  # of a body that is no upload
 MOST_UPLOAD = 2 << 30
+MOST_STALL = 60.0  # seconds in which nothing of a body comes
 SAFE = ("GET", "HEAD")
 METHODS = (*SAFE, "POST", "PUT", "DELETE")
 POLICY = (
@@ -191,12 +193,17 @@ def _too_much(limit: int) -> str:
 
 
 def _counted(receive: Receive, limit: int) -> Receive:
-    """Return a function that receives a body, and raises an HTTPException once it is longer than the limit."""
-    read = 0
+    """Return a function that receives a body, and raises an HTTPException where it is too long or comes no further."""
+    read, whole = 0, False
 
     async def received() -> Message:
-        nonlocal read
-        message = await receive()
+        nonlocal read, whole
+        try:
+            async with asyncio.timeout(None if whole else MOST_STALL):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"body: nothing came for {MOST_STALL:g} s; send it again") from None
+        whole = not message.get("more_body", False)
         read += len(message.get("body", b""))
         if read > limit:
             raise HTTPException(413, _too_much(limit))
