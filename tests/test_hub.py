@@ -111,6 +111,7 @@ def test_nothing_is_guessed_and_nothing_half_shared(
 def test_what_the_hub_refuses_is_one_line(hub: Hub, command: Command, model: Path, tmp_path: Path) -> None:
     assert "give USER/NAME" in refusal(command("push", model, "a/b/c", *SAID))
     assert "log in with `hf auth login`" in refusal(command("push", model, "me/mine", *SAID, HF_TOKEN="hf_wrong"))
+    assert "hub: nobody has logged in" in refusal(command("push", model, "me/mine", *SAID, HF_TOKEN=""))
     assert "no such model on the hub" in refusal(command("inspect", "hub:me/nothing"))
     assert "give hub:USER/NAME" in refusal(command("inspect", "hub:a/b/c"))
     hub.files["me/other"] = {"README.md": b"of another library"}

@@ -35,11 +35,15 @@ def push_to_hub(
     Raises:
         ModelFileError: `path` is no model file, or is damaged.
         ConfigError: a sound is no file that a browser plays.
-        WavewrightError: huggingface_hub is not installed, or the hub refuses or cannot be reached.
+        WavewrightError: huggingface_hub is not installed, nobody has logged in, or the hub refuses or is out of reach.
     """
     need("hub", "huggingface_hub")
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi, errors, get_token
 
+    if get_token() is None:
+        raise WavewrightError(
+            "hub: nobody has logged in on this computer; log in with `hf auth login`, or set HF_TOKEN"
+        )
     path = shipped(path)
     model, described = model_file.load(path), describe(path)
     for sound in sounds:

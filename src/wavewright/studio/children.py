@@ -74,7 +74,7 @@ class Children:
         self._log(id).unlink(missing_ok=True)
 
     def run(self, *arguments: str) -> str:
-        """Run `wavewright ARGUMENTS` to its end, and return what it wrote to standard output.
+        """Run `wavewright ARGUMENTS` to its end, and return the last line that it said.
 
         Raises:
             Refusal: it failed. The line is its own.
@@ -82,9 +82,10 @@ class Children:
         done = subprocess.run(
             _command(arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
         )
+        said = done.stderr.strip().splitlines()
         if done.returncode:
-            raise Refusal(422, _reason(done.stderr.strip().splitlines()) or f"{arguments[0]}: ended by itself")
-        return done.stdout
+            raise Refusal(422, _reason(said) or f"{arguments[0]}: ended by itself")
+        return said[-1] if said else ""
 
     def _log(self, id: str) -> Path:
         return self._logs / f"{id}.log"

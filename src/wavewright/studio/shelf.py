@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from wavewright.conditioning.facts import as_json
 from wavewright.errors import WavewrightError
@@ -23,6 +25,17 @@ SUFFIX = ".safetensors"
 TOLD = ("title", "description", "licence", "temperature", "top_p")  # of About
 ROOMS = "makes impulse responses, which are no stream; make files with `wavewright generate`"
 SLOW = "the native engine is not built; install wavewright again where there is a C++ compiler"
+
+
+class PushAsked(BaseModel):
+    """What is asked of a model that is put on the hub. The account is that of `hf auth login` or HF_TOKEN."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    repository: Annotated[str, Field(max_length=200, pattern=r"^\w[\w.-]*/\w[\w.-]*$")]
+    licence: Annotated[str, Field(min_length=1, max_length=80, pattern=r"\S")]
+    data: Annotated[str, Field(min_length=1, max_length=4000, pattern=r"\S")]
+    public: bool = False
 
 
 class Shelf:
@@ -87,6 +100,19 @@ class Shelf:
             folder = checkpoint.find(path, "best" if step is None else f"{step}")
             path = self._exported(path, folder, lambda: told(f"{name} is made ready to be played, for the first time"))
         return replace(load(path), path=Path(name))  # by which messages call it
+
+    def push(self, id: str, asked: PushAsked) -> dict[str, str]:
+        """Put a model file on the Hugging Face hub, by `wavewright push`, and return the address of its page.
+
+        Raises:
+            Refusal: there is no such model, it is no file of the folder of work, or the command refuses.
+        """
+        row = self.row(id)
+        if row["source"] != "file":
+            raise Refusal(409, f"model: {row['name']} is no model file of yours; export one first")
+        options = [f"--licence={asked.licence}", f"--data={asked.data}", *(["--public"] if asked.public else [])]
+        said = self.children.run("push", str(self.file(row["name"])), asked.repository, *options)
+        return {"address": said.rpartition(" ")[2]}
 
     def _exported(self, run: Path, folder: Path, begins: Callable[[], None]) -> Path:
         """Return the model file of a run's checkpoint, and remove those of checkpoints that are gone."""
