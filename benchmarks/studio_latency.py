@@ -45,7 +45,6 @@ SEED = 1
 STORE, STEP, CLOSE, MOST, CALM = 0.05, 0.01, 0.01, 0.2, 30.0  # seconds, see web/player/playout.js
 QUANTUM = 128  # samples that a browser plays at once
 GRANT = 0.004  # seconds between two grants, see web/player/worker.js
-BLOCK = 0.01  # seconds, of the server
 EVENTS, EVERY = 200, 0.3  # seconds between two of them on average
 SETTLE = 1.0  # seconds before the first
 NAME, VALUES = "temperature", (0.6, 1.0)
@@ -67,8 +66,8 @@ class Event:
 class Page:
     """What the page's worker and worklet do: grant samples, take them in, and play them by the clock."""
 
-    def __init__(self, socket: ClientConnection, rate: int) -> None:
-        self.socket, self.rate = socket, rate
+    def __init__(self, socket: ClientConnection, rate: int, block: int) -> None:
+        self.socket, self.rate, self.block = socket, rate, block
         self.blocks: list[tuple[float, NDArray[np.float32]]] = []  # and when each came
         self.ends: list[int] = []  # sample after each block
         self.played: list[tuple[int, float]] = []  # first sample of each quantum, and when it was played
@@ -104,7 +103,7 @@ class Page:
         while (due := self.began + self.quanta * QUANTUM / self.rate) <= time.monotonic():
             self.quanta += 1
             self._play(due)
-        wanted = self.read + self.target + round(BLOCK * self.rate) - self.granted
+        wanted = self.read + self.target + self.block - self.granted
         if wanted > 0:
             self.granted += wanted
             self.send(type="credit", samples=wanted)
@@ -164,14 +163,14 @@ def play(page: Page, minutes: float) -> list[Event]:
     return events
 
 
-def first_samples(file: Path, stream: NDArray[np.float32], events: list[Event]) -> list[int]:
+def first_samples(file: Path, page: Page, events: list[Event]) -> list[int]:
     """Return the first sample of the stream that knows of each event.
 
     On a machine that is much too busy, two events can take effect at once. The list then ends before them.
     """
     model = wavewright.load(file)
     instrument, hop, found = model.instrument(SEED), model.config.condition.hop, []
-    place, block = events[0].received, round(BLOCK * model.rate)
+    place, stream = events[0].received, page.stream()
     instrument.generate(place)  # not compared, since the beginning of the stream is faded in
     for number, event in enumerate(events):
         before = instrument.state()
@@ -179,7 +178,7 @@ def first_samples(file: Path, stream: NDArray[np.float32], events: list[Event]) 
         end = events[number + 1].received if number + 1 < len(events) else len(stream)
         # It counts where a frame begins, or a block if it came late. The first codes may be drawn alike.
         for sample in range(first, place - 1, -1):
-            if sample % hop and sample % block:
+            if sample % hop and sample % page.block:
                 continue
             instrument.restore(before)
             instrument.generate(sample - place)
@@ -258,10 +257,9 @@ def measure(base: str, client: httpx.Client, minutes: float, file: Path) -> tupl
             pass
         gc.collect()
         gc.freeze()  # else this program holds itself up, as no page does
-        page = Page(socket, ready["rate"])
+        page = Page(socket, ready["rate"], ready["block"])
         events = play(page, minutes)
-    stream = page.stream()
-    known = first_samples(file, stream, events)
+    known = first_samples(file, page, events)
     delays = {
         "made": [page.made(sample) - event.sent for event, sample in zip(events, known, strict=False)],
         "heard": [page.heard(sample) - event.sent for event, sample in zip(events, known, strict=False)],

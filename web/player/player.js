@@ -13,7 +13,6 @@ import { Ring } from "./ring.js"
 const CAPACITY_SECONDS = 0.5 // more than is ever in store
 const READY_MS = 20000 // a large model takes a while to be read
 const OPENING_MS = 300000 // a checkpoint that is played for the first time takes longer
-const BLOCK_SECONDS = 0.01 // of the server
 const SILENCE = 1e-5
 
 /**
@@ -30,6 +29,7 @@ const SILENCE = 1e-5
 /**
  * @typedef {object} Ready
  * @property {number} rate samples a second
+ * @property {number} block samples that are made at once
  * @property {string} title
  * @property {string[]} titles of the models
  * @property {"mix" | "compare" | "turns" | null} way in which two of them play
@@ -214,7 +214,8 @@ export class Player extends EventTarget {
 
   /** Seconds from a key to the ear. What is played counts a block after it came, and a block is on its way. */
   get latency() {
-    return this.store + 2 * BLOCK_SECONDS + this.context.baseLatency + (this.context.outputLatency || 0)
+    const { block, rate } = this.ready
+    return this.store + (2 * block) / rate + this.context.baseLatency + (this.context.outputLatency || 0)
   }
 
   /** The last samples that were heard. */

@@ -6,7 +6,6 @@
 import { storeOf } from "./store.js"
 
 const GRANT_MS = 4 // between two looks at what was played
-const BLOCK_SECONDS = 0.01 // of the server
 
 /** @type {WebSocket} */
 let socket
@@ -14,12 +13,13 @@ let socket
 let store
 let granted = 0 // samples, modulo 2 ** 32 as the ring counts
 let rate = 0
+let block = 0 // samples that the server makes at once
 let gaps = 0
 let target = 0
 
 function grant() {
   const state = store.state
-  const wanted = state.target + Math.ceil(BLOCK_SECONDS * rate) // a block may be on its way
+  const wanted = state.target + block // which may be on its way
   const samples = (state.read + wanted - granted) | 0
   if (state.target && samples > 0 && socket.readyState === WebSocket.OPEN) {
     granted = (granted + samples) | 0
@@ -43,7 +43,7 @@ function open(url, first) {
   socket.onmessage = ({ data }) => {
     if (typeof data !== "string") return store.write(new Float32Array(data))
     const message = JSON.parse(data)
-    if (message.type === "ready") rate = message.rate
+    if (message.type === "ready") ({ rate, block } = message)
     postMessage(message)
   }
   socket.onclose = ({ code }) => postMessage({ type: "closed", code })

@@ -3,7 +3,8 @@ import { test } from "node:test"
 
 import { Ring } from "./ring.js"
 
-const RATE = 10000 // a block of the server has 100 samples
+const RATE = 10000
+const BLOCK = 100 // samples
 
 /** A worker in this thread, with a false server: what it sends to the server and tells the page. */
 async function started(t, name) {
@@ -27,7 +28,7 @@ async function started(t, name) {
   const tell = (data) => globalThis.self.onmessage({ data })
   tell({ url: "ws://here/ws/play", open: { type: "open", model: "m", seed: 1 } })
   socket.onopen()
-  socket.onmessage({ data: JSON.stringify({ type: "ready", rate: RATE }) })
+  socket.onmessage({ data: JSON.stringify({ type: "ready", rate: RATE, block: BLOCK }) })
   return { sent, told, tell, receive: (samples) => socket.onmessage({ data: new Float32Array(samples).fill(0.25).buffer }) }
 }
 

@@ -7,8 +7,9 @@ last value hold before and after.
 """
 
 import csv
+import itertools
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,14 @@ def in_words(control: Control) -> str:
     more = len(control.classes) - CLASSES_NAMED
     named = ", ".join(map(printable, control.classes[:CLASSES_NAMED]))
     return f"{control.name} ({named}{f' and {more} more' if more > 0 else ''})"
+
+
+def merged(models: Iterable[Sequence[Control]]) -> tuple[Control, ...]:
+    """Return the controls of several models. Where more than one has a control of a name, it is the first's."""
+    found: dict[str, Control] = {}
+    for control in itertools.chain.from_iterable(models):
+        found.setdefault(control.name, control)
+    return tuple(found.values())
 
 
 def find(condition: Condition | None, name: str) -> Valued:

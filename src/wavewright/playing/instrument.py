@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wavewright.conditioning.controls import Curve, described
+from wavewright.conditioning.controls import Curve, described, merged
 from wavewright.conditioning.events import Events, Kind, checked_events
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Condition, Control, Notes
@@ -108,10 +108,7 @@ class Instrument:
     @property
     def controls(self) -> tuple[Control, ...]:
         """The controls, of both models where both are played. Where both have one of a name, it is the first's."""
-        found: dict[str, Control] = {}
-        for desk in self._desks:
-            found = {control.name: control for control in desk.controls} | found
-        return tuple(found.values())
+        return merged(desk.controls for desk in self._desks)
 
     @property
     def held(self) -> frozenset[int]:

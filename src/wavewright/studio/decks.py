@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wavewright.conditioning.controls import merged
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Control, Notes
 from wavewright.playing.instrument import Instrument
@@ -46,13 +47,9 @@ class Decks:
         return iter(self._instruments)
 
     @property
-    def controls(self) -> list[Control]:
+    def controls(self) -> tuple[Control, ...]:
         """The controls of all instruments. Where several have one of a name, it is the first's."""
-        found: dict[str, Control] = {}
-        for instrument in self._instruments:
-            for control in instrument.controls:
-                found.setdefault(control.name, control)
-        return [*found.values()]
+        return merged(instrument.controls for instrument in self._instruments)
 
     @property
     def keyboard(self) -> Notes | None:

@@ -225,6 +225,7 @@ class Player:
             {
                 "type": "ready",
                 "rate": decks.rate,
+                "block": self._block,
                 "title": " and ".join(titles),
                 "titles": titles,
                 "way": self._facts["way"],
