@@ -10,7 +10,7 @@ ENGINE := CMakeLists.txt $(wildcard engine/CMakeLists.txt engine/src/* engine/in
 help:
 	@echo "make demo      train a small model on a piano clip and hear it (3 minutes)"
 	@echo "make setup     make the virtual environment that all targets share"
-	@echo "make web       check, test and build the studio's page and a model's, with Node 20 (1 minute)"
+	@echo "make web       check, test and build the studio's page, and check a model's, with Node 20 (1 minute)"
 	@echo "make wasm      build the engine for browsers, with clang 19 (2 minutes)"
 	@echo "make check     lint, types and the quick tests (2 minutes)"
 	@echo "make test      lint, types, the engine's own tests and the whole test suite"

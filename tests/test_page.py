@@ -77,11 +77,6 @@ def test_the_module_was_built_from_these_sources() -> None:
     )
 
 
-def test_the_package_has_the_page_of_these_sources() -> None:
-    sources = {path.name: path.read_bytes() for path in (ROOT / "web/page").iterdir() if path.suffix != ".json"}
-    assert {name: (STATIC / name).read_bytes() for name in sources} == sources, "run `make web`"
-
-
 KEYS: list[Action] = [
     *[("note_on", 60, 100), ("generate", 500), ("control", "temperature", 0.9), ("pedal", 127), ("generate", 333)],
     *[("note_off", 60), ("note_on", 67, 64), ("generate", 700), ("control", "top_p", 0.8), ("pedal", 0)],

@@ -169,7 +169,7 @@ def export(page: Any, folder: Path) -> None:
 def share(page: Any) -> None:
     """Share the model file on the hub, once all that nobody can guess is said."""
     button, link = page.get_by_role("button", name="Share", exact=True), page.get_by_role("link", name="ada/bells")
-    page.get_by_label("Repository").fill("ada/bells")
+    page.get_by_label("Repository", exact=True).fill("ada/bells")
     page.get_by_label("Licence of the shared model").fill("cc-by-4.0")
     button.click()
     expect(button).to_be_enabled()  # since something is missing

@@ -19,9 +19,16 @@ from wavewright.playing.opening import shipped
 
 FORMAT = 1  # of the facts, raised when an older page would misread them
 FACTS, INDEX = "model.json", "index.html"
-PAGE = Path(__file__).parent / "static"  # what web/page and engine/wasm are built into
+PAGE = Path(__file__).parent / "static"  # the page, and what engine/wasm is built into
 PLAYER = Path(__file__).parents[1] / "studio" / "static" / "player"
-MODULES = ("player.js", "playout.js", "ring.js", "store.js", "worklet.js")  # of the player, which the studio shares
+MODULES = (
+    "keys.js",
+    "player.js",
+    "playout.js",
+    "ring.js",
+    "store.js",
+    "worklet.js",
+)  # of the player, which the studio shares
 
 
 def write_page(path: Path, folder: Path) -> None:

@@ -1,14 +1,9 @@
 /** A keyboard on the page, for the mouse, fingers and the computer's keys, as the studio has it. */
 
-const CODES = ["KeyZ", "KeyS", "KeyX", "KeyD", "KeyC", "KeyV", "KeyG", "KeyB", "KeyH", "KeyN", "KeyJ", "KeyM",
-  "KeyQ", "Digit2", "KeyW", "Digit3", "KeyE", "KeyR", "Digit5", "KeyT", "Digit6", "KeyY", "Digit7", "KeyU"] // as trackers lay them out
+import { CODES, isBlack, letterOf, nameOf } from "../player/keys.js"
+
 const NARROW = 30 // pixels of a white key
 const BLACK = 0.62 // of the width of a white key
-const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"]
-
-const isBlack = (/** @type {number} */ key) => [1, 3, 6, 8, 10].includes(key % 12)
-const nameOf = (/** @type {number} */ key) => `${NAMES[key % 12]}${Math.floor(key / 12) - 1}`
-
 export class Keyboard {
   /**
    * @param {HTMLElement} place
@@ -100,7 +95,7 @@ export class Keyboard {
     button.classList.toggle("black", isBlack(key))
     button.style.left = `${left}%`
     button.style.width = `${width}%`
-    const letter = CODES[key - this.home]?.replace(/Key|Digit/, "").toLowerCase() ?? ""
+    const letter = letterOf(CODES[key - this.home] ?? "")
     button.append(Object.assign(document.createElement("span"), { textContent: letter, ariaHidden: "true" }))
     button.append(Object.assign(document.createElement("span"), { textContent: nameOf(key), className: key % 12 ? "hide" : "" }))
     return button

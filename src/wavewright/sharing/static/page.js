@@ -48,13 +48,14 @@ function show_facts(facts) {
 }
 
 /**
- * Ask the worker to load the model.
+ * Ask the worker to load the model, and return how many samples it makes at once.
  * @param {Worker} worker
  * @param {Facts} facts
+ * @returns {Promise<number>}
  */
 function loaded(worker, facts) {
   return new Promise((done, failed) => {
-    worker.onmessage = ({ data }) => (data.type === "ready" ? done(data) : failed(new Error(data.message)))
+    worker.onmessage = ({ data }) => (data.type === "ready" ? done(data.block) : failed(new Error(data.message)))
     worker.onerror = () => failed(new Error("the page's worker could not be loaded; copy the folder again"))
     worker.postMessage({ load: facts })
   })
@@ -64,14 +65,15 @@ function loaded(worker, facts) {
  * Begin to play, which a browser allows after a click only.
  * @param {Worker} worker
  * @param {Facts} facts
+ * @param {number} block samples that the worker makes at once
  */
-async function start(worker, facts) {
+async function start(worker, facts, block) {
   const context = new AudioContext({ sampleRate: facts.rate, latencyHint: "interactive" })
   await context.audioWorklet.addModule(new URL("../player/worklet.js", import.meta.url))
   const notes = facts.controls.find(({ kind }) => kind === "notes")
   const keyboard = notes ? { low: Number(notes.low), high: Number(notes.high) } : null
   const title = facts.title ?? facts.name
-  const ready = { rate: facts.rate, title, titles: [title], way: null, controls: facts.controls, keyboard }
+  const ready = { rate: facts.rate, block, title, titles: [title], way: null, controls: facts.controls, keyboard }
   const made = new Player(worker, context, ready, globalThis.crossOriginIsolated ? STORE_SECONDS : SENT_SECONDS)
   made.addEventListener("error", (event) => say(/** @type {CustomEvent} */ (event).detail.message, true))
   made.addEventListener("bank", () => (part("recall").disabled = false))
@@ -139,23 +141,24 @@ async function open() {
   part("begin").hidden = Boolean(notes) || !facts.controls.some(({ kind }) => kind === "time")
   draw(part("screen"), new Float32Array(2))
   const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" })
-  await loaded(worker, facts)
+  const block = await loaded(worker, facts)
   say(notes ? "Press Play, then play the keys. The letters are the keys of your computer." : "Press Play. The model plays by itself.")
-  listen(worker, facts)
+  listen(worker, facts, block)
 }
 
 /**
  * @param {Worker} worker that has loaded the model
  * @param {Facts} facts
+ * @param {number} block samples that it makes at once
  */
-function listen(worker, facts) {
+function listen(worker, facts, block) {
   const power = part("power")
   power.disabled = false
   power.onclick = async () => {
     power.disabled = true
     const on = power.ariaPressed !== "true"
     try {
-      if (!player) await start(worker, facts)
+      if (!player) await start(worker, facts, block)
       await (on ? player?.context.resume() : player?.context.suspend())
       power.ariaPressed = `${on}`
       power.textContent = on ? "Stop" : "Play"

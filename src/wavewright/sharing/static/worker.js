@@ -78,7 +78,7 @@ async function load(facts) {
     const key = crypto.getRandomValues(new Uint32Array(4))
     new Instrument(engine, facts, key).generate(Math.round(WARM_SECONDS * facts.rate))
     instrument = new Instrument(engine, facts, key)
-    postMessage({ type: "ready" })
+    postMessage({ type: "ready", block: BLOCK })
   } catch (error) {
     postMessage({ type: "error", message: /** @type {Error} */ (error).message })
   }

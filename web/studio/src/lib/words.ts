@@ -1,16 +1,5 @@
 // Numbers as people read them, and a word of help for each thing that has a name of its own.
 
-const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"]
-
-/** The name of a MIDI key, where 60 is C4. */
-export function noteName(key: number): string {
-  return `${NOTES[key % 12]}${Math.floor(key / 12) - 1}`
-}
-
-export function isBlack(key: number): boolean {
-  return [1, 3, 6, 8, 10].includes(key % 12)
-}
-
 /** 0:07, 12:30 or 1:05:00. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))
