@@ -87,6 +87,11 @@ class Instrument {
     return this.beside.find(({ id }) => id === this.second)
   }
 
+  /** Whether two models play of which one is heard. */
+  get switches(): boolean {
+    return ["compare", "turns"].includes(this.player?.ready.way ?? "")
+  }
+
   get controls(): Control[] {
     return this.player?.ready.controls ?? this.model?.controls ?? []
   }
