@@ -1,33 +1,27 @@
-"""The studio's recordings and corpora: what is uploaded is kept, examined and made into corpora."""
+"""The studio's recordings: what is uploaded is kept and examined, and shown as it is."""
 
 import asyncio
-import hashlib
 import io
 import re
 import shutil
 import socket
-import sqlite3
-import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 
-from conftest import melody, refusal
+from conftest import melody
 from support.kills import kill_while_working
+from support.recordings import examined, put, wav
 from support.studio import Server, serving, until
 from wavewright.studio.folder import Folder, Refusal
 from wavewright.studio.recordings import Recordings, clean
 from wavewright.studio.store import Store
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -40,32 +34,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def client(server: Server) -> Iterator[httpx.Client]:
     with server.client() as opened:
         yield opened
-
-
-def wav(seconds: float = 0.5, rate: int = 8000, pitch: float = 220.0, kind: str = "WAV") -> bytes:
-    """The bytes of a sound file."""
-    made = io.BytesIO()
-    soundfile.write(made, melody(seconds, rate, pitch), rate, format=kind)
-    return made.getvalue()
-
-
-def put(client: httpx.Client, name: str, content: bytes) -> dict[str, Any]:
-    """Upload a file, and return its row once it has been examined."""
-    reply = client.put("/api/recordings", params={"name": name}, content=content)
-    assert reply.status_code == 201, reply.text
-    assert reply.json()["state"] == "examining"
-    rows = until(lambda: [row for row in examined(client) if row["id"] == reply.json()["id"]])
-    return dict(rows[0])
-
-
-def examined(client: httpx.Client) -> list[dict[str, Any]]:
-    """All rows, once none is being examined any more."""
-    rows: list[dict[str, Any]] = until(
-        lambda: (
-            (found := client.get("/api/recordings").json()) and all(r["state"] != "examining" for r in found) and found
-        )
-    )
-    return rows
 
 
 NAMES = [
@@ -284,173 +252,3 @@ def test_a_start_brings_folder_and_index_together(tmp_path: Path) -> None:
     }
     files = {path.relative_to(tmp_path / "recordings").as_posix() for path in (tmp_path / "recordings").rglob("*")}
     assert files == {known, f"{known}/x.mid", whole, f"{whole}/whole.wav", "mine", "mine/kept.txt"}
-
-
-@pytest.mark.slow
-def test_corpora_are_made_of_recordings(server: Server, client: httpx.Client, wavewright: Command) -> None:
-    rows = [
-        put(client, f"{voice}_{pitch}.wav", wav(2, 8000, pitch + len(rest)))
-        for voice, rest in (("soft", ""), ("hard", "x"))
-        for pitch in (200, 300)
-    ]
-    rows.append(put(client, "soft_200.flac", wav(2, 8000, 250, "FLAC")))  # of the stem of another
-    client.put("/api/recordings", params={"name": "bad.wav"}, content=b"no sound")
-    asked = {
-        "name": "bells",
-        "preset": "one-shots",
-        "rate": 4000,
-        "labels": "{voice}_{pitch}",
-        "describe": ["loudness"],
-    }
-    made = client.post("/api/corpora", json=asked)
-    assert (made.status_code, made.json()["state"]) == (202, "preparing")
-    id = made.json()["id"]
-    assert id == hashlib.sha256(b"corpora/bells").hexdigest()[:16]
-    assert client.delete(f"/api/corpora/{id}").status_code == 409
-    assert client.post("/api/corpora", json=asked).status_code == 409
-
-    def corpus() -> dict[str, Any]:
-        return next(row for row in client.get("/api/corpora").json() if row["id"] == id)
-
-    until(lambda: corpus()["state"] != "preparing")
-    found = corpus()
-    assert (found["state"], found["rate"], found["recordings"], found["left_out"]) == ("ready", 4000, 5, [])
-    assert [control["name"] for control in found["controls"]] == ["voice", "pitch", "loudness"]
-    assert sum(found["minutes"].values()) == pytest.approx(10 / 60, rel=0.1)
-    until(lambda: not [*(server.folder / "logs").glob("*.recordings")])
-    few = {"name": "few", "recordings": [rows[0]["id"]], "rate": 4000}
-    client.post("/api/corpora", json=few)
-    until(lambda: all(row["state"] != "preparing" for row in client.get("/api/corpora").json()))
-    failed = next(row for row in client.get("/api/corpora").json() if row["name"] == "few")
-    assert failed["state"] == "failed"
-    assert failed["reason"].startswith("the longest track is 2 s")
-    assert client.delete(f"/api/corpora/{failed['id']}").status_code == 204
-    client.post("/api/corpora", json={**few, "section_seconds": 0.5})
-    until(lambda: all(row["state"] != "preparing" for row in client.get("/api/corpora").json()))
-    fits = next(row for row in client.get("/api/corpora").json() if row["name"] == "few")
-    assert (fits["state"], fits["recordings"]) == ("ready", 1), fits["reason"]
-    assert client.delete(f"/api/corpora/{fits['id']}").status_code == 204
-    recordings = [str(server.folder / "recordings" / row["id"]) for row in rows]
-    made = wavewright("prepare", *recordings, "--out", server.folder / "corpora" / "mine", "--section-seconds", 1)
-    assert made.returncode == 0, made.stderr
-    names = until(lambda: [row["name"] for row in client.get("/api/corpora").json()])
-    assert names == ["bells", "mine"]
-    for row in client.get("/api/corpora").json():
-        assert client.delete(f"/api/corpora/{row['id']}").status_code == 204
-    assert [*(server.folder / "corpora").iterdir()] == []
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        ({"name": "../x"}, "name: "),
-        ({"name": ".x"}, "name: "),
-        ({"name": "-x"}, "name: "),
-        ({"name": "x" * 101}, "name: "),
-        ({"name": "\N{RIGHT-TO-LEFT OVERRIDE}x"}, "name: "),
-        ({"recordings": ["0" * 16]}, "recording: nothing has the id"),
-        ({"recordings": []}, "recordings: none can be read"),
-        ({"recordings": "some"}, "recordings"),
-        ({"preset": "loud"}, "preset: loud"),
-        ({"rate": 999}, "rate: "),
-        ({"section_seconds": 0}, "section_seconds: "),
-        ({"labels": "/etc/passwd"}, "labels: /etc/passwd; give a pattern"),
-        ({"labels": "{a}.csv"}, "labels: {a}.csv; give a pattern"),
-        ({"describe": ["taste"]}, "describe: taste"),
-        ({"more": 1}, "more: "),
-    ],
-)
-def test_an_odd_corpus_is_refused(change: dict[str, Any], line: str, server: Server, client: httpx.Client) -> None:
-    before = {*server.folder.glob("*/*")}
-    reply = client.post("/api/corpora", json={"name": "odd", **change})
-    assert reply.status_code in (404, 422)
-    assert reply.json()["error"].startswith(line)
-    assert {*server.folder.glob("*/*")} == before
-
-
-def test_a_second_server_and_a_port_in_use_are_refused_in_a_line(
-    server: Server, wavewright: Command, tmp_path: Path
-) -> None:
-    line = refusal(wavewright("studio", server.folder, "--port", 0, "--no-browser"))
-    assert (
-        line
-        == f"wavewright: {server.folder}: in use by another wavewright process; wait for it or choose another folder"
-    )
-    line = refusal(wavewright("studio", tmp_path / "other", "--port", server.port, "--no-browser"))
-    assert line.startswith(f"wavewright: --port {server.port}: Address already in use; give another one")
-    for port in (-1, 65536):
-        assert f"--port {port}" in refusal(wavewright("studio", tmp_path / "other", "--port", port, "--no-browser"))
-    (tmp_path / "file").touch()
-    assert "is a file, not a folder" in refusal(wavewright("studio", tmp_path / "file", "--no-browser"))
-
-
-def test_a_strange_database_is_refused_in_a_line(wavewright: Command, tmp_path: Path) -> None:
-    database = tmp_path / "work" / "studio.db"
-    database.parent.mkdir()
-    database.write_bytes(b"no database" * 100)
-    line = refusal(wavewright("studio", tmp_path / "work", "--port", 0, "--no-browser"))
-    assert line.startswith(f"wavewright: {database}: file is not a database")
-    database.unlink()
-    newer = sqlite3.connect(database)
-    newer.execute("PRAGMA user_version=99")
-    newer.close()
-    line = refusal(wavewright("studio", tmp_path / "work", "--port", 0, "--no-browser"))
-    assert line.startswith(f"wavewright: {database}: of a newer wavewright")
-
-
-def test_the_server_never_imports_torch(run: Path, tmp_path: Path) -> None:
-    """Not when it lists runs with checkpoints and models, nor when it plays."""
-    Folder(tmp_path / "work")
-    shutil.copytree(run, tmp_path / "work" / "runs" / "mine")
-    code = f"""if True:
-        import sys
-        from pathlib import Path
-        sys.modules["torch"] = None
-        from wavewright.studio.app import Studio, make_app
-        from wavewright.studio.folder import Folder
-        studio = Studio(Folder(Path({str(tmp_path / "work")!r})))
-        make_app(studio, 1, "token")
-        (row,) = studio.trainings.rows()
-        assert row["state"] in ("finished", "stopped"), row
-        assert row["step"] == 16
-        assert {{row["source"] for row in studio.shelf.rows()}} == {{"package", "run"}}
-        piano = next(row["id"] for row in studio.shelf.rows() if row["name"] == "piano")
-        assert len(studio.shelf.open(piano, print).instrument().generate(100)) == 100
-        studio._signs()
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_page_is_a_fixed_table_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wavewright.studio import app
-    from wavewright.studio import page as built
-
-    static = tmp_path / "static"
-    for name in ("index.html", "assets/a.js", "player/w.js", "secret.txt", "other/x.js"):
-        (static / name).parent.mkdir(parents=True, exist_ok=True)
-        (static / name).write_text(name)
-    (static / "assets" / "link.js").symlink_to("/etc/passwd")
-    monkeypatch.setattr(built, "STATIC", static)
-    made = app.make_app(app.Studio(Folder(tmp_path / "work")), 80, "token")
-    (static / "assets" / "later.js").touch()
-
-    async def look() -> None:
-        headers = {"authorization": "Bearer token", "host": "127.0.0.1:80"}
-        transport = httpx.ASGITransport(app=made)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as page:
-            for path, name in (("/", "index.html"), ("/assets/a.js", "assets/a.js"), ("/player/w.js", "player/w.js")):
-                assert (await page.get(path)).text == name
-            assert (await page.get("/assets/a.js")).headers["content-type"].startswith("text/javascript")
-            for path in ("/assets/link.js", "/assets/later.js", "/secret.txt", "/assets/../secret.txt", "/other/x.js"):
-                assert (await page.get(path)).status_code == 404, path
-
-    asyncio.run(look())
-
-
-def test_a_server_stops_in_good_order(tmp_path: Path) -> None:
-    with serving(tmp_path / "work", tmp_path / "log") as server, server.socket("/ws/events"):
-        began = time.monotonic()
-        assert server.stop() == 143
-        assert time.monotonic() - began < 60
-    assert "Traceback" not in (tmp_path / "log").read_text()
