@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,13 +95,10 @@ def run(original: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def wavewright() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """`wavewright("prepare", folder, ...)` runs the command line as a user would."""
+    """`wavewright("prepare", folder, ...)` runs the command line as a user would, in a process that starts at once."""
+    from support.tiny import call
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "wavewright", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=HANGS, check=False)
-
-    return run
+    return call
 
 
 def refusal(result: subprocess.CompletedProcess[str]) -> str:

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from conftest import HANGS, refusal
 from support.html import parsed
 from support.tiny import hashes, records, start, wait_for_lines
 from wavewright import experiments
+from wavewright.cli import main
 from wavewright.errors import ConfigError
 from wavewright.experiments import overfit, piano, search, variations
 from wavewright.experiments.experiment import Experiment, Trial
@@ -38,7 +38,7 @@ TRIALS = (
 def do(tmp_path: Path, kind: str, *options: object) -> Path:
     out = tmp_path / kind
     command = start(tmp_path / f"{kind}.log", "experiment", kind, "--out", out, *options)
-    assert command.wait(HANGS) == 0, command.output
+    assert command.wait(300) == 0, command.output
     assert report([out], tmp_path / "report.html")["unfinished"] == []
     return out
 
@@ -47,8 +47,18 @@ def result(out: Path, name: str) -> dict[str, Any]:
     return json.loads((out / "trials" / name / "result.json").read_text())
 
 
-def test_overfit_trains_plays_and_compares(tmp_path: Path) -> None:
-    out = do(tmp_path, "overfit")
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The experiment `overfit` as two workers share it, and what each of them says."""
+    folder = tmp_path_factory.mktemp("shared")
+    both = [start(folder / f"{i}.log", "experiment", "overfit", "--out", folder / "overfit") for i in range(2)]
+    for worker in both:
+        assert worker.wait(300) == 0, worker.output
+    return folder / "overfit", [worker.output for worker in both]
+
+
+def test_overfit_trains_plays_and_compares(shared: tuple[Path, list[str]]) -> None:
+    out, _ = shared
     original, rate = soundfile.read(out / "original.wav")
     assert len(original) == rate == 14700
     assert np.abs(original[:200]).max() > 0  # it begins with music, not with the silence before it
@@ -71,11 +81,9 @@ def test_overfit_trains_plays_and_compares(tmp_path: Path) -> None:
     assert json.loads((out / "experiment.json").read_text())["data"]["rate"] == 14700
 
 
-def test_what_ran_is_named_by_its_real_size(tmp_path: Path) -> None:
-    out, kept = tmp_path / "overfit", tmp_path / "kept"
-    command = start(tmp_path / "log", "experiment", "overfit", "--out", out, "--only", "naive-rnn", "wavenet-4x10")
-    assert command.wait(300) == 0, command.output
-    report([out], tmp_path / "report.html", kept)
+def test_what_ran_is_named_by_its_real_size(shared: tuple[Path, list[str]], tmp_path: Path) -> None:
+    (out, said), kept = shared, tmp_path / "kept"
+    assert report([out], tmp_path / "report.html", kept)["unfinished"] == []
     page = parsed(tmp_path / "report.html")
     found = json.loads((kept / "results.json").read_text())["sections"][0]
     sounds = " ".join(path.name for path in (kept / "sounds").iterdir())
@@ -90,7 +98,7 @@ def test_what_ran_is_named_by_its_real_size(tmp_path: Path) -> None:
         assert title in [row[0] for table in found["tables"] for row in table["rows"]]
         assert title in [cell.text for cell in page.all("td")]
         assert title in [heading.text for heading in page.all("h4")]
-        assert f"overfit: {title} (trial {name})" in command.output
+        assert f"overfit: {title} (trial {name})" in "".join(said)
         assert f"overfit-{title.lower().replace(', ', '-').replace(' ', '-')}-from-silence.flac" in sounds
     assert "512" not in sounds
 
@@ -255,8 +263,8 @@ def test_speed_measures_both_back_ends(tmp_path: Path) -> None:
     assert len({row["engine"] for row in rows}) == 2
 
 
-def test_a_stopped_experiment_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    whole = do(tmp_path, "overfit", "--only", "naive-rnn")
+def test_a_stopped_experiment_goes_on_to_the_same_bits(shared: tuple[Path, list[str]], tmp_path: Path) -> None:
+    whole, _ = shared
     stopped = tmp_path / "stopped"
     arguments = ("experiment", "overfit", "--only", "naive-rnn", "--out", stopped)
     command = start(tmp_path / "first.log", *arguments)
@@ -278,13 +286,10 @@ def test_a_stopped_experiment_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert "parameters" not in done.output
 
 
-def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
-    out = tmp_path / "shared"
-    both = [start(tmp_path / f"{i}.log", "experiment", "overfit", "--out", out) for i in range(2)]
-    for worker in both:
-        assert worker.wait(300) == 0, worker.output
+def test_two_workers_share_an_experiment(shared: tuple[Path, list[str]]) -> None:
+    out, said = shared
     assert sorted(path.parent.name for path in out.glob("trials/*/result.json")) == sorted(TRIALS)
-    trained = sum(worker.output.count("parameters on") for worker in both)
+    trained = "".join(said).count("parameters on")
     assert trained == len(TRIALS)  # each once
 
 
@@ -303,8 +308,11 @@ def test_two_workers_share_an_experiment(tmp_path: Path) -> None:
         (["overfit", "--storage", "nonsense"], "--storage nonsense: cannot be used"),
     ],
 )
-def test_what_is_refused(options: list[str], line: str, tmp_path: Path, wavewright: Any) -> None:
-    assert line in refusal(wavewright("experiment", *options, "--out", tmp_path / "out"))
+def test_what_is_refused(options: list[str], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["experiment", *options, "--out", str(tmp_path / "out")])
+    assert ended.value.code == 2
+    assert line in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_folder_holds_one_experiment(tmp_path: Path) -> None:

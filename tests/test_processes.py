@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from conftest import HANGS, melody
 from support.controlled import HOP, NOTES, VOICE, make_controlled
-from support.launcher import ELASTIC, process_of, torchrun
+from support.launcher import ELASTIC, process_of, together, torchrun
 from support.tiny import as_arguments, hashes, losses, make_corpus, records, small_disk, start, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.formats import checkpoint
@@ -35,9 +35,9 @@ MANY: dict[str, Any] = {"batch_size": 4, "checkpoint_every": 10}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int) -> Any:
+def launch(config: RunConfig, corpus: Corpus, run: Path, steps: int, launcher: Any = together) -> Any:
     arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", steps, "--resume"]
-    return torchrun(arguments)
+    return launcher(arguments)
 
 
 def weights(run: Path, step: int) -> dict[str, torch.Tensor]:
@@ -62,7 +62,7 @@ def sample_rnn(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tupl
     folder = tmp_path_factory.mktemp("processes")
     config = tiny("sample-rnn", **MANY)
     train(config, corpus, folder / "one", Budget(steps=STEPS), device="cpu")
-    result = launch(config, corpus, folder / "two", STEPS)
+    result = launch(config, corpus, folder / "two", STEPS, torchrun)
     assert result.returncode == 0, result.stderr
     return folder / "one", folder / "two"
 
@@ -134,7 +134,7 @@ def test_processes_with_different_corpora_are_refused(corpus: Corpus, tmp_path: 
 
 def test_a_full_disk_stops_all_processes_with_one_line(corpus: Corpus, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", "512k") as disk:
-        result = launch(tiny("naive-rnn", {"units": 64}, **MANY), corpus, disk / "run", STEPS)
+        result = launch(tiny("naive-rnn", {"units": 64}, **MANY), corpus, disk / "run", STEPS, torchrun)
     assert result.returncode != 0
     said = [line for line in result.stderr.splitlines() if "No space left on device" in line]
     assert len(said) == 1, result.stderr
@@ -185,13 +185,13 @@ def test_two_processes_prepare_recordings_once_and_report_once(tmp_path: Path) -
     soundfile.write(tmp_path / "song.wav", melody(14, 14700), 14700)
     config = tiny("naive-rnn", **MANY)
     arguments = ["train", tmp_path / "song.wav", *as_arguments(config), "--out", tmp_path / "run", "--steps", 2]
-    result = torchrun([*arguments, "--json"])
+    result = together([*arguments, "--json"])
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("preparing") == 1
     assert json.loads(result.stdout)["step"] == 2
     # And what one of them refuses ends both.
     arguments[-1] = 4
-    result = torchrun([*arguments, "--resume", "--seed", 5])
+    result = together([*arguments, "--resume", "--seed", 5])
     assert result.returncode != 0
     lines = [line for line in result.stderr.splitlines() if line.startswith("wavewright: ")]
     assert 1 <= len(lines) <= 2

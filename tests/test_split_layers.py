@@ -18,7 +18,7 @@ from torch import Tensor
 from conftest import HANGS
 from support.controlled import HOP, NOTES, VOICE, make_controlled
 from support.kinds import CONDITIONED, KINDS, PREDICTED, SPLIT, build, codes_of
-from support.launcher import process_of, torchrun
+from support.launcher import process_of, together, torchrun
 from support.tiny import as_arguments, hashes, losses, records, tiny
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError
@@ -136,10 +136,14 @@ def test_what_cannot_be_split_is_refused(corpus: Corpus, tmp_path: Path, monkeyp
 
 
 def launch(
-    config: RunConfig, corpus: Corpus, run: Path, steps: int, *, stages: int = 2, processes: int = 2, **options: Any
+    config: RunConfig, corpus: Corpus, run: Path, steps: int, *, stages: int = 2, processes: int = 2
 ) -> subprocess.CompletedProcess[str]:
+    return together(arguments_of(config, corpus, run, steps, stages), processes)
+
+
+def arguments_of(config: RunConfig, corpus: Corpus, run: Path, steps: int, stages: int = 2) -> list[object]:
     arguments = ["train", corpus.path, *as_arguments(config), "--out", run, "--steps", steps, "--resume"]
-    return torchrun([*arguments, "--split-layers", stages], processes, **options)
+    return [*arguments, "--split-layers", stages]
 
 
 def tensors(run: Path, step: int) -> dict[str, Tensor]:
@@ -220,7 +224,8 @@ def test_a_killed_stage_comes_back(corpus: Corpus, tmp_path: Path) -> None:
         assert killed
         os.kill(killed, signal.SIGKILL)
 
-    result = launch(config, corpus, run, STEPS, options=["--max-restarts", "3"], disturb=kill)
+    arguments = arguments_of(config, corpus, run, STEPS)
+    result = torchrun(arguments, options=["--max-restarts", "3"], disturb=kill)
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     assert records(run) == records(whole)

@@ -5,9 +5,8 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 import soundfile
 
-from conftest import melody
+from conftest import HANGS, melody
+from support import child
 from support.kinds import TINY
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare
@@ -89,19 +89,15 @@ def as_arguments(settings: config.RunConfig) -> list[str]:
 
 fork = multiprocessing.get_context("forkserver")
 fork.set_forkserver_preload(
-    ["wavewright.cli", "wavewright.training.run", "torch.utils.tensorboard", "matplotlib", "support.tiny"]
+    [
+        "wavewright.cli",
+        "cyclopts.help",
+        "wavewright.training.run",
+        "wavewright.measuring.evaluation",
+        "torch.utils.tensorboard",
+        "matplotlib",
+    ]
 )
-
-
-def _run(arguments: list[str], log: str) -> None:
-    from wavewright.cli import main
-
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    sys.stdout = sys.stderr = open(descriptor, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    main(arguments)
 
 
 @dataclass
@@ -139,11 +135,22 @@ class Command:
         return last
 
 
-def start(log: Path, *arguments: object) -> Command:
-    """Start `wavewright ARGUMENTS`; what it says goes to `log`."""
-    process = fork.Process(target=_run, args=([str(argument) for argument in arguments], str(log)), daemon=True)
+def start(log: Path, *arguments: object, out: Path | None = None, **environment: str) -> Command:
+    """Start `wavewright ARGUMENTS`. What it says goes to `log`, and its results to `out` where that is given."""
+    log.unlink(missing_ok=True)
+    given = ([str(argument) for argument in arguments], str(out or log), str(log), {**os.environ, **environment})
+    process = fork.Process(target=child.command, args=given, daemon=True)
     process.start()
     return Command(process, log)
+
+
+def call(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `wavewright ARGUMENTS` to its end."""
+    with tempfile.TemporaryDirectory() as folder:
+        log, out = Path(folder, "log"), Path(folder, "out")
+        command = start(log, *arguments, out=out)
+        status = command.wait(HANGS)
+        return subprocess.CompletedProcess(arguments, status, out.read_text(encoding="utf-8"), command.output)
 
 
 def wait_for_lines(command: Command, run: Path, more: int) -> None:
