@@ -86,6 +86,24 @@ class Time:
         self.now = until
 
 
+class Late:
+    """The true clock, and how late the playing was at most, in seconds, as it waited for the end of each block."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun, self.blocks, self.most = 0.0, 0, 0.0
+        monkeypatch.setattr("wavewright.playing.live.time", self)
+
+    def monotonic(self) -> float:
+        now = time.monotonic()
+        self.begun = self.begun or now
+        return now
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self.blocks += 1
+        self.most = max(self.most, time.monotonic() - self.begun - self.blocks * HAND_BLOCK / RATE)
+
+
 def notes(count: int, seed: int = 0) -> list[tuple[int, mido.Message]]:
     """Notes at random samples, with the samples at which they are struck and released."""
     rng = np.random.default_rng(seed)
@@ -137,7 +155,10 @@ def test_each_note_is_heard_one_block_after_it_was_played(
 @pytest.mark.slow
 @pytest.mark.usefixtures("system")
 def test_each_note_is_heard_one_block_later_in_real_time_too(file: Path, tmp_path: Path) -> None:
-    """A thread plays. Before and after each message it looks at the clock, so that no delay of its own counts."""
+    """A thread plays. Before and after each message it looks at the clock, so that no delay of its own counts.
+
+    Where the machine is busy and lets the sound be made late, a note may be late by as much.
+    """
     played, sent = notes(40), []
 
     def hands() -> None:
@@ -161,13 +182,14 @@ def test_each_note_is_heard_one_block_later_in_real_time_too(file: Path, tmp_pat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Port, "__init__", init)
+        late = Late(patch)
         assert run("play", file, "--midi", "any", "--out", out) == 130
     opened.join(60)
     found = changes(out)
     before, after = (np.array(times) * RATE for times in zip(*sent, strict=True))
     # Sample 0 of the file was due at one time, which each message bounds from both sides.
     earliest, latest = before + HAND_BLOCK - found - HOP - 1, after + HAND_BLOCK - found + 1
-    assert earliest.max() <= latest.min()
+    assert earliest.max() <= latest.min() + late.most * RATE
 
 
 @pytest.mark.parametrize("signals", [1, 2])
