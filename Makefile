@@ -64,10 +64,10 @@ lint: setup
 	$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 
 check: lint
-	$(BIN)/pytest --numprocesses 2 -m 'not slow'
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m 'not slow'
 
 test: lint engine-test
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 TEST_BUILD := $(BIN)/cmake -S . -DWAVEWRIGHT_TESTS=ON -DCMAKE_BUILD_TYPE=Release
 engine-test: setup

@@ -1,6 +1,5 @@
 """The studio's page in a real browser: from an empty folder to a take, and what anyone may meet on the way."""
 
-import base64
 import json
 import os
 import re
@@ -22,7 +21,7 @@ pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed"
 from playwright.sync_api import expect
 
 from conftest import ROOT, melody
-from support.browser import chromium
+from support.browser import chromium, drop
 from support.fake_hub import fake_hub
 from wavewright.formats import model_file
 
@@ -40,12 +39,6 @@ const port = { name: "Test keys", onmidimessage: null }
 navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", port]]), onstatechange: null })
 window.send = (...bytes) => port.onmidimessage({ data: Uint8Array.from(bytes) })
 """
-DROP = """([name, base64]) => {
-    const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))
-    const data = new DataTransfer()
-    data.items.add(new File([bytes], name))
-    window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }))
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -88,11 +81,6 @@ def page(browser: Any, studio: tuple[str, Path]) -> Iterator[Any]:
     assert not said
 
 
-def drop(page: Any, path: Path, name: str) -> None:
-    expect(page.get_by_text("Drop sounds")).to_be_visible()
-    page.evaluate(DROP, [name, base64.b64encode(path.read_bytes()).decode()])
-
-
 def show(page: Any, screen: str) -> None:
     page.get_by_role("navigation").get_by_role("link", name=re.compile(screen, re.I)).click()
 
@@ -121,7 +109,8 @@ def loudest_tone(samples: NDArray[np.float64], rate: int) -> float:
 
 def make_a_corpus(page: Any, recording: Path, name: str) -> None:
     """Drop a recording, see its verdict, and make a corpus of it."""
-    drop(page, recording, name)
+    expect(page.get_by_text("Drop sounds")).to_be_visible()
+    drop(page, name, recording.read_bytes())
     row = page.get_by_role("listitem").filter(has_text=name)
     expect(row.get_by_role("slider", name=f"Place in {name}")).to_be_visible(timeout=SLOW)
     assert page.evaluate("document.querySelectorAll('main script, main b:not([class])').length") == 0

@@ -13,7 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="no playwright to drive a brow
 
 from playwright.sync_api import expect
 
-from support.browser import chromium
+from support.browser import chromium, drop
 from support.scores import write_score
 from support.studio import Server, serving
 from support.tiny import again, make_corpus
@@ -24,11 +24,6 @@ pytestmark = pytest.mark.slow
 
 SLOW = 90_000  # ms: the machine may be busy
 THEMES = ("dark", "light")
-DROP = """([name, bytes]) => {
-    const data = new DataTransfer()
-    data.items.add(new File([Uint8Array.from(bytes)], name))
-    window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }))
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +61,9 @@ def test_a_score_that_is_dropped_plays_lights_the_keys_and_is_recorded(
     write_score(tmp_path / "s.mid", [(0.1, Kind.strike, 64, 90), (600.0, Kind.release, 64, 0)])
     scores = page.get_by_role("combobox", name="Score")
     expect(button(page, "Play the score")).to_be_disabled()
-    page.evaluate(DROP, ["rubbish.mid", [1, 2, 3]])
+    drop(page, "rubbish.mid", bytes([1, 2, 3]))
     expect(page.get_by_text("rubbish.mid: not a readable MIDI file")).to_be_visible()
-    page.evaluate(DROP, ["my tune.mid", [*(tmp_path / "s.mid").read_bytes()]])
+    drop(page, "my tune.mid", (tmp_path / "s.mid").read_bytes())
     expect(scores.locator("option:checked")).to_have_text("my tune")
     button(page, "Play the score").click()  # which starts the instrument, too
     expect(button(page, "End the score")).to_be_visible()
