@@ -1,9 +1,11 @@
 """Bits per sample against a slow count, and the measures of continuations against brute force."""
 
+import contextlib
 import json
 import math
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,8 @@ from wavewright.playing import opening, scoring
 from wavewright.playing.stream import stream
 from wavewright.playing.torch_model import TorchModel
 from wavewright.quantize import Quantizer
+from wavewright.training.loop import Budget
+from wavewright.training.run import train
 
 
 def slow_nats(model: Any, codes: list[int]) -> float:
@@ -274,6 +278,32 @@ def test_a_corpus_cut_short_meanwhile_is_one_line(
         evaluate(run, copy, "valid", continuations=0)
 
 
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_each_part_tells_how_far_it_is(engine: Any, tmp_path: Path) -> None:
+    sounds = make_controlled(tmp_path / "sounds")
+    settings = tiny("naive-rnn", {"condition": {"controls": (VOICE, NOTES), "hop": HOP, "width": 8}})
+    train(settings, sounds, tmp_path / "run", Budget(steps=1), device="cpu")
+    told: list[list[Any]] = []
+
+    @contextlib.contextmanager
+    def show(text: str, total: float | None) -> Iterator[Callable[..., None]]:
+        told.append([text, total, 0])
+
+        def advance(amount: float = 1, text: str | None = None) -> None:
+            told[-1][2] += amount
+
+        yield advance
+
+    model = opening.open_model(tmp_path / "run", "last", engine=engine)
+    evaluate(model, sounds, "valid", continuations=1, progress=show)
+    assert told[:2] == [
+        ["scoring valid", len(sounds.samples("valid")), len(sounds.samples("valid"))],
+        ["scoring with other controls", 2 * len(sounds.samples("valid")), 2 * len(sounds.samples("valid"))],
+    ]
+    assert all(done == total for _, total, done in told)
+    assert told[-1][0] == "measuring continuations"
+
+
 def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Path) -> None:
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--continuations", 2)
     assert command.wait() == 0, command.output
@@ -293,6 +323,15 @@ def test_the_command_line_reports_it(trained: Path, corpus: Corpus, tmp_path: Pa
     assert "1 s generated from silence: each second -" in command.output
     assert "nearest in training" in command.output
     assert "seconds between resets\tbits per sample\n0.07\t" in command.output
+    shown = [line for line in command.output.splitlines() if line.startswith(("scoring ", "measuring ", "generating"))]
+    assert shown == [
+        "scoring valid",
+        "measuring recognised classes",
+        "measuring what memory buys",
+        "measuring continuations",
+        "generating",
+        "measuring the nearest in the training split",
+    ]
     command = start(tmp_path / "log", "evaluate", trained, corpus.path, "--json", "--generate", 0)
     assert command.wait() == 0
     assert json.loads(command.output)["generated"] is None

@@ -107,7 +107,7 @@ class Command:
     process: BaseProcess
     log: Path
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = HANGS) -> int:
         """The exit status; minus the signal that ended it, where one did."""
         self.process.join(seconds)
         if self.process.exitcode is None:

@@ -138,6 +138,15 @@ def progress(text: str, total: float | None) -> Iterator[Advance]:
 
 
 @contextmanager
+def parts(text: str, total: float | None) -> Iterator[Advance]:
+    """Show the progress of one of several parts of a command, where there is no bar also by a line when it begins."""
+    if not sys.stderr.isatty():
+        say(text)
+    with progress(text, total) as advance:
+        yield advance
+
+
+@contextmanager
 def _bar(text: str, total: float | None) -> Iterator[Advance]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from wavewright.commands.console import print_json, progress, put, say, table
+from wavewright.commands.console import parts, print_json, put, say, table
 from wavewright.commands.options import Device, EngineName, Flag
 from wavewright.errors import ConfigError, printable
 
@@ -74,10 +74,12 @@ def evaluate(
     from wavewright.measuring.as_papers import evaluate_as_papers
     from wavewright.measuring.evaluation import evaluate as score
     from wavewright.playing.opening import open_model
+    from wavewright.progress import silent
 
+    progress = silent if json else parts
     opened = open_model(run, checkpoint, engine=engine, device=device)
     if paper_compatible:
-        result = evaluate_as_papers(opened, corpus, split)
+        result = evaluate_as_papers(opened, corpus, split, progress)
     else:
         if generate is None:
             generate = 0.0 if perceptual.missing() else 10.0

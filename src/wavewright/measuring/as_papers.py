@@ -14,13 +14,16 @@ from wavewright.corpus.settings import LEVELLING, PrepareSettings, SplitName
 from wavewright.errors import ConfigError
 from wavewright.measuring.evaluation import Evaluation, Tracks, score
 from wavewright.playing.playable import TrainedModel
+from wavewright.progress import Progress, silent
 from wavewright.quantize import FULL_SCALE, to_int16
 
 PAPER = PrepareSettings(rate=16000, section_seconds=8, levels="section", remove_dc=False)
 LEVELS = 256
 
 
-def evaluate_as_papers(run: TrainedModel, path: Path, split: SplitName = "test") -> Evaluation:
+def evaluate_as_papers(
+    run: TrainedModel, path: Path, split: SplitName = "test", progress: Progress = silent
+) -> Evaluation:
     """Return bits per sample as the papers report them.
 
     Recordings are mono at 16 kHz. Each is cut from its start into examples of 8 s, and the shorter rest is dropped.
@@ -37,6 +40,7 @@ def evaluate_as_papers(run: TrainedModel, path: Path, split: SplitName = "test")
         run: a model of 16 kHz and 256 levels, best trained on examples that are scaled in the same way.
         path: a corpus of 16 kHz, or audio or a folder of audio, all of which is scored.
         split: split of the corpus.
+        progress: shows the samples scored.
 
     Raises:
         ConfigError: the model or corpus has another rate or number of levels, the model has emphasis, or no recording
@@ -59,7 +63,8 @@ def evaluate_as_papers(run: TrainedModel, path: Path, split: SplitName = "test")
         raise ConfigError(f"{path}: no recording is as long as an example of {PAPER.section_seconds:g} s")
     starts = np.arange(len(examples)) * PAPER.section
     sections = np.stack([starts, starts + PAPER.section], 1)
-    return replace(score(run, np.concatenate(examples), sections, tracks, split), paper_compatible=True)
+    scored = score(run, np.concatenate(examples), sections, tracks, split, progress=progress)
+    return replace(scored, paper_compatible=True)
 
 
 def _recordings(path: Path, split: SplitName) -> Iterator[tuple[str, NDArray[np.int16]]]:

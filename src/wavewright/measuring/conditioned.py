@@ -9,6 +9,7 @@ from wavewright import metrics
 from wavewright.corpus.batches import ControlSource
 from wavewright.corpus.conditions import Conditions
 from wavewright.playing.playable import TrainedModel
+from wavewright.progress import Advance, ignore
 from wavewright.quantize import Samples16
 
 CANDIDATES = 16  # sections whose condition is looked at, in search of another one
@@ -36,11 +37,15 @@ def compare_conditions(
     conditions: Conditions,
     *,
     own: float,
+    advance: Advance = ignore,
 ) -> Conditioned:
-    """Score sections with the conditions of others and with none. `own` is the score with their own, in bits."""
+    """Score sections with the conditions of others and with none. `own` is the score with their own, in bits.
+
+    `advance` is called with the number of samples scored since the last call, of twice the sections' samples.
+    """
 
     def bits(given: ControlSource | None) -> float:
-        nats = run.score(samples, sections, leads=leads, conditions=given)
+        nats = run.score(samples, sections, leads=leads, conditions=given, advance=advance)
         return metrics.bits(float(nats.sum() / (sections[:, 1] - sections[:, 0]).sum()))
 
     others = OtherConditions(conditions, np.stack((sections[:, 0] - leads, sections[:, 1]), 1))

@@ -3,7 +3,10 @@
 docs/evaluation.md says what each figure means, and when to trust it.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +36,7 @@ ENTROPY_SECONDS = 0.1
 NEAREST_SECONDS = 0.25  # length of the stretches sought in the training split
 NEAREST_STRETCHES = 16  # generated, and as many held out; the search takes ten seconds for 40 minutes of training sound
 
+T = TypeVar("T")
 Tracks = dict[str, tuple[int, int]]  # start and stop by the track's name
 
 
@@ -144,7 +148,7 @@ def evaluate(
         mixture: a category and two of its classes, whose mixtures are measured.
         context: whether to score an excerpt with the state reset every so often (context.context_curve).
         free_play: seconds to play freely from each of several seeds and hold against the split. 0 turns this off.
-        progress: shows the samples generated, and the stretches transcribed.
+        progress: shows each part of the evaluation, and the samples that it has scored or made.
 
     Raises:
         ConfigError: the corpus has another rate than the run, the split is empty, a number is out of range, or
@@ -171,23 +175,48 @@ def evaluate(
     samples, condition = corpus.reader(split), run.config.condition
     leads = corpus.leads(split, sections, LEAD_SECONDS if condition else 0.0)
     conditions = Conditions(corpus, split, condition) if condition and corpus.controls else None
-    scored = score(run, samples, sections, tracks, split, leads=leads, conditions=conditions)
+    scored = score(run, samples, sections, tracks, split, leads=leads, conditions=conditions, progress=progress)
     conditioned = None
     if conditions is not None:
-        conditioned = compare_conditions(run, samples, sections, leads, conditions, own=scored.bits_per_sample)
+        with progress("scoring with other controls", 2 * len(samples)) as advance:
+            bits = scored.bits_per_sample
+            conditioned = compare_conditions(run, samples, sections, leads, conditions, own=bits, advance=advance)
+
+    part = functools.partial(_part, progress)
     struck = condition and condition.notes and has_scores(corpus, split) and not perceptual.missing()
     return replace(
         scored,
         conditioned=conditioned,
-        single_notes=single_notes(run, corpus, split) if struck else None,
+        single_notes=part("single notes", single_notes, run, corpus, split) if struck else None,
         transcribed=transcribed(run, corpus, split, transcribe, progress) if transcribe else None,
-        recognised=() if missing("experiments", *labels.PACKAGES) else tuple(labels.recognised(run, corpus, split)),
-        between=labels.between(run, corpus, *mixture) if mixture else None,
-        context=context_curve(run, samples, sections, conditions) if context else (),
-        continuations=_continue(run, corpus, split, continuations, round(seconds * run.rate), conditions=conditions),
+        recognised=()
+        if missing("experiments", *labels.PACKAGES)
+        else tuple(part("recognised classes", labels.recognised, run, corpus, split)),
+        between=part("mixtures of classes", labels.between, run, corpus, *mixture) if mixture else None,
+        context=part("what memory buys", context_curve, run, samples, sections, conditions) if context else (),
+        continuations=part(
+            "continuations",
+            _continue,
+            run,
+            corpus,
+            split,
+            continuations,
+            round(seconds * run.rate),
+            conditions=conditions,
+        )
+        if continuations
+        else None,
         generated=_generate(run, corpus, split, round(generate * run.rate), progress) if generate else None,
         free_play=freely.free_play(run, corpus, split, free_play, progress) if free_play else None,
     )
+
+
+def _part(progress: Progress, name: str, measure: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Show that a part of an evaluation is being measured, and return what it measures."""
+    with progress(f"measuring {name}", 1) as advance:
+        found = measure(*arguments, **options)
+        advance(1)
+    return found
 
 
 def _check_transcribe(run: TrainedModel, corpus: Corpus, split: SplitName, seconds: float) -> None:
@@ -212,9 +241,11 @@ def score(
     *,
     leads: NDArray[np.int64] | None = None,
     conditions: ControlSource | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Return bits per sample of all sections, and of each track that holds one."""
-    nats = run.score(samples, sections, leads=leads, conditions=conditions)
+    with progress(f"scoring {split}", len(samples)) as advance:
+        nats = run.score(samples, sections, leads=leads, conditions=conditions, advance=advance)
     per_sample = float(nats.sum() / len(samples))
     bits = {}
     for name, (start, stop) in tracks.items():
@@ -297,7 +328,7 @@ def _generate(run: TrainedModel, corpus: Corpus, split: SplitName, length: int, 
         onsets=perceptual.onsets(made, real, run.rate),
         log_mel_frechet_distance=frechet,
         log_mel_frechet_baseline=frechet_baseline,
-        nearest=_nearest(run, corpus, split, made),
+        nearest=_part(progress, "the nearest in the training split", _nearest, run, corpus, split, made),
     )
 
 

@@ -15,6 +15,7 @@ from wavewright.models.output import IGNORED
 from wavewright.playing.engine import Engine, Voice
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.sound import fade, fade_samples
+from wavewright.progress import Advance, ignore
 from wavewright.quantize import Samples16
 from wavewright.sampling import Controls
 
@@ -65,6 +66,7 @@ class NativeModel(TrainedModel):
         *,
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
+        advance: Advance = ignore,
     ) -> NDArray[np.float64]:
         """See TrainedModel. Does the same as `scoring.score`, in the engine."""
         leads = np.zeros(len(sections), np.int64) if leads is None else leads
@@ -93,6 +95,7 @@ class NativeModel(TrainedModel):
             own = player.score(codes, dense)
             real &= clock + np.arange(codes.shape[1]) >= leads[lanes, None]
             nats[lanes] += (own * real).sum(1)
+            advance(int(real.sum()))
             clock += codes.shape[1]
         return nats[: len(sections)]
 

@@ -13,6 +13,7 @@ from wavewright.conditioning.events import Events
 from wavewright.corpus.batches import ControlSource
 from wavewright.errors import ConfigError
 from wavewright.formats.model_file import ModelFacts
+from wavewright.progress import Advance, ignore
 from wavewright.quantize import Samples16
 from wavewright.sampling import Controls
 
@@ -159,10 +160,12 @@ class TrainedModel(Playable):
         *,
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
+        advance: Advance = ignore,
     ) -> NDArray[np.float64]:
         """Return the nats (S,) of each section (S, 2) of samples, with the true state carried through the section.
 
         The leads (S,) before the sections are heard, but not scored. Without `conditions`, every control is absent.
+        `advance` is called with the number of samples scored since the last call.
         """
 
     @abstractmethod

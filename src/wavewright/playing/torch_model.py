@@ -20,6 +20,7 @@ from wavewright.models.config import ModelConfig
 from wavewright.playing import scoring
 from wavewright.playing.playable import TrainedModel
 from wavewright.playing.torch_player import TorchPlayer
+from wavewright.progress import Advance, ignore
 from wavewright.quantize import Samples16
 
 
@@ -44,9 +45,12 @@ class TorchModel(TrainedModel):
         *,
         leads: NDArray[np.int64] | None = None,
         conditions: ControlSource | None = None,
+        advance: Advance = ignore,
     ) -> NDArray[np.float64]:
         """See TrainedModel."""
-        return scoring.score(self.model, samples, sections, self.quantizer, leads=leads, conditions=conditions)
+        return scoring.score(
+            self.model, samples, sections, self.quantizer, leads=leads, conditions=conditions, advance=advance
+        )
 
     def logits(self, codes: NDArray[np.integer]) -> Iterator[NDArray[np.float32]]:
         """See TrainedModel."""
