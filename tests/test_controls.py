@@ -1,4 +1,4 @@
-"""Corpora with controls: scores beside recordings, labels, measured curves, and sounds that stay whole."""
+"""Corpora with scores beside recordings, and what a corpus with controls has on disk."""
 
 import json
 import os
@@ -12,54 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 from conftest import FAST, fingerprint, melody, refusal
-from support.scores import read_score, write_score
+from support.scores import ONE, RATE, TUNE, Record, played, read_score, sound, struck, write_score
 from wavewright import files
-from wavewright.conditioning.describe import MEASURES
 from wavewright.conditioning.events import Kind
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import INDEX, Corpus
 from wavewright.corpus.inspection import inspect
 from wavewright.corpus.prepare import changes, prepare
-from wavewright.corpus.settings import PrepareSettings, prepare_settings
+from wavewright.corpus.settings import PrepareSettings
 from wavewright.errors import WavewrightError
-from wavewright.models.condition import Category, Condition, Notes, Number, Time
-from wavewright.quantize import to_amplitude
+from wavewright.models.condition import Condition, Notes
 
 pytestmark = pytest.mark.slow
-
-Record = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
-Strike = tuple[float, int]  # seconds, key
-
-RATE = 8000
-ONE = PrepareSettings(rate=RATE, section_seconds=1, split=(1, 0, 0))
-TUNE: list[Strike] = [(0.3 + 0.37 * i + 0.2 * (0.618 * i * i % 1), 60 + 5 * i % 13) for i in range(24)]
-STEINWAY = ["ff_a0", "ff_c4", "mp_fs5", "pp_c4", "pp_a2"]
-
-
-def sound(strikes: list[Strike], silence: float = 0.0, seconds: float = 10.0) -> NDArray[np.float64]:
-    """A decaying tone for each strike, `silence` seconds later."""
-    t = np.arange(round((seconds + silence) * RATE)) / RATE
-    found = np.zeros(len(t))
-    for at, key in strikes:
-        age = t - at - silence
-        found += np.where(age >= 0, 0.2 * np.sin(2 * np.pi * 440 * 2 ** ((key - 69) / 12) * age) * np.exp(-9 * age), 0)
-    return found
-
-
-def played(tmp_path: Path, record: Record, silence: float = 0.0, name: str = "tune") -> Path:
-    """A recording of TUNE and its score, whose time 0 is the recording's."""
-    record(f"in/{name}.flac", sound(TUNE, silence), RATE)
-    write_score(tmp_path / f"in/{name}.mid", [(at + silence, Kind.strike, key, 90) for at, key in TUNE])
-    return tmp_path / "in"
-
-
-def struck(corpus: Corpus) -> list[tuple[int, int]]:
-    (events,) = corpus.keyboards("train")
-    return [(int(e["sample"]), int(e["key"])) for e in events if e["kind"] == Kind.strike]
 
 
 # Scores
@@ -313,206 +280,6 @@ def test_no_known_hostile_score_costs_a_recording(data: Path, record: Record, tm
     for track in corpus.tracks:
         assert track.score or [note for note in track.source.notes if "score" in note]
     assert len(inspect([tmp_path / "in"], workers=2).files) == len(scores)
-
-
-# Labels
-
-
-@pytest.fixture
-def notes(data: Path, tmp_path: Path) -> Path:
-    """Some real notes of a piano, in a folder of their own."""
-    (tmp_path / "notes").mkdir()
-    for name in STEINWAY:
-        shutil.copyfile(data / f"oneshots/piano_steinway/{name}.flac", tmp_path / f"notes/{name}.flac")
-    return tmp_path / "notes"
-
-
-def test_labelled_notes_are_struck_at_their_start(notes: Path, wavewright: Command, tmp_path: Path) -> None:
-    options = ("--preset", "one-shots", "--labels", "{layer}_{note}", "--out", tmp_path / "out")
-    result = wavewright("prepare", notes, *options)
-    assert result.returncode == 0, result.stderr
-    assert "controls: notes (keys 21 to 78), layer (3 classes)" in result.stdout
-    corpus = Corpus.open(tmp_path / "out")
-    assert corpus.controls == (Notes(low=21, high=78), Category("layer", ("ff", "mp", "pp")))
-    assert corpus.section == max(track.frames for track in corpus.tracks)
-    expected = {"ff_a0": 21, "ff_c4": 60, "mp_fs5": 78, "pp_c4": 60, "pp_a2": 45}
-    for track in corpus.tracks:
-        name = track.name.removesuffix(".flac")
-        assert track.labels == {"layer": name[:2], "note": expected[name]}
-        found = Conditions(corpus, track.split, Condition(corpus.controls)).frames(track.start, 0, track.frames)
-        own = found[:, 4 * (expected[name] - 21) :][:, :4]
-        assert (own[:, 0] == 1).all()  # held to the end
-        np.testing.assert_allclose(own[:, 1], 100 / 127, rtol=1e-6)
-        ages = 16 * (1 + np.arange(20)) / corpus.rate
-        np.testing.assert_allclose(own[:20, 3], 100 / 127 * np.exp(-ages / 0.150), rtol=1e-5)
-        assert np.count_nonzero(found[:, : 4 * 58].any(0)) <= 4
-        assert found[0, -5:].tolist() == [*(float(name[:2] == layer) for layer in ("ff", "mp", "pp")), 0, 0]
-
-
-def test_every_sound_is_one_section(record: Record, tmp_path: Path) -> None:
-    for i in range(6):
-        quiet = np.zeros(2000)
-        record(f"in/{i}.wav", np.concatenate((quiet, melody(0.3 + 0.1 * i, RATE, 200 + 9 * i), quiet)), RATE)
-    corpus = prepare([tmp_path / "in"], tmp_path / "out", prepare_settings("one-shots", rate=RATE))
-    for split in ("train", "valid", "test"):
-        tracks = corpus.tracks_of(split)
-        assert corpus.sections(split).tolist() == [[track.start, track.start + track.frames] for track in tracks]
-        assert tracks
-    with pytest.raises(WavewrightError, match="each recording is to stay whole, and there are 2 for 3 splits"):
-        prepare(
-            [tmp_path / f"in/{i}.wav" for i in range(2)], tmp_path / "few", prepare_settings("one-shots", rate=RATE)
-        )
-
-
-def table(folder: Path, text: str) -> str:
-    (folder / "labels.csv").write_text(text)
-    return str(folder / "labels.csv")
-
-
-def test_numbers_classes_and_velocities(record: Record, tmp_path: Path) -> None:
-    for i in range(3):
-        record(f"in/{i}.wav", melody(1.0 + 0.1 * i, RATE), RATE)
-    (tmp_path / "in/broken.wav").write_bytes(b"RIFF")
-    source = table(
-        tmp_path, "file,velocity,size,kind\n0.wav,1,2,bell\n1.wav,127,4,drum\n2.wav,64,6,drum\nbroken.wav,1,9,x\n"
-    )
-    corpus = prepare([tmp_path / "in"], tmp_path / "out", ONE, labels=source)
-    size, kind, velocity = Number("size", 2, 6), Category("kind", ("bell", "drum")), Number("velocity", 0, 127)
-    assert corpus.controls == (size, kind, velocity)
-    found = Conditions(corpus, "train", Condition(corpus.controls))
-    rows = [found.frames(track.start, 0, 1)[0] for track in sorted(corpus.tracks, key=lambda track: track.name)]
-    np.testing.assert_allclose(
-        rows,
-        [
-            [-1, 1, 0, 2 / 127 - 1, 0, 0, 0],
-            [0, 0, 1, 1, 0, 0, 0],
-            [1, 0, 1, 128 / 127 - 1, 0, 0, 0],
-        ],
-        atol=1e-6,
-    )
-
-
-@pytest.mark.parametrize(
-    ("labels", "options", "line"),
-    [
-        ("file,x\ntune.flac,1\ngone.wav,2\n", {}, "labels for gone.wav, which is not among the recordings"),
-        ("file,x\n", {}, "no labels for tune.flac"),
-        ("file,note\ntune.flac,60\n", {}, "tune.flac: has a score and a label for its note; use --scores ignore"),
-        ("file,notes\ntune.flac,60\n", {}, "--labels: controls: notes, notes; give each name once"),
-        ("file,room size\ntune.flac,60\n", {}, "--labels: column 'room size'; give it a name without spaces"),
-        ("file,kind\ntune.flac,\n", {}, "tune.flac, kind: empty; give a value"),
-        ("file,pitch\ntune.flac,60\n", {"describe": ("pitch",)}, "notes, pitch, pitch; give each name once"),
-    ],
-)
-def test_labels_that_do_not_fit_are_refused_at_once(
-    labels: str, options: dict[str, Any], line: str, record: Record, tmp_path: Path
-) -> None:
-    folder = played(tmp_path, record)
-    settings = ONE.model_copy(update=options)
-    with pytest.raises(WavewrightError, match=line) as caught:
-        prepare([folder], tmp_path / "out", settings, labels=table(tmp_path, labels))
-    assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
-
-
-def test_labels_as_a_user_calls_them(record: Record, wavewright: Command, tmp_path: Path) -> None:
-    folder = played(tmp_path, record)
-    common = ("prepare", folder, "--out", tmp_path / "out")
-    assert "no curve 'loud'; did you mean loudness?" in refusal(wavewright(*common, "--describe", "loud"))
-    assert "cannot be read: No such file" in refusal(wavewright(*common, "--labels", tmp_path / "no.csv"))
-    assert "does not match the labels' pattern" in refusal(wavewright(*common, "--labels", "{a}_{b}"))
-    assert not (tmp_path / "out").exists()
-
-
-def test_labels_of_files_that_no_split_lists_are_left_alone(record: Record, tmp_path: Path) -> None:
-    for i in range(3):
-        record(f"in/{i}.wav", melody(1.0 + 0.1 * i, RATE), RATE)
-    settings = ONE.model_copy(update={"splits": {"train": ("0.wav", "1.wav")}})
-    source = table(tmp_path, "file,kind\n0.wav,bell\n1.wav,drum\n2.wav,gong\n")
-    assert prepare([tmp_path / "in"], tmp_path / "out", settings, labels=source).controls == (
-        Category("kind", ("bell", "drum")),
-    )
-
-
-def test_a_copy_with_other_labels_is_named(record: Record, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("a.wav", "other.wav"):
-        record(f"in/{name}", melody(1.0, RATE), RATE)
-    prepare([tmp_path / "in"], tmp_path / "out", ONE, labels=table(tmp_path, "file,kind\na.wav,bell\nother.wav,drum\n"))
-    assert "other.wav: the same samples as a.wav, whose labels differ and count for both" in caplog.text
-
-
-# Curves
-
-
-@pytest.mark.slow
-def test_curves_are_the_same_however_many_processes_measure_them(record: Record, tmp_path: Path) -> None:
-    pytest.importorskip("librosa")
-    for i in range(4):
-        record(f"in/{i}.wav", melody(0.7 + 0.2 * i, RATE, 200 + 50 * i), RATE)
-    settings = PrepareSettings(rate=RATE, section_seconds=0.5, split=(0.6, 0.2, 0.2), describe=("pitch", "brightness"))
-    one, three = (prepare([tmp_path / "in"], tmp_path / f"{n}", settings, workers=n) for n in (1, 3))
-    assert one.contents == three.contents
-    for file in one.path.iterdir():
-        assert file.read_bytes() == (three.path / file.name).read_bytes()
-    for split in ("train", "valid", "test"):
-        curves = one.curve(split, "pitch")
-        assert curves is not None
-        for track, curve in zip(one.tracks_of(split), curves, strict=True):
-            samples = to_amplitude(one.samples(split)[track.start : track.start + track.frames])
-            np.testing.assert_array_equal(curve, MEASURES["pitch"](samples, RATE))
-            assert np.isfinite(curve).any()
-
-
-def test_curves_are_those_of_each_track(record: Record, tmp_path: Path) -> None:
-    for i in range(4):
-        quiet = np.zeros(RATE // 2)
-        record(f"in/{i}.wav", np.concatenate((melody(1.0 + 0.3 * i, RATE, 300), quiet, melody(0.5, RATE, 900))), RATE)
-    describe = ("loudness", "brightness")
-    settings = PrepareSettings(rate=RATE, section_seconds=1, split=(0.6, 0.2, 0.2), describe=describe)
-    corpus = prepare([tmp_path / "in"], tmp_path / "out", settings)
-    by_curve: dict[str, list[NDArray[np.float32]]] = {name: [] for name in describe}
-    for split in ("train", "valid", "test"):
-        for name in describe:
-            curves = corpus.curve(split, name)
-            assert curves is not None
-            for track, curve in zip(corpus.tracks_of(split), curves, strict=True):
-                samples = to_amplitude(corpus.samples(split)[track.start : track.start + track.frames])
-                np.testing.assert_array_equal(curve, MEASURES[name](samples, RATE))
-                by_curve[name] += [curve] * (split == "train")
-    bright = np.concatenate(by_curve["brightness"])
-    low, high = np.nanpercentile(bright, (1, 99))
-    assert [control.name for control in corpus.controls] == ["loudness", "brightness"]
-    assert corpus.controls[0] == Number("loudness", -80, 0)
-    found_range = corpus.controls[1]
-    assert isinstance(found_range, Number)
-    assert (found_range.low, found_range.high) == pytest.approx((low, high), abs=1e-4)
-    found = Conditions(corpus, "train", Condition(corpus.controls, 256)).frames(0, 0, corpus.tracks[0].frames)
-    first = by_curve["brightness"][0]
-    np.testing.assert_array_equal(found[:, 3], np.isnan(first))
-    expected = np.clip((first - low) / (high - low) * 2 - 1, -1, 1)
-    np.testing.assert_allclose(found[:, 1], np.where(np.isnan(first), 0, expected), atol=1e-5)
-
-
-def test_a_time_is_as_long_as_the_longest_sound(record: Record, tmp_path: Path, wavewright: Command) -> None:
-    for i in range(3):
-        record(f"in/{i}.wav", melody(0.5 + 0.2 * i, RATE, 300), RATE)
-    ran = wavewright(
-        "prepare", tmp_path / "in", "--out", tmp_path / "out", "--preset", "one-shots", "--rate", RATE, "--trim", 0,
-        "--describe", "time",
-    )  # fmt: skip
-    corpus = Corpus.open(tmp_path / "out")
-    assert (ran.returncode, corpus.controls) == (0, (Time(0.9),))
-    assert "controls: time (0 to 0.9 s)" in ran.stdout
-    frames = Conditions(corpus, "train", Condition(corpus.controls)).frames(0, 0, corpus.tracks[0].frames)
-    expected = Time(0.9).features(np.arange(len(frames)) * 16 / RATE)
-    assert np.array_equal(frames, np.pad(expected, ((0, 0), (0, 1))))
-
-
-def test_silence_has_a_range_too(record: Record, tmp_path: Path) -> None:
-    record("in/a.wav", np.zeros(2 * RATE), RATE)
-    corpus = prepare([tmp_path / "in"], tmp_path / "out", ONE.model_copy(update={"describe": ("brightness",)}))
-    frames = Conditions(corpus, "train", Condition(corpus.controls)).frames(0, 0, RATE)
-    assert frames.tolist() == [[0, 1]] * len(frames)
 
 
 # The corpus on disk

@@ -1,14 +1,9 @@
 """The native engine against torch in float64 (itself held to the oracles by test_model_maths) and against itself."""
 
-import ast
-import contextlib
-import hashlib
 import os
-import re
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -18,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from conftest import ROOT
+from support.engines import conditioned, native
 from support.kinds import (
     CONDITION,
     CONDITIONED,
@@ -33,8 +28,7 @@ from support.kinds import (
     score_of,
 )
 from support.oracles import ORACLES, of_codes, weights_of
-from wavewright import _engine
-from wavewright.conditioning.events import CAPACITY, EVENT, Kind, events
+from wavewright.conditioning.events import CAPACITY, Kind, events
 from wavewright.conditioning.frames import Frames
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.formats.config import resolve
@@ -52,13 +46,6 @@ from wavewright.sampling import Controls, Uniforms
 LENGTH = 1500
 
 every_kind = pytest.mark.parametrize("kind", [*KINDS, *PREDICTED, *SPLIT, *CONDITIONED])
-conditioned = pytest.mark.parametrize("kind", CONDITIONED)
-
-
-def native(model: Model[Any], **options: Any) -> Engine:
-    """An engine with the weights of a torch model."""
-    weights = {name: np.float32(weight) for name, weight in weights_of(model).items()}
-    return Engine(model.config, weights, **{"rate": RATE, **options})
 
 
 def forced(model: Model[Any], codes: NDArray[np.integer], condition: torch.Tensor | None = None) -> NDArray[np.float64]:
@@ -230,102 +217,6 @@ def test_reduced_precisions_are_near(kind: str, precision: Precision) -> None:
     assert 1e-5 < rms < {"bfloat16": 0.01, "int8": 0.02}[precision]
 
 
-@pytest.mark.parametrize("kind", ["naive of 3 layers", "tiers 8 4 2", "gated", "tiers 8 2, split", *CONDITIONED])
-def test_a_stream_is_saved_forked_and_resumed_to_the_same_bits(kind: str) -> None:
-    """Inside a control frame, with events waiting and dense values held."""
-    model = build(kind)
-    player, fork, score = native(model, seed=1), native(model, seed=2, threads=1), score_of(model, 1, 133)
-    dense = score.feed(player)
-    player.generate(33, dense=None if dense is None else dense[:, :7])
-    state = player.state()
-    expected = player.generate(100)
-    score_of(model, 1, 133, seed=1).feed(fork)
-    fork.generate(21)
-    fork.restore(state)
-    assert np.array_equal(fork.generate(100), expected)
-    with pytest.raises(ConfigError, match="damaged"):
-        fork.restore(state[:-1])
-    with pytest.raises(ConfigError, match="bytes"):
-        native(model, streams=2).restore(state)
-    player.reset(1)
-    assert np.array_equal(player.generate(33), native(model, seed=1).generate(33))
-
-
-def test_a_state_of_another_model_is_refused() -> None:
-    """Every kind's state, given to every other kind and to other weights of the same kind."""
-    players = {kind: native(build(kind)) for kind in (*KINDS, *CONDITIONED)}
-    states = {kind: player.state() for kind, player in players.items()}
-    for kind, player in players.items():
-        for other, state in states.items():
-            if other != kind:
-                with pytest.raises(ConfigError, match="another model"):
-                    player.restore(state)
-        with pytest.raises(ConfigError, match="another model"):
-            native(build(kind, seed=1)).restore(states[kind])
-        player.restore(states[kind])
-
-
-def test_a_state_in_which_notes_age_at_another_rate_is_refused() -> None:
-    model = build("plain, conditioned")
-    with pytest.raises(ConfigError, match="another model"):
-        native(model, rate=2 * RATE).restore(native(model).state())
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.sampled_from(["naive scalar", "tiers 8 4 2", "gated", "naive scalar, conditioned", "plain, conditioned"]),
-    st.integers(0, 2**32).map(Random),
-)
-def test_no_bytes_crash_a_restore(kind: str, random: Random) -> None:
-    """Random bytes are refused; with a header that is right they are refused or harmless."""
-    player = native(build(kind))
-    score_of(build(kind), 1, 60).feed(player)
-    state = player.state()
-    head, body = state[: -len(player._engine.state())], player._engine.state()
-    for noise in (
-        random.randbytes(len(state)),
-        head + random.randbytes(len(body)),
-        state[: random.randrange(len(state))],
-    ):
-        with pytest.raises(ConfigError, match="state: "):
-            player.restore(noise)
-    damaged = bytearray(body)
-    for _ in range(20):
-        damaged[random.randrange(len(body))] = random.randrange(256)
-    honest = head[: -engine.DIGEST] + hashlib.sha256(damaged).digest() + bytes(damaged)
-    with contextlib.suppress(ConfigError):
-        player.restore(honest)
-    codes = player.generate(40)
-    assert ((codes >= 0) & (codes < LEVELS)).all()
-
-
-@pytest.mark.parametrize(
-    ("places", "named"),
-    [((0, 4), "events [1-9].* of 4096"), ((4, 8), "events 0 to [1-9]"), ((12, 20), "sample"), ((20, 24), "kind")],
-)
-def test_damaged_events_are_refused(places: tuple[int, int], named: str) -> None:
-    """A state ends with the places and the pedal, the events and the keys of the only stream."""
-    player = native(build("naive scalar, conditioned"))
-    player.feed(0, events((70, Kind.strike, 60, 100), (80, Kind.release, 60, 0)))
-    body = player._engine.state()
-    start = len(body) - (12 + 16 * CAPACITY + 16 * 2)
-    damaged = bytearray(body)
-    damaged[start + places[0] : start + places[1]] = b"\x7f" * (places[1] - places[0])
-    honest = player.state()[: -len(body) - engine.DIGEST] + hashlib.sha256(damaged).digest() + bytes(damaged)
-    with pytest.raises(ConfigError, match=f"state: {named}"):
-        player.restore(honest)
-
-
-def test_a_damaged_prediction_is_refused() -> None:
-    """A state ends with the samples since the last strike."""
-    player = native(build("linear 8 1, predicted with strings"))
-    state, body = player.state(), player._engine.state()
-    damaged = body[:-8] + np.float64(-1).tobytes()
-    honest = state[: -len(body) - engine.DIGEST] + hashlib.sha256(damaged).digest() + damaged
-    with pytest.raises(ConfigError, match="state: the prediction's is out of range"):
-        player.restore(honest)
-
-
 def test_threads_take_turns_and_a_fork_is_refused() -> None:
     player, alone = native(build("gated"), threads=2), native(build("gated"), threads=2)
     with ThreadPoolExecutor(4) as pool:
@@ -453,91 +344,3 @@ def test_uniforms_are_numpys() -> None:
     player = Engine(model.config, flat, streams=3, seed=9)
     expected = np.floor(Uniforms(9, 3)(1001) * LEVELS)
     assert np.array_equal(player.generate(1001), expected)
-
-
-@pytest.mark.parametrize(
-    ("call", "named"),
-    [
-        (lambda model: native(model, streams=0), "streams"),
-        (lambda model: native(model, threads=65), "threads"),
-        (lambda model: native(model, isa="mmx"), "mmx"),
-        (lambda model: native(model).prime(np.array([LEVELS])), "codes"),
-        (lambda model: native(model, streams=2).prime(np.zeros((3, 4), int)), "3 streams"),
-        (lambda model: native(model).generate(10, Controls(-1)), "temperature"),
-        (lambda model: native(model).generate(10, Controls(np.ones(9))), "9 values for 10"),
-        (lambda model: native(model).generate(10, Controls(top_k=0)), "top-k"),
-        (lambda model: native(model).generate(10, Controls(top_p=1.5)), "top-p"),
-        (lambda model: native(model).generate(10, dense=np.zeros((1, 1, 7))), "dense: .* without a condition"),
-        (lambda model: native(model).feed(0, events()), "events: .* without a condition"),
-    ],
-)
-def test_bad_input_is_one_line(call: Any, named: str) -> None:
-    with pytest.raises(ConfigError, match=named) as caught:
-        call(build("tiers 8 2"))
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("call", "named"),
-    [
-        (
-            lambda player: player.generate(10, dense=np.zeros((2, 1, 6))),
-            r"dense: shape \(2, 1, 6\); .* \(2, frames, 7\)",
-        ),
-        (lambda player: player.generate(10, dense=np.zeros((1, 1, 7))), "dense: shape"),
-        (lambda player: player.generate(10, dense=np.zeros(7)), "dense: shape"),
-        (lambda player: player.generate(10, dense=np.zeros((2, 3, 7))), "dense: .* the 2 that begin"),
-        (lambda player: player.generate(10, dense=np.full((2, 1, 7), np.nan)), "dense: .* not finite"),
-        (lambda player: player.prime(np.zeros((2, 9), int), np.zeros((3, 7))), "dense: .* the 2 that begin"),
-        (lambda player: player.feed(2, events()), "stream: 2"),
-        (lambda player: player.feed(-1, events()), "stream: -1"),
-        (lambda player: player.feed(0, np.zeros(3)), "events: shape"),
-        (lambda player: player.feed(0, np.array([(-1, 1, 60, 90)], EVENT)), "events: sample -1"),
-        (lambda player: player.feed(0, np.array([(0, 3, 60, 90)], EVENT)), "events: kind 3"),
-        (lambda player: player.feed(0, np.array([(0, 1, 128, 90)], EVENT)), "events: key 128"),
-        (lambda player: player.feed(0, np.array([(0, 2, 0, 200)], EVENT)), "events: value 200"),
-    ],
-)
-@pytest.mark.parametrize("back_end", ["engine", "torch"])
-def test_what_cannot_be_played_is_one_line_and_changes_nothing(call: Any, named: str, back_end: str) -> None:
-    model = build("tier 16, conditioned").float()
-
-    def make() -> Engine | TorchPlayer:
-        return native(model, streams=2) if back_end == "engine" else TorchPlayer(model, 2, rate=RATE)
-
-    player = make()
-    with pytest.raises(ConfigError, match=named) as caught:
-        call(player)
-    assert "\n" not in str(caught.value)
-    assert np.array_equal(player.generate(20), make().generate(20))
-
-
-def test_a_keyboard_needs_a_rate() -> None:
-    model = build("plain, conditioned")
-    for make in (lambda: native(model, rate=None), lambda: TorchPlayer(model)):
-        with pytest.raises(ConfigError, match="rate: missing"):
-            make()
-
-
-@pytest.mark.parametrize("back_end", ["engine", "torch"])
-def test_without_a_keyboard_events_are_refused_and_no_rate_is_needed(back_end: str) -> None:
-    model = build("plain, conditioned", condition={**CONDITION, "controls": CONDITION["controls"][:2]}).float()
-    player = native(model, rate=None) if back_end == "engine" else TorchPlayer(model)
-    with pytest.raises(ConfigError, match="events: this model has no keyboard"):
-        player.feed(0, events((0, Kind.strike, 60, 90)))
-    assert player.generate(20, dense=np.zeros((1, 6))).shape == (1, 20)
-
-
-def test_the_stub_names_what_the_module_has() -> None:
-    """Classes, methods and arguments of _engine.pyi are those of the native module, in the same order."""
-    stub = ast.parse((ROOT / "src" / "wavewright" / "_engine.pyi").read_text())
-    found = {node.name: node for node in stub.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-    assert set(found) == {name for name in vars(_engine) if not name.startswith("__")}
-    methods = {node.name: node for node in found["Engine"].body}  # type: ignore[union-attr]
-    public = {name for name in vars(_engine.Engine) if not name.startswith("__")} | {"__init__"}
-    assert set(methods) == public
-    for name, node in {**found, **methods}.items():
-        owner = _engine.Engine if name in methods else _engine
-        if isinstance(node, ast.FunctionDef) and not node.decorator_list:
-            signature = getattr(owner, name).__doc__ or ""
-            assert re.findall(r"(\w+):", signature.splitlines()[0]) == [a.arg for a in node.args.args if a.annotation]

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from conftest import refusal
+from support.impulses import BANDS, RATE, decaying, noise, room
 from support.tiny import tiny
-from test_impulse import BANDS, RATE, decaying, noise, room
 from wavewright.corpus import impulse
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import prepare_settings

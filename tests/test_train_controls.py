@@ -12,16 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from support.controlled import HOP, NOTES, VOICE, make_controlled, with_controls
+from support.controlled import HOP, NOTES, VOICE, conditioned, make_controlled, with_controls
 from support.kinds import TINY
 from support.tiny import RATE, again, as_arguments, hashes, losses, records, start, tiny, wait_for_lines
 from wavewright.conditioning.events import CAPACITY, Events, Kind, events
 from wavewright.conditioning.excerpt import Excerpt
 from wavewright.conditioning.frames import Frames
 from wavewright.conditioning.roll import Roll
-from wavewright.corpus.batches import IGNORED, Batches
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import Corpus
 from wavewright.errors import ConfigError
@@ -51,12 +49,6 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return make_controlled(tmp_path_factory.mktemp("controlled"))
-
-
-def conditioned(model: str = "naive-rnn", controls: Any = (VOICE, NOTES), **training: Any) -> RunConfig:
-    """A tiny model with controls. Leads are shorter and longer than a window of 128 samples."""
-    condition = {"controls": controls, "hop": HOP, "width": 8}
-    return tiny(model, {"condition": condition}, **{"lead_seconds": 0.05, **training})
 
 
 @pytest.fixture(scope="module")
@@ -220,106 +212,6 @@ def test_an_excerpt_is_played_a_block_at_a_time(run: Path, sounds: Corpus) -> No
     given.prime(prime, frames[:, :begun])
     expected = given.generate(4500, dense=frames[:, begun : condition.frames(8944)])
     assert np.array_equal(found, expected)
-
-
-# Batches
-
-
-def batches(sounds: Corpus, **changes: Any) -> Batches:
-    conditions = Conditions(sounds, "train", Condition((VOICE, NOTES), HOP))
-    sections = sounds.sections("train")
-    fields = {"batch_size": 6, "length": 77, "seed": 3, "conditions": conditions, "dropout": 0.0}
-    fields["leads"] = sounds.leads("train", sections, 0.05)
-    return Batches(sounds.samples("train"), sections, quantizer=conditioned().quantizer, **{**fields, **changes})
-
-
-def test_a_batch_has_the_frames_of_each_lane_from_its_lead_on(sounds: Corpus) -> None:
-    found, conditions = batches(sounds), Conditions(sounds, "train", Condition((VOICE, NOTES), HOP))
-    codes = found.quantizer.encode_int16(sounds.samples("train"))
-    seen = 0
-    while (place := found.position).epoch < 1:
-        lanes = [found.sections[i] for i in found._group(place)]
-        batch = next(found)
-        assert batch.condition is not None
-        width = batch.inputs.shape[1]
-        assert batch.count == (batch.targets != IGNORED).sum()
-        for lane, (first, stop) in enumerate(lanes):
-            begin = first - min(200, first % 2000)
-            read = np.arange(begin + place.offset, begin + place.offset + width)
-            expected = np.where((read >= first) & (read < stop), codes[np.minimum(read, len(codes) - 1)], IGNORED)
-            assert batch.targets[lane].tolist() == expected.tolist()
-            heard = np.where(read - 1 >= begin, codes[np.clip(read - 1, 0, len(codes) - 1)], 32)
-            assert batch.inputs[lane][read < stop].tolist() == heard[read < stop].tolist()
-            size = min(width, stop - begin - place.offset)
-            if size > 0:
-                own = conditions.frames(begin, place.offset, size)
-                assert np.array_equal(batch.condition[lane, : len(own)], own)
-                seen += len(own)
-    assert seen > 2000
-
-
-def test_behind_a_sections_end_every_control_is_absent(sounds: Corpus) -> None:
-    found, sizes = batches(sounds, length=10_000), np.zeros(0)
-    while len(set(sizes.tolist())) < 2:  # until one lane has a lead, and another has none
-        sizes = np.ptp(found._lanes(found._group(found.position)), axis=1)
-        frames = next(found).condition
-    assert frames is not None
-    absent = Condition((VOICE, NOTES), HOP).absent(1)[0]
-    for lane, size in enumerate(sizes.tolist()):
-        assert (frames[lane, -(-size // HOP) :] == absent).all()
-        assert not (frames[lane, : -(-size // HOP)] == absent).all(1).any()
-
-
-def left_out(frames: NDArray[np.float32]) -> list[tuple[float, ...]]:
-    """Which controls are absent in each lane, which must be so throughout."""
-    return [tuple(lane[0, -2:].tolist()) for lane in frames if (lane[:, -2:] == lane[0, -2:]).all()]
-
-
-def test_controls_are_left_out_of_whole_sections_as_often_as_asked(sounds: Corpus) -> None:
-    """All with p, each with p besides: of two controls, none is left out of (1 - p)^3 of the sections."""
-    p, counts = 0.3, dict.fromkeys([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0)], 0)
-    found = batches(sounds, length=10_000, dropout=p, batch_size=1, leads=None)
-    sections = len(found.sections)
-    for _ in range(40 * sections):
-        frames = next(found).condition
-        assert frames is not None
-        (flags,) = left_out(frames)
-        counts[flags] += 1
-        assert bool(frames[0, :, :2].any()) != bool(flags[0])
-        assert not (flags[1] and frames[0, :, 2:-2].any())
-    shares = [count / (40 * sections) for count in counts.values()]
-    one = p * (1 - p) ** 2
-    assert shares == pytest.approx([(1 - p) ** 3, one, one, 1 - (1 - p) ** 3 - 2 * one], abs=0.04)
-
-
-def test_what_is_left_out_stays_so_through_a_section(sounds: Corpus) -> None:
-    found, windows, first = batches(sounds, dropout=0.4), 0, np.zeros((6, 2))
-    for _ in range(60):
-        batch = next(found)
-        assert batch.condition is not None
-        flags = batch.condition[:, 0, -2:]
-        if batch.reset:
-            first = flags
-        assert (flags[(flags != 1).any(1)] == first[(flags != 1).any(1)]).all()  # behind its end, all are absent
-        windows += not batch.reset
-    assert windows > 30
-
-
-def test_what_is_left_out_depends_on_nothing_but_the_place(sounds: Corpus) -> None:
-    """Not on windows, processes or where a run was resumed."""
-    whole = [batches(sounds, dropout=0.4) for _ in range(2)]
-    parts = [batches(sounds, dropout=0.4, rank=rank, world=2) for rank in range(2)]
-    for step in range(60):
-        if step == 31:
-            whole[1] = batches(sounds, dropout=0.4)
-            whole[1].position = whole[0].position
-        one, again_, *shares = (next(source).condition for source in (*whole, *parts))
-        assert one is not None
-        assert np.array_equal(one, again_)
-        assert np.array_equal(one, np.concatenate(shares))
-    order = [left_out(next(batches(sounds, dropout=0.4, length=10_000, seed=seed)).condition) for seed in (3, 4)]
-    assert order[0] != order[1]
-    assert len(set(order[0])) > 1  # each section has its own draw
 
 
 # Training
@@ -487,72 +379,3 @@ def test_a_resumed_run_does_not_begin_anew(plain: dict[str, Path], sounds: Corpu
     assert hashes(tmp_path / "parts", 9) == hashes(tmp_path / "whole", 9)
     begun = json.loads((tmp_path / "whole/config.json").read_text(encoding="utf-8"))
     assert begun["from"] == {"path": str(trained), "step": 14}
-
-
-# The command
-
-
-FIELDS = ["--model", "naive-rnn", "--device", "cpu", "--preset", "tiny", "--set", "training.sample_seconds=0"]
-FIELDS += ["--set", "model.condition.hop=8", "--set", "model.q_levels=64"]
-
-
-def begun(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]
-    return found
-
-
-def test_controls_are_chosen_by_name_and_kept_at_a_resume(sounds: Corpus, corpus: Corpus, tmp_path: Path) -> None:
-    def command(run: str, steps: int, *more: object, of: Corpus = sounds) -> Any:
-        return start(tmp_path / "log", "train", of.path, *FIELDS, "--out", tmp_path / run, "--steps", steps, *more)
-
-    for run, options, names in (
-        ("all", (), ["voice", "notes"]),
-        ("voice", ("--condition", "voice"), ["voice"]),
-        ("both", ("--condition", "notes,voice"), ["voice", "notes"]),
-        ("none", ("--condition", "none"), None),
-    ):
-        asked = command(run, 1, *options)
-        assert asked.wait() == 0, asked.output
-        condition = begun(tmp_path / run).get("condition")
-        assert (condition and [control["name"] for control in condition["controls"]]) == names
-        assert condition is None or (condition["hop"], condition["width"]) == (8, 64)
-    for run in ("voice", "none"):
-        resumed = command(run, 2, "--resume")
-        assert resumed.wait() == 0, resumed.output
-        assert (tmp_path / run / "checkpoints/step-00000002").exists()
-    refusal = command("voice", 3, "--resume", "--condition", "all").refusal()
-    assert "model.condition.controls" in refusal
-    refusal = command("new", 1, "--condition", "voice,pitch").refusal()
-    assert f"--condition pitch: {sounds.path} has no such control; it has voice, notes" in refusal
-    refusal = command("voice", 3, "--resume", of=corpus).refusal()
-    assert "--condition voice" in refusal
-    assert "it has none" in refusal
-    assert not (tmp_path / "new/config.json").exists()
-
-
-def test_a_corpus_of_other_controls_is_refused_at_a_resume(sounds: Corpus, tmp_path: Path) -> None:
-    settings = conditioned(controls=(VOICE,))
-    again(sounds, tmp_path / "run", 1, settings)
-    more = replace(VOICE, classes=("low", "high", "middle"))
-    with pytest.raises(ConfigError, match=r"model\.condition\.controls\.0\.classes: \['low', 'high'\] before") as found:
-        again(sounds, tmp_path / "run", 2, conditioned(controls=(more,)))
-    assert "\n" not in str(found.value)
-
-
-def test_a_mistake_in_a_field_is_found_before_recordings_are_prepared(tmp_path: Path, album: Path) -> None:
-    refused = start(tmp_path / "log", "train", album, *FIELDS, "--out", tmp_path / "run", "--set", "model.unitz=3")
-    assert "model.unitz: no such field" in refused.refusal()
-    assert not (tmp_path / "run/corpus").exists()
-
-
-def test_a_run_without_the_newer_fields_goes_on_to_the_same_bits(corpus: Corpus, tmp_path: Path) -> None:
-    """As runs of earlier versions, which had no controls."""
-    again(corpus, tmp_path / "whole", 12)
-    again(corpus, tmp_path / "parts", 9)
-    path = tmp_path / "parts/config.json"
-    values = json.loads(path.read_text(encoding="utf-8"))
-    for field in ("lead_seconds", "condition_dropout"):
-        del values["training"][field]
-    path.write_text(json.dumps(values), encoding="utf-8")
-    again(corpus, tmp_path / "parts", 12)
-    assert hashes(tmp_path / "parts", 12) == hashes(tmp_path / "whole", 12)

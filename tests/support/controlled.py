@@ -9,12 +9,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from support.tiny import RATE
+from support.tiny import RATE, tiny
 from wavewright import files
 from wavewright.conditioning.events import Events, Kind, events
 from wavewright.corpus.corpus import INDEX, Corpus, events_file
 from wavewright.corpus.prepare import prepare
 from wavewright.corpus.settings import SPLITS, PrepareSettings
+from wavewright.formats.config import RunConfig
 from wavewright.models.condition import Category, Notes
 
 VOICE, NOTES = Category("voice", ("low", "high")), Notes(low=60, high=62)
@@ -90,3 +91,9 @@ def _sound(voice: str | None, table: Events, rng: np.random.Generator) -> NDArra
     for start, key in zip(strikes["sample"].tolist(), strikes["key"].tolist(), strict=True):
         sound[start : start + 300] += 0.5 * np.sin(2 * np.pi * (HERTZ[key] * t[:300] + rng.random()))
     return sound
+
+
+def conditioned(model: str = "naive-rnn", controls: Any = (VOICE, NOTES), **training: Any) -> RunConfig:
+    """A tiny model with controls. Leads are shorter and longer than a window of 128 samples."""
+    condition = {"controls": controls, "hop": HOP, "width": 8}
+    return tiny(model, {"condition": condition}, **{"lead_seconds": 0.05, **training})
