@@ -38,7 +38,7 @@ TRIALS = (
 def do(tmp_path: Path, kind: str, *options: object) -> Path:
     out = tmp_path / kind
     command = start(tmp_path / f"{kind}.log", "experiment", kind, "--out", out, *options)
-    assert command.wait(300) == 0, command.output
+    assert command.wait() == 0, command.output
     assert report([out], tmp_path / "report.html")["unfinished"] == []
     return out
 
@@ -53,7 +53,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     folder = tmp_path_factory.mktemp("shared")
     both = [start(folder / f"{i}.log", "experiment", "overfit", "--out", folder / "overfit") for i in range(2)]
     for worker in both:
-        assert worker.wait(300) == 0, worker.output
+        assert worker.wait() == 0, worker.output
     return folder / "overfit", [worker.output for worker in both]
 
 
@@ -215,7 +215,7 @@ def test_search_finds_the_best_of_its_trials(tmp_path: Path) -> None:
     arguments = ("experiment", "search", "--trials", "4", "--minutes", "0.04", "--out", out)
     both = [start(tmp_path / f"{i}.log", *arguments) for i in range(2)]
     for worker in both:
-        assert worker.wait(300) == 0, worker.output
+        assert worker.wait() == 0, worker.output
     found = json.loads((out / "search.json").read_text())
     complete = {t["number"]: t["value"] for t in found["trials"] if t["state"] == "complete"}
     assert len(found["trials"]) >= 4  # each of two workers may draw the last
