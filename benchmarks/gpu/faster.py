@@ -10,11 +10,11 @@ from unittest import mock
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gpu.cases import Case, cases
 from gpu.speed import set_precision, timed, trainer_of
 from gpu.work import Cell, Row, Work, bind
-from wavewright.models.wavenet import network
 from wavewright.training.trainer import Trainer
 
 PLACE = 1  # which of a case's batches
@@ -58,14 +58,14 @@ def any_order(work: Work, case: Case, precision: str) -> Row:
 def as_products(work: Work, case: Case, precision: str) -> Row:
     """Measure the step with every convolution of WaveNet as one product for each of its taps."""
     work.need_cuda()
-    with mock.patch.object(network, "convolve", convolve_by_products):
+    with mock.patch.object(functional, "conv1d", convolve_by_products):
         return plainly(work, case, precision)
 
 
-def convolve_by_products(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
-    """Do what `network.convolve` does, (B, I, T + ...) -> (B, O, T)."""
+def convolve_by_products(taps: Tensor, weight: Tensor, *, dilation: int) -> Tensor:
+    """Do what `functional.conv1d` does for WaveNet, (B, I, T + ...) -> (B, O, T)."""
     length = taps.shape[2] - (weight.shape[2] - 1) * dilation
-    total: Tensor | None = None if bias is None else bias[:, None].expand(len(taps), -1, length)
+    total: Tensor | None = None
     for i, matrix in enumerate(weight.unbind(2)):
         factors = matrix.expand(len(taps), -1, -1), taps[:, :, i * dilation : i * dilation + length]
         total = torch.bmm(*factors) if total is None else torch.baddbmm(total, *factors)

@@ -161,9 +161,9 @@ def wavenet_column(model: Any, codes: Tensor, queues: tuple[Tensor, ...], places
     x, total = model._input(codes[:, None]), None
     for i, (layer, queue) in enumerate(zip(model.layers, queues, strict=True)):
         place = places[i : i + 1]
-        taps = torch.cat((queue.index_select(2, place), x), 2)
-        queue.index_copy_(2, place, x)
-        x, skip = layer(x, taps, 1, None)  # without a condition
+        past = queue.index_select(2, place).transpose(1, 2)
+        queue.index_copy_(2, place, x.transpose(1, 2))
+        x, skip = layer(past, x, 1, None)  # without a condition
         total = skip if total is None else total + skip
     return model._logits(x, total)[:, 0]
 

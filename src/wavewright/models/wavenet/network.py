@@ -17,6 +17,7 @@ from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, embedding, entry, linear
 from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 from wavewright.models.wavenet.config import WaveNetConfig
+from wavewright.models.wavenet.convolution import Gate, Relu, convolve
 from wavewright.quantize import silence
 
 
@@ -33,13 +34,6 @@ class WaveNetState(State):
     clock: Tensor
 
 
-def convolve(taps: Tensor, weight: Tensor, bias: Tensor | None, dilation: int = 1) -> Tensor:
-    """Compute a dilated convolution, (B, I, T + ...) -> (B, O, T). A single column is a plain product, for speed."""
-    if taps.shape[2] == weight.shape[2]:
-        return functional.linear(taps.flatten(1), weight.flatten(1), bias)[..., None]
-    return functional.conv1d(taps, weight, bias, dilation=dilation)
-
-
 class PlainLayer(nn.Module):
     """ReLU of a dilated causal convolution without bias."""
 
@@ -51,13 +45,12 @@ class PlainLayer(nn.Module):
         with torch.no_grad():
             self.weight.mul_(config.gain)
 
-    def forward(self, x: Tensor, taps: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, None]:
-        """Turn the filter's inputs `taps` (B, I, T + (filter_width - 1) * dilation) into (B, C, T).
+    def forward(self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, None]:
+        """Turn a window (B, T, I) after its past (B, (filter_width - 1) * dilation, I) into (B, T, C).
 
-        What enters by a condition (B, filters, T) is added before the non-linearity.
+        What enters by a condition (B, T, filters) is added before the non-linearity.
         """
-        y = convolve(taps, self.weight, None, dilation)
-        return (y if entering is None else y + entering).relu_(), None
+        return convolve(past, x, self.weight, None, entering, dilation=dilation, function=Relu), None
 
 
 class GatedLayer(nn.Module):
@@ -74,12 +67,12 @@ class GatedLayer(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
 
-    def forward(self, x: Tensor, taps: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return (B, C, T) as PlainLayer does, and the layer's share of the skip path (B, skip, T)."""
-        y = convolve(taps, self.weight, self.bias, dilation)
-        filtered, gate = (y if entering is None else y + entering).chunk(2, 1)
-        z = convolve(torch.tanh(filtered) * torch.sigmoid(gate), self.out_weight, self.out_bias)
-        return x + z[:, : self.inputs], z[:, self.inputs :]
+    def forward(self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return (B, T, C) as PlainLayer does, and the layer's share of the skip path (B, T, skip)."""
+        y = convolve(past, x, self.weight, self.bias, entering, dilation=dilation, function=Gate)
+        weight, bias, width = self.out_weight[:, :, 0], self.out_bias, self.inputs
+        onward = functional.linear(y, weight[:width], bias[:width])
+        return x + onward, functional.linear(y, weight[width:], bias[width:])
 
 
 class WaveNet(Model[WaveNetState]):
@@ -104,11 +97,10 @@ class WaveNet(Model[WaveNetState]):
     def start(self, batch: int) -> WaveNetState:
         """Return queues with every layer's response to endless silence."""
         x = self._input(torch.full((1, 1), silence(self.config.q_levels), device=self.device))
-        queues = []
+        queues, others = [], self.config.filter_width - 1
         for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
-            length = (self.config.filter_width - 1) * dilation
-            queues.append(x.expand(batch, -1, length))
-            x, _ = layer(x, x.expand(-1, -1, self.config.filter_width), 1, None)
+            queues.append(x.transpose(1, 2).expand(batch, -1, others * dilation))
+            x, _ = layer(x.expand(-1, others, -1), x, 1, None)
         return WaveNetState(tuple(queues), torch.tensor(0))
 
     def pieces(self) -> list[Piece]:
@@ -136,21 +128,21 @@ class WaveNet(Model[WaveNetState]):
         queues, entering = list(state.queues), self._entering(control, forecast, codes)
         for i in range(len(self.layers))[part.pieces]:
             size = queues[i].shape[2]
-            taps = torch.cat((queues[i].roll(-clock % size, 2) if clock else queues[i], x), 2)
-            queues[i] = taps[:, :, -size:]
-            x, skip = self.layers[i](x, taps, self.config.dilations[i], entering[i])
+            past = (queues[i].roll(-clock % size, 2) if clock else queues[i]).transpose(1, 2)
+            queues[i] = torch.cat((past[:, x.shape[1] :], x[:, -size:]), 1).transpose(1, 2)
+            x, skip = self.layers[i](past, x, self.config.dilations[i], entering[i])
             total = skip if total is None else total + skip
         after = WaveNetState(tuple(queues), torch.tensor(0))
         if not part.is_last:
-            return (x if total is None else torch.cat((x, total), 1)), after
+            return (x if total is None else torch.cat((x, total), 2)), after
         return self._logits(x, total), after
 
     def _taken(self, handed: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the last layer's output (B, C, T) and the sum of the skip paths, of what a part handed on."""
+        """Return the last layer's output (B, T, C) and the sum of the skip paths, of what a part handed on."""
         if self.config.form == "plain":
             return handed, None
         width = self.config.channels
-        return handed[:, :width], handed[:, width:]
+        return handed[..., :width], handed[..., width:]
 
     @torch.no_grad()
     def predict_one(
@@ -166,34 +158,34 @@ class WaveNet(Model[WaveNetState]):
         for layer, dilation, queue, entering in layers:
             size = queue.shape[2]
             now = clock % size
-            taps = torch.cat([*(queue[:, :, (now + i * dilation) % size, None] for i in range(size // dilation)), x], 2)
-            queue[:, :, now] = x[:, :, 0]
-            x, skip = layer(x, taps, 1, entering)
+            past = torch.stack([queue[:, :, (now + i * dilation) % size] for i in range(size // dilation)], 1)
+            queue[:, :, now] = x[:, 0]
+            x, skip = layer(past, x, 1, entering)
             total = skip if total is None else total + skip
         return self._logits(x, total), WaveNetState(state.queues, torch.tensor(clock + 1))
 
     def _input(self, codes: Tensor) -> Tensor:
-        """Turn codes (B, T) into (B, C, T), or (B, 1, T) in the plain form."""
+        """Turn codes (B, T) into (B, T, C), or (B, T, 1) in the plain form."""
         if self.config.input == "embedded":
-            return self.input(codes).transpose(1, 2)  # type: ignore[misc]
+            return self.input(codes)  # type: ignore[misc]
         x = self.scalars(codes)[..., None]
-        return (x if self.input is None else self.input(x)).transpose(1, 2)
+        return x if self.input is None else self.input(x)
 
     def _entering(
         self, control: ControlFrames | None, forecast: Forecast | None, codes: Tensor
     ) -> Sequence[Tensor | None]:
-        """Return what is added to each layer's convolution, (B, filters, T) a layer, for codes (B, T).
+        """Return what is added to each layer's convolution, (B, T, filters) a layer, for codes (B, T).
 
         A condition enters every layer, and a forecast the first.
         """
         entering: list[Tensor | None] = [None] * len(self.layers)
         if self.condition is not None and control is not None:
-            entering = list(control.spread(self.condition, codes.shape[1]).transpose(1, 2).chunk(len(self.layers), 1))
+            entering = list(control.spread(self.condition, codes.shape[1]).chunk(len(self.layers), 2))
         if self.forecast is not None and forecast is not None:
-            first = self.forecast(forecast).transpose(1, 2)
+            first = self.forecast(forecast)
             entering[0] = first if entering[0] is None else entering[0] + first
         return entering
 
     def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """Turn the last layer's output, or the sum of the skip paths, (B, C, T) into logits (B, T, Q)."""
-        return self.output((x if skip is None else skip).transpose(1, 2))
+        """Turn the last layer's output, or the sum of the skip paths, (B, T, C) into logits (B, T, Q)."""
+        return self.output(x if skip is None else skip)
