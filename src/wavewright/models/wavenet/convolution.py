@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 CHUNK = 2048
+SHORTEST = 1024  # samples of a window that is computed by products. A shorter one is sooner done by one call
 MOST_TAPS = 8  # that are products. A window is cut where a tap leaves the past, and each cut costs a call
 
 
@@ -89,13 +90,19 @@ def convolve(
     if x.shape[1] == 1:
         taps = torch.cat((past[:, ::dilation], x), 1).transpose(1, 2)
         y = functional.linear(taps.flatten(1), weight.flatten(1), bias)[:, None]
-    elif x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and weight.shape[2] <= MOST_TAPS:
+    elif _pays(x, weight):
         result: Tensor = _Convolution.apply(past, x, weight, bias, entering, dilation, function)  # type: ignore[no-untyped-call]
         return result
-    else:  # a GPU's convolution is fast, and a processor's uses instructions for bfloat16 that its products may not
+    else:
         taps = torch.cat((past.transpose(1, 2), x.transpose(1, 2)), 2)
         y = functional.conv1d(taps, weight, bias, dilation=dilation).transpose(1, 2)
     return function.of(y if entering is None else y + entering)
+
+
+def _pays(x: Tensor, weight: Tensor) -> bool:
+    """Tell whether products are faster than torch's convolution, which a GPU, bfloat16 and short windows need."""
+    by_products = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    return by_products and x.shape[1] >= SHORTEST and weight.shape[2] <= MOST_TAPS
 
 
 class _Convolution(torch.autograd.Function):
