@@ -25,8 +25,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from measured import processor
 from plain import GatedWaveNet, NaiveRNN, SampleRNN, WaveNet
-from thesis import processor
 from wavewright.commands.console import print_json, say, table
 from wavewright.corpus.corpus import Corpus
 from wavewright.corpus.prepare import prepare

@@ -2,7 +2,6 @@ import { Ring } from "./ring.js";
 const CAPACITY_SECONDS = 0.5;
 const READY_MS = 20000;
 const OPENING_MS = 300000;
-const BLOCK_SECONDS = 0.01;
 const SILENCE = 1e-5;
 export class Player extends EventTarget {
     ready;
@@ -100,7 +99,8 @@ export class Player extends EventTarget {
         this.gain.gain.setTargetAtTime(gain, this.context.currentTime, 0.01);
     }
     get latency() {
-        return this.store + 2 * BLOCK_SECONDS + this.context.baseLatency + (this.context.outputLatency || 0);
+        const { block, rate } = this.ready;
+        return this.store + (2 * block) / rate + this.context.baseLatency + (this.context.outputLatency || 0);
     }
     wave() {
         this.analyser.getFloatTimeDomainData(this.heard);

@@ -1,5 +1,6 @@
 const FADE_SECONDS = 0.003;
 const STEP_SECONDS = 0.01;
+const CLOSE_SECONDS = 0.01;
 const MOST_SECONDS = 0.2;
 const CALM_SECONDS = 30;
 export class Playout {
@@ -9,6 +10,7 @@ export class Playout {
         this.least = Math.round(seconds * rate);
         this.most = Math.max(this.least, Math.round(MOST_SECONDS * rate));
         this.step = Math.round(STEP_SECONDS * rate);
+        this.close = Math.round(CLOSE_SECONDS * rate);
         this.fade = Math.round(FADE_SECONDS * rate);
         this.playing = false;
         this.calm = 0;
@@ -45,8 +47,10 @@ export class Playout {
         this.calm += samples;
         if (gap) {
             this.playing = false;
-            this.calm = 0;
             this.ring.count_gap();
+        }
+        if (gap || (this.ring.filled < this.close && this.calm > this.ring.target)) {
+            this.calm = 0;
             this.ring.target = Math.min(this.most, this.ring.target + this.step);
         }
         else if (this.calm >= CALM_SECONDS * this.rate) {

@@ -1,15 +1,15 @@
 import { storeOf } from "./store.js";
 const GRANT_MS = 4;
-const BLOCK_SECONDS = 0.01;
 let socket;
 let store;
 let granted = 0;
 let rate = 0;
+let block = 0;
 let gaps = 0;
 let target = 0;
 function grant() {
     const state = store.state;
-    const wanted = state.target + Math.ceil(BLOCK_SECONDS * rate);
+    const wanted = state.target + block;
     const samples = (state.read + wanted - granted) | 0;
     if (state.target && samples > 0 && socket.readyState === WebSocket.OPEN) {
         granted = (granted + samples) | 0;
@@ -30,7 +30,7 @@ function open(url, first) {
             return store.write(new Float32Array(data));
         const message = JSON.parse(data);
         if (message.type === "ready")
-            rate = message.rate;
+            ({ rate, block } = message);
         postMessage(message);
     };
     socket.onclose = ({ code }) => postMessage({ type: "closed", code });
