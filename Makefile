@@ -69,30 +69,27 @@ check: lint
 test: lint engine-test
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
+ENGINE_TESTS := kernels engine real_time
 TEST_BUILD := $(BIN)/cmake -S . -DWAVEWRIGHT_TESTS=ON -DCMAKE_BUILD_TYPE=Release
 engine-test: setup
 	@$(TEST_BUILD) -B build/tests > /dev/null
 	@$(BIN)/cmake --build build/tests --parallel 2 > /dev/null
-	build/tests/engine/test_kernels
-	build/tests/engine/test_engine
+	set -e; for test in $(ENGINE_TESTS); do build/tests/engine/test_$$test; done
 
 # With Debian's g++-aarch64-linux-gnu and qemu-user.
 ARM := aarch64-linux-gnu
 arm: setup
 	$(TEST_BUILD) -B build/arm -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 -DCMAKE_CXX_COMPILER=$(ARM)-g++
 	$(BIN)/cmake --build build/arm --parallel 2
-	qemu-aarch64 -L /usr/$(ARM) build/arm/engine/test_kernels
-	qemu-aarch64 -L /usr/$(ARM) build/arm/engine/test_engine
+	set -e; for test in $(ENGINE_TESTS); do qemu-aarch64 -L /usr/$(ARM) build/arm/engine/test_$$test; done
 
 sanitize: setup
 	$(TEST_BUILD) -B build/asan -DCMAKE_CXX_FLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=all"
 	$(BIN)/cmake --build build/asan --parallel 2
-	build/asan/engine/test_kernels
-	build/asan/engine/test_engine
+	set -e; for test in $(ENGINE_TESTS); do build/asan/engine/test_$$test; done
 	$(TEST_BUILD) -B build/tsan -DCMAKE_CXX_FLAGS="-g -fsanitize=thread"
 	$(BIN)/cmake --build build/tsan --parallel 2
-	build/tsan/engine/test_kernels
-	build/tsan/engine/test_engine
+	set -e; for test in $(ENGINE_TESTS); do build/tsan/engine/test_$$test; done
 
 # Coverage-guided, on Python 3.11: atheris has no wheel for 3.12. What it finds lies in .fuzz/ as crash-*.
 FUZZ_SECONDS ?= 300
