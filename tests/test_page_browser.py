@@ -36,6 +36,7 @@ AudioNode.prototype.connect = function (to, ...rest) {
     if (to instanceof AudioDestinationNode) window.heard = this
     return connect.call(this, to, ...rest)
 }"""
+WINDOW = 2048  # samples that the page remembers of what it has played
 LISTEN = """() => {
     const samples = new Float32Array(window.heard.fftSize)
     window.heard.getFloatTimeDomainData(samples)
@@ -135,18 +136,26 @@ def pitch_of(samples: NDArray[np.float64], rate: int) -> float:
     return float(rate / lags[np.argmax(correlation[lags])])
 
 
+def struck_a4() -> NDArray[np.float32]:
+    """Ten takes (10, n) of that key by the native engine. Some seeds strike it three times as hard as others."""
+    takes = []
+    for seed in range(10):
+        instrument = load("piano").instrument(seed)
+        instrument.generate(RATE // 4)
+        instrument.note_on(69, 100)
+        takes.append(instrument.generate(RATE // 2 // WINDOW * WINDOW))
+    return np.stack(takes)
+
+
 def check_plays(page: Any, isolated: bool) -> None:
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_role("button", name="Stop")).to_be_visible()
     assert page.evaluate("crossOriginIsolated") == isolated
     assert page.evaluate("window.heard.context.sampleRate") == RATE
-    instrument = load("piano").instrument(5)
-    instrument.generate(RATE // 4)
-    instrument.note_on(69, 100)
-    native = np.abs(instrument.generate(RATE // 2)).max()
-    sound = heard_while_held(page, "KeyN", 0.15 * native)
+    takes = struck_a4()
+    sound = heard_while_held(page, "KeyN", 0.15 * np.median(np.abs(takes).max(1)))
     assert abs(pitch_of(sound, RATE) / A4 - 1) < 0.03
-    assert np.abs(sound).max() < 2 * native
+    assert np.std(sound) < 2 * takes.reshape(-1, WINDOW).std(1).max()
     expect(page.locator("#delay")).to_contain_text("ms from a key to your ear")
     page.get_by_role("button", name="Keep this moment").click()
     expect(page.get_by_role("button", name="Back to it")).to_be_enabled()

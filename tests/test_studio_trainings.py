@@ -49,6 +49,8 @@ FAKE = """if True:
     with locked(run):
         while not stopped and not (work / f"{run.name}.end").exists():
             time.sleep(0.01)
+        while (work / f"{run.name}.stopping").exists():
+            time.sleep(0.01)
         (work / "stops.txt").open("a").write(f"{run.name} {len(stopped)}\\n")
 """
 
@@ -213,8 +215,10 @@ def test_a_run_from_a_terminal_appears_and_can_be_stopped(fake: Path) -> None:
     until(lambda: trains(fake, "mine"))
     ask(studio, "next")
     assert states(studio) == {"mine": "running", "next": "queued"}
+    (fake / "mine.stopping").touch()
     for _ in "12":
         assert studio.trainings.stop(id_of("runs", "mine"))["state"] == "stopping"
+    (fake / "mine.stopping").unlink()
     assert process.wait(60) == 0
     assert (fake / "stops.txt").read_text() == "mine 1\n"
     until(lambda: states(studio)["next"] == "running")

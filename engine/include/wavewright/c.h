@@ -1,4 +1,4 @@
-// One stream of a model for callers that know no C++, such as a page's JavaScript (src/wavewright/sharing/static/engine.js).
+// One stream of a model for callers that know no C++, such as a page's JavaScript (sharing/static/engine.js).
 //
 // Functions that return an int return 0, or -1 where ww_error() tells in one line what is wrong. In WebAssembly they throw
 // that line to JavaScript instead (engine/wasm/exceptions.cpp). A player belongs to one thread.
