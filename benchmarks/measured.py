@@ -9,13 +9,15 @@ from wavewright.formats.precision import Precision
 from wavewright.measuring.speed import random_weights
 from wavewright.playing.native_model import NativeModel
 
-THESIS: dict[str, tuple[str, str, list[str]]] = {
+Sizes = dict[str, tuple[str, str, list[str]]]  # title: model, preset, overrides
+
+THESIS: Sizes = {
     "NaiveRNN 2x512": ("naive-rnn", "thesis", []),
     "SampleRNN 512, 8/2": ("sample-rnn", "thesis", []),
     "WaveNet 2x12": ("wavenet", "thesis", []),
     "WaveNet 4x10": ("wavenet", "thesis", ["model.blocks=4", "model.layers=10"]),
 }
-SMALL: dict[str, tuple[str, str, list[str]]] = {
+SMALL: Sizes = {
     "NaiveRNN small": ("naive-rnn", "small", []),
     "SampleRNN small": ("sample-rnn", "small", []),
     "WaveNet small": ("wavenet", "small", []),

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ import soundfile
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import httpx
+
+    from support.studio import Server
     from wavewright.corpus.corpus import Corpus
 
 HANGS = 600  # seconds: what is not done by then never will be; the machines are shared, and tests do not measure time
@@ -122,3 +125,19 @@ FAST = {"rate": 4000, "section_seconds": 0.5}  # settings for small recordings
 def fingerprint(folder: Path) -> dict[str, str]:
     """The SHA-256 of each file of a folder, by name."""
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Server]":
+    """A studio over an empty folder."""
+    from support.studio import serving
+
+    with serving(tmp_path_factory.mktemp("studio") / "work") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(server: "Server") -> "Iterator[httpx.Client]":
+    """A client that is logged in to the studio."""
+    with server.client() as opened:
+        yield opened

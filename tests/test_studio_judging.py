@@ -51,12 +51,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as one:
-        yield one
-
-
 def make(client: httpx.Client, method: str, models: tuple[str, ...] = tuple(MODELS), **more: Any) -> dict[str, Any]:
     takes = [take["id"] for take in client.get("/api/takes").json() if take["model"] in models]
     asked = {"name": f"{method} test", "method": method, "question": "Which?", "takes": takes, **more}

@@ -6,7 +6,7 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,23 +18,10 @@ import soundfile
 from conftest import melody
 from support.kills import kill_while_working
 from support.recordings import examined, put, wav
-from support.studio import Server, serving, until
+from support.studio import Server, until
 from wavewright.studio.folder import Folder, Refusal
 from wavewright.studio.recordings import Recordings, clean
 from wavewright.studio.store import Store
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("studio") / "work") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(server: Server) -> Iterator[httpx.Client]:
-    with server.client() as opened:
-        yield opened
-
 
 NAMES = [
     "plain take.wav",

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -17,12 +17,6 @@ from support.studio import Server, serving
 from wavewright.studio.folder import Folder
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("studio") / "work") as running:
-        yield running
 
 
 def test_a_second_server_and_a_port_in_use_are_refused_in_a_line(

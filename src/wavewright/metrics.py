@@ -24,6 +24,11 @@ def zero_order_entropy(samples: Samples16, quantizer: Quantizer) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
+def decibel(power: Any) -> Any:
+    """Return powers in dB, at least -120."""
+    return 10 * np.log10(np.maximum(power, 1e-12))
+
+
 def loudness(amplitude: NDArray[np.floating]) -> tuple[float, float]:
     """Return the RMS in dB below full scale (never less than -120) and the mean of amplitudes of any shape."""
     rms = float(np.sqrt(np.mean(np.square(amplitude, dtype=np.float64))))

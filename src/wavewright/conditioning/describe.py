@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.errors import need_librosa
+from wavewright.metrics import decibel
 from wavewright.quantize import Samples16, to_amplitude
 
 HOP = 256
@@ -24,7 +25,7 @@ Curve = NDArray[np.float32]  # (K,), not a number where there is nothing to meas
 def loudness(samples: NDArray[np.floating], rate: int) -> Curve:
     """Return the RMS in dBFS, at least QUIETEST."""
     power = np.mean(np.square(_windows(samples)), 1)
-    return np.maximum(10 * np.log10(np.maximum(power, 1e-12)), QUIETEST).astype(np.float32)
+    return np.maximum(decibel(power), QUIETEST).astype(np.float32)
 
 
 def brightness(samples: NDArray[np.floating], rate: int) -> Curve:

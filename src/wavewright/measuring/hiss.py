@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.measuring import similarity
+from wavewright.metrics import decibel
 from wavewright.playing.playable import TrainedModel
 from wavewright.quantize import Samples16
 
@@ -56,7 +57,7 @@ def hiss(run: TrainedModel, samples: Samples16) -> Hiss:
     decade holds what lies below it, too.
     """
     power, variance = (np.concatenate(values) for values in zip(*_pieces(run, samples), strict=True))
-    decades = np.clip(np.floor(_decibel(power) / DECADE), -5, -1)
+    decades = np.clip(np.floor(decibel(power) / DECADE), -5, -1)
     by_level = []
     for decade in np.unique(decades):
         own = decades == decade
@@ -78,9 +79,5 @@ def _pieces(run: TrainedModel, samples: Samples16) -> Iterator[tuple[NDArray[np.
 
 
 def _beside(power: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
-    spread = float(_decibel(variance.mean()))
-    return spread, float(_decibel(power.mean())) - spread
-
-
-def _decibel(power: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    return 10 * np.log10(np.maximum(power, 1e-12))
+    spread = float(decibel(variance.mean()))
+    return spread, float(decibel(power.mean())) - spread

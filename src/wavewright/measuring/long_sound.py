@@ -4,13 +4,13 @@ Memory does not grow with the length, but for some numbers for each frame. libro
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wavewright.measuring import perceptual
 from wavewright.measuring.similarity import SILENT
+from wavewright.metrics import decibel
 
 Sound = NDArray[np.floating]
 Power = NDArray[np.float64]
@@ -99,9 +99,9 @@ class LongSound:
         sounding = spectra[variance > SILENT**2, 1:-1]
         treble, strength = round(TREBLE_HZ * self._size / self._rate), perceptual.onset_strength(sound, self._rate)
         self._keep(
-            levels=_decibel(sound[: len(sound) // self._rate * self._rate].reshape(-1, self._rate).var(1, np.float64)),
+            levels=decibel(sound[: len(sound) // self._rate * self._rate].reshape(-1, self._rate).var(1, np.float64)),
             times=(self._measured + self._size // 2 * np.arange(len(frames))) / self._rate,
-            surprise=_decibel(spectra[:, 2:-1]).mean(1),  # without the lowest bins, which leak what is below
+            surprise=decibel(spectra[:, 2:-1]).mean(1),  # without the lowest bins, which leak what is below
             variance=variance,
             flatness=np.exp(np.log(sounding).mean(1)) / sounding.mean(1),
             peaks=_peak_over_floor(spectra[variance > SILENT**2], self._rate),
@@ -128,14 +128,14 @@ class LongSound:
         treble, whole, strength, count = self._all("sums").sum(0)
         sounds = len(self._all("flatness")) > 0
         return Figures(
-            level_dbfs=float(_decibel(np.power(10, self._all("levels") / 10).mean())),
+            level_dbfs=float(decibel(np.power(10, self._all("levels") / 10).mean())),
             seconds_outside=len(self.outside(limits)),
             bursts=len(self.bursts(limits)),
             flatness=_median(self._all("flatness")),
             peak_over_floor_db=_median(self._all("peaks")),
             onset_strength_db=float(strength / count),
-            treble_db=float(_decibel(treble / whole)) if sounds and self._rate / 2 > TREBLE_HZ else None,
-            pauses_dbfs=float(_decibel(quiet.mean())),
+            treble_db=float(decibel(treble / whole)) if sounds and self._rate / 2 > TREBLE_HZ else None,
+            pauses_dbfs=float(decibel(quiet.mean())),
         )
 
     def outside(self, limits: Limits) -> NDArray[np.int64]:
@@ -166,15 +166,11 @@ def _spectra(frames: Power) -> Power:
 def _peak_over_floor(spectra: Power, rate: int) -> NDArray[np.float64]:
     """Return how far the highest bin of each band is above its floor, in dB, mean over bands, for spectra (n, F)."""
     pitch = np.arange(spectra.shape[1]) * rate / (2 * (spectra.shape[1] - 1))
-    level, over = _decibel(spectra), list[NDArray[np.float64]]()
+    level, over = decibel(spectra), list[NDArray[np.float64]]()
     for low in np.arange(FIRST_HZ, min(LAST_HZ, rate / 2) - BAND_HZ + 1, BAND_HZ):
         band = level[:, (pitch >= low) & (pitch < low + BAND_HZ)]
         over.append(band.max(1) - np.percentile(band, FLOOR, axis=1))
     return np.mean(over, axis=0) if over else np.zeros(0)
-
-
-def _decibel(power: Any) -> Any:
-    return 10 * np.log10(np.maximum(power, 1e-12))
 
 
 def _median(values: NDArray[np.float64]) -> float | None:

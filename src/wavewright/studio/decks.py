@@ -11,11 +11,9 @@ from wavewright.conditioning.controls import merged
 from wavewright.errors import ConfigError
 from wavewright.models.condition import Control, Notes
 from wavewright.playing.instrument import Instrument
-from wavewright.playing.native_model import NativeModel
 
 MOST_WAITING = 1000  # changes
 FADE = 0.005  # seconds from one deck to the other
-MEASURED = 0.05  # seconds of sound by which a model's speed is measured
 
 
 class Decks:
@@ -114,15 +112,6 @@ class Decks:
         """Go back to a `state()` of these instruments."""
         for instrument, state in zip(self._instruments, states, strict=True):
             instrument.restore(state)
-
-
-def share(model: NativeModel) -> float:
-    """Return the share of a core's time that a model needs to be played, as measured just now."""
-    instrument, samples = model.instrument(), round(MEASURED * model.rate)
-    instrument.generate(samples)  # the first one also reads the weights
-    began = time.thread_time()
-    instrument.generate(samples)
-    return (time.thread_time() - began) / MEASURED
 
 
 class Full(ConfigError):

@@ -12,6 +12,7 @@ from wavewright.conditioning.facts import as_json
 from wavewright.conditioning.score import Score
 from wavewright.errors import ConfigError, WavewrightError, printable
 from wavewright.files import parse_json
+from wavewright.measuring.speed import real_time
 from wavewright.playing.instrument import Instrument
 from wavewright.playing.mixture import mix
 from wavewright.playing.native_model import NativeModel
@@ -19,7 +20,7 @@ from wavewright.playing.performance import check_keys, live_events
 from wavewright.playing.prime import Prime
 from wavewright.playing.takes import origin
 from wavewright.studio import messages
-from wavewright.studio.decks import Decks, Full, share
+from wavewright.studio.decks import Decks, Full
 from wavewright.studio.messages import Message
 from wavewright.studio.recordings import Recordings
 from wavewright.studio.scores import Scores
@@ -35,6 +36,7 @@ MOST_JOBS = 100  # that wait
 MOST_NOTED = 2000  # messages of one block that a take tells of
 BANKS = 3
 WAYS = ("mix", "compare", "turns")  # of playing a second model
+MEASURED = 0.05  # seconds in which the speed of a model is measured
 MOST_SHARE = 0.9  # of a core's time for two models that play side by side
 
 Send = Callable[[bytes | dict[str, Any]], None]  # from any thread
@@ -212,7 +214,7 @@ class Player:
 
     def _check_speed(self, models: list[NativeModel], names: list[str]) -> None:
         """Refuse two models that one core cannot play side by side."""
-        shares = [share(model) for model in models]
+        shares = [1 / real_time(model, MEASURED) for model in models]
         if sum(shares) > MOST_SHARE:
             needs = " and ".join(f"{name} {100 * one:.0f}%" for name, one in zip(names, shares, strict=True))
             raise ConfigError(f"compare: {needs} of a core's time, which is too much at once; play them in turns")
