@@ -131,6 +131,20 @@ def test_it_plays_what_torch_plays(kind: str) -> None:
     assert not len(differ), f"first difference at sample {differ[0]}"
 
 
+@pytest.mark.parametrize("kind", ["plain", "gated", "plain of 3 taps"])
+@pytest.mark.parametrize(("streams", "threads"), [(1, 1), (1, 2), (3, 2), (8, 1)])
+def test_a_wavenet_with_long_dilations_plays_what_torch_plays(kind: str, streams: int, threads: int) -> None:
+    """Dilations of 16 and more, where past taps are computed for fewer samples at once than they know."""
+    model = build(kind, layers=5).float()
+    players = native(model, streams=streams, threads=threads, seed=8), TorchPlayer(model, streams, seed=8)
+    for player in players:
+        player.prime(codes_of(streams, 5).numpy())
+    expected = players[1].generate(300)
+    edges = [0, 1, 4, 12, 21, 22, 87, 300]
+    found = np.concatenate([players[0].generate(b - a) for a, b in pairwise(edges)], 1)
+    assert np.array_equal(found, expected)
+
+
 def improvised(player: Engine | TorchPlayer, condition: Condition) -> NDArray[np.integer]:
     """The codes (2, n) of a player that is given something new for every block, for frames gone by too."""
     rng, codes, clock = np.random.default_rng(5), [], 0
