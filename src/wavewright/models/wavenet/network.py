@@ -10,14 +10,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from wavewright.models.base import Model, State
 from wavewright.models.forecast import Forecast, forecast_entry
 from wavewright.models.layers import ControlFrames, embedding, entry, linear
 from wavewright.models.pieces import WHOLE, Part, Piece, count_weights
 from wavewright.models.wavenet.config import WaveNetConfig
-from wavewright.models.wavenet.convolution import Gate, Relu, convolve
+from wavewright.models.wavenet.layers import gated_layer, plain_layer
 from wavewright.quantize import silence
 
 
@@ -45,12 +44,14 @@ class PlainLayer(nn.Module):
         with torch.no_grad():
             self.weight.mul_(config.gain)
 
-    def forward(self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, None]:
+    def forward(
+        self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None, total: None
+    ) -> tuple[Tensor, None]:
         """Turn a window (B, T, I) after its past (B, (filter_width - 1) * dilation, I) into (B, T, C).
 
-        What enters by a condition (B, T, filters) is added before the non-linearity.
+        What enters by a condition (B, T, filters) is added before the non-linearity. There is no skip path.
         """
-        return convolve(past, x, self.weight, None, entering, dilation=dilation, function=Relu), None
+        return plain_layer(past, x, self.weight, entering, dilation), total
 
 
 class GatedLayer(nn.Module):
@@ -67,12 +68,21 @@ class GatedLayer(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="linear")
         nn.init.kaiming_normal_(self.out_weight, nonlinearity="linear")
 
-    def forward(self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return (B, T, C) as PlainLayer does, and the layer's share of the skip path (B, T, skip)."""
-        y = convolve(past, x, self.weight, self.bias, entering, dilation=dilation, function=Gate)
-        weight, bias, width = self.out_weight[:, :, 0], self.out_bias, self.inputs
-        onward = functional.linear(y, weight[:width], bias[:width])
-        return x + onward, functional.linear(y, weight[width:], bias[width:])
+    def forward(
+        self, past: Tensor, x: Tensor, dilation: int, entering: Tensor | None, total: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return (B, T, C) as PlainLayer does, and the sum of the skip paths (B, T, skip) up to this layer."""
+        return gated_layer(
+            past,
+            x,
+            self.weight,
+            self.bias,
+            out_weight=self.out_weight[:, :, 0],
+            out_bias=self.out_bias,
+            entering=entering,
+            total=total,
+            dilation=dilation,
+        )
 
 
 class WaveNet(Model[WaveNetState]):
@@ -100,7 +110,7 @@ class WaveNet(Model[WaveNetState]):
         queues, others = [], self.config.filter_width - 1
         for layer, dilation in zip(self.layers, self.config.dilations, strict=True):
             queues.append(x.transpose(1, 2).expand(batch, -1, others * dilation))
-            x, _ = layer(x.expand(-1, others, -1), x, 1, None)
+            x, _ = layer(x.expand(-1, others, -1), x, 1, None, None)
         return WaveNetState(tuple(queues), torch.tensor(0))
 
     def pieces(self) -> list[Piece]:
@@ -130,8 +140,7 @@ class WaveNet(Model[WaveNetState]):
             size = queues[i].shape[2]
             past = (queues[i].roll(-clock % size, 2) if clock else queues[i]).transpose(1, 2)
             queues[i] = torch.cat((past[:, x.shape[1] :], x[:, -size:]), 1).transpose(1, 2)
-            x, skip = self.layers[i](past, x, self.config.dilations[i], entering[i])
-            total = skip if total is None else total + skip
+            x, total = self.layers[i](past, x, self.config.dilations[i], entering[i], total)
         after = WaveNetState(tuple(queues), torch.tensor(0))
         if not part.is_last:
             return (x if total is None else torch.cat((x, total), 2)), after
@@ -160,8 +169,7 @@ class WaveNet(Model[WaveNetState]):
             now = clock % size
             past = torch.stack([queue[:, :, (now + i * dilation) % size] for i in range(size // dilation)], 1)
             queue[:, :, now] = x[:, 0]
-            x, skip = layer(past, x, 1, entering)
-            total = skip if total is None else total + skip
+            x, total = layer(past, x, 1, entering, total)
         return self._logits(x, total), WaveNetState(state.queues, torch.tensor(clock + 1))
 
     def _input(self, codes: Tensor) -> Tensor:
@@ -186,6 +194,6 @@ class WaveNet(Model[WaveNetState]):
             entering[0] = first if entering[0] is None else entering[0] + first
         return entering
 
-    def _logits(self, x: Tensor, skip: Tensor | None) -> Tensor:
+    def _logits(self, x: Tensor, total: Tensor | None) -> Tensor:
         """Turn the last layer's output, or the sum of the skip paths, (B, T, C) into logits (B, T, Q)."""
-        return self.output(x if skip is None else skip)
+        return self.output(x if total is None else total)
