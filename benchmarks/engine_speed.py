@@ -1,5 +1,7 @@
 """Playing speed of the thesis's models and of the small presets: `make bench`. As `wavewright bench` for each.
 
+The thesis's models have one row more, for torch with the engine's algebra (tuned_torch.py).
+
 `--isa avx2` plays with the code for processors without AVX-512. Torch takes AVX2 from the environment:
 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 ONEDNN_MAX_CPU_ISA=AVX2.
 """
@@ -9,9 +11,12 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from measured import MODELS, native, processor
+import torch
+
+from measured import MODELS, THESIS, native, processor
+from tuned_torch import Stepped
 from wavewright.commands.console import say
-from wavewright.measuring.speed import bench
+from wavewright.measuring.speed import Row, bench, speed
 
 
 def main() -> None:
@@ -22,8 +27,14 @@ def main() -> None:
     parser.add_argument("models", nargs="*", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
     rows = []
+    torch.set_num_threads(1)
     for title in arguments.models:
         model = native(title)
+        if title in THESIS:
+            tuned = speed(Stepped(model.config, model.weights).generate, 1, arguments.seconds)
+            facts = (model.config.name, title, "torch tuned", "float32", 1, 1)
+            rows.append(asdict(Row(*facts, round(tuned), round(tuned / model.rate, 3), None, None)))
+            say(json.dumps(rows[-1]))
         measured = bench(
             model.config,
             model.weights,

@@ -79,14 +79,13 @@ def bench(
         isa: the engine's instruction set, as for `Engine`.
     """
     torch_speed = {count: _torch(config, weights, count, rate, seconds) for count in streams}
-    for count, speed in torch_speed.items():
-        if speed is not None:
-            yield Row(
-                config.name, preset, "torch", "float32", 1, count, round(speed), round(speed / rate, 3), 1.0, None
-            )
+    for count, reached in torch_speed.items():
+        if reached is not None:
+            facts = (config.name, preset, "torch", "float32", 1, count)
+            yield Row(*facts, round(reached), round(reached / rate, 3), 1.0, None)
     for precision, sharing, count in product(precisions, threads, streams):
         player = Engine(config, weights, streams=count, threads=sharing, precision=precision, isa=isa, rate=rate)
-        speed = _speed(player.generate, count, seconds)
+        measured = speed(player.generate, count, seconds)
         work = player.work
         limits = measure_limits(round(work.bytes), sharing, player.isa)
         adding = limits.integer_multiply_adds if precision == "int8" else limits.multiply_adds
@@ -99,10 +98,10 @@ def bench(
             precision,
             sharing,
             count,
-            round(speed),
-            round(speed / rate, 3),
-            round(speed / beside, 1) if beside else None,
-            round(speed / limit, 3),
+            round(measured),
+            round(measured / rate, 3),
+            round(measured / beside, 1) if beside else None,
+            round(measured / limit, 3),
         )
 
 
@@ -116,15 +115,21 @@ def real_time(model: NativeModel, seconds: float) -> float:
         seconds: about how long to measure.
     """
     player = replace(model, threads=1).player()
-    return _speed(player.generate, 1, seconds, time.thread_time) / model.rate
+    return speed(player.generate, 1, seconds, time.thread_time) / model.rate
 
 
-def _speed(
+def speed(
     generate: Callable[[int], Any], streams: int, seconds: float, clock: Callable[[], float] = time.perf_counter
 ) -> float:
     """Return samples per second of all streams, the best of many short rounds that together last about `seconds`.
 
     Short rounds now and then find all cores free on a busy machine. Each is as long as whole frames of every tier.
+
+    Args:
+        generate: plays a number of samples of each stream.
+        streams: the number of streams.
+        seconds: about how long to measure.
+        clock: the time in seconds.
     """
     best, first = float("inf"), time.perf_counter()
     rounds = 0
@@ -147,4 +152,4 @@ def _torch(
 
     model = config.build()
     model.load_state_dict({key: torch.from_numpy(weight) for key, weight in weights.items()})
-    return _speed(TorchPlayer(model, streams, rate=rate).generate, streams, seconds)
+    return speed(TorchPlayer(model, streams, rate=rate).generate, streams, seconds)
