@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to play for each row")
     parser.add_argument("--precision", default="int8", choices=("float32", "bfloat16", "int8"))
     parser.add_argument("--out", type=Path)
-    parser.add_argument("models", nargs="*", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     arguments = parser.parse_args()
     rows = []
     for title in arguments.models:
