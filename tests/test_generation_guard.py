@@ -18,7 +18,7 @@ from wavewright.models import configure
 from wavewright.playing import guard
 from wavewright.playing import stream as streaming
 from wavewright.playing.guard import BLOCK, GenerationGuard, Trouble, measure
-from wavewright.playing.opening import open_run
+from wavewright.playing.opening import open_model
 from wavewright.playing.stream import Playable, play, stream
 from wavewright.quantize import Encoding, Quantizer, silence
 from wavewright.sampling import Controls
@@ -369,7 +369,7 @@ def test_a_models_redraw_follows_what_it_has_heard_and_is_the_same_again(
 ) -> None:
     for name in ("FLAT", "JUMP", "COARSE"):  # everything is noise after two healthy seconds
         monkeypatch.setattr(guard, name, -1000.0)
-    run, prime = open_run(trained), np.full(4 * BLOCK, 20)
+    run, prime = open_model(trained), np.full(4 * BLOCK, 20)
     raw = np.concatenate(list(stream(run.player(1, 3), 12 * BLOCK, prime=[prime])), 1)
     made = played(run, 12 * BLOCK, seed=3, prime=[prime])
     assert np.array_equal(made, played(run, 12 * BLOCK, seed=3, prime=[prime]))
