@@ -42,7 +42,7 @@ from wavewright.formats.model_file import ModelFacts, Parity
 from wavewright.playing.instrument import Instrument
 
 SEED = 1
-STORE, STEP, CLOSE, MOST, CALM = 0.05, 0.01, 0.01, 0.2, 30.0  # seconds, see web/player/playout.js
+STORE, STEP, CLOSE, SPARE, MOST, CALM = 0.05, 0.01, 0.01, 0.03, 0.2, 30.0  # seconds, see web/player/playout.js
 QUANTUM = 128  # samples that a browser plays at once
 GRANT = 0.004  # seconds between two grants, see web/player/worker.js
 EVENTS, EVERY = 200, 0.3  # seconds between two of them on average
@@ -72,7 +72,7 @@ class Page:
         self.ends: list[int] = []  # sample after each block
         self.played: list[tuple[int, float]] = []  # first sample of each quantum, and when it was played
         self.gaps = self.granted = self.read = self.calm = 0
-        self.target, self.playing = round(STORE * rate), False
+        self.target, self.playing, self.spare = round(STORE * rate), False, rate
         self.quanta, self.began = 0, 0.0
         self.trouble = ""
         threading.Thread(target=self._receive, daemon=True).start()
@@ -122,16 +122,21 @@ class Page:
         count = min(QUANTUM, filled)
         self.played.append((self.read, due))
         self.read += count
-        gap, close = count < QUANTUM, filled - count < CLOSE * self.rate and self.calm > self.target
+        gap = count < QUANTUM
         if gap:
             self.playing = False
             self.gaps += 1
-        if gap or close:
-            self.calm = 0
-            self.target = min(round(MOST * self.rate), self.target + round(STEP * self.rate))
+        if self.calm > self.target:
+            self.spare = min(self.spare, filled - count)
+        if gap or self.spare < CLOSE * self.rate:
+            self._aim(STEP)
         elif self.calm >= CALM * self.rate:
-            self.calm = 0
-            self.target = max(round(STORE * self.rate), self.target - round(STEP * self.rate))
+            self._aim(-STEP if self.spare >= SPARE * self.rate else 0)
+
+    def _aim(self, change: float) -> None:
+        least, most = round(STORE * self.rate), round(MOST * self.rate)
+        self.target = max(least, min(most, self.target + round(change * self.rate)))
+        self.calm, self.spare = 0, self.rate
 
     def stream(self) -> NDArray[np.float32]:
         """All samples that came."""

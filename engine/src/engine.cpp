@@ -228,8 +228,10 @@ struct Engine::Impl {
         const int most = known ? runtime.samples : 1;
         for (std::size_t begin = 0, end = 0; begin < count; begin = end) {
             // The vectors of a thread's own streams lie behind one another only within a sample.
-            team.choose(most == 1 && streams >= kManyStreams * team.size());
+            const bool many = most == 1 && streams >= kManyStreams * team.size();
+            team.choose(many ? Team::Kind::many_streams : known ? Team::Kind::reading : Team::Kind::sharing);
             end = play_some(begin, count, most, known ? *known : KnownCodes{}, wanted, pushed);
+            if (team.apart()) team.played(end - begin);
             if (team.size() > 1 && team.alone()) samples_alone += end - begin;
         }
     }
@@ -252,7 +254,8 @@ struct Engine::Impl {
                 for (const Voice& voice : voices) voice.network->step(thread, stretch, known.from(i), wanted);
                 pushed(thread, stretch, i);
                 i += stretch.samples;
-                if (thread == 0 && team.should_choose()) end.store(i, std::memory_order_relaxed);
+                if (thread == 0 && !team.apart() && team.played(stretch.samples))
+                    end.store(i, std::memory_order_relaxed);
                 team.arrive_and_wait(thread);  // All threads see `end` before they test it.
             }
         });

@@ -17,7 +17,7 @@ constexpr auto kYieldAfter = 50us;  // far longer than a running thread lags beh
 constexpr auto kIdle = 1ms;         // as long as a busy caller takes between two blocks
 constexpr long kNapNanoseconds = 100'000;
 
-StallRule::Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
+WayRule::Time now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 void pause() {
 #if defined(__x86_64__)
@@ -53,14 +53,11 @@ void Team::wait_for_others(int thread) {
         if (all_reached(thread)) return;
         pause();
     }
-    const StallRule::Time from = now();
-    StallRule::Time to = from;
-    for (; !all_reached(thread); to = now())
-        if (to - from < kYieldAfter)
+    for (const WayRule::Time from = now(); !all_reached(thread);)
+        if (now() - from < kYieldAfter)
             pause();
         else
             sched_yield();  // Another program may have the core of the thread that is late.
-    if (thread == 0) rule_.waited(from, to);
 }
 
 bool Team::all_reached(int thread) const {
@@ -70,15 +67,15 @@ bool Team::all_reached(int thread) const {
     return true;
 }
 
-void Team::choose(bool many_streams) {
+void Team::choose(Kind kind) {
     way_ = Way::alone;
     if (threads_ == 1) return;
-    const StallRule::Time time = now();
-    rule_.resume(time);
-    if (!rule_.alone(time)) way_ = many_streams ? Way::apart : Way::shared;
+    rule_ = &rules_[static_cast<std::size_t>(kind)];
+    rule_->resume(now());
+    if (!rule_->alone()) way_ = kind == Kind::many_streams ? Way::apart : Way::shared;
 }
 
-bool Team::should_choose() const { return threads_ > 1 && !apart() && alone() != rule_.alone(now()); }
+bool Team::played(std::size_t samples) { return threads_ > 1 && rule_->played(now(), samples); }
 
 void Team::start() {
     const NoDenormals none;
@@ -94,7 +91,7 @@ void Team::serve(int thread) {
     std::uint32_t seen = 0;
     for (;;) {
         // An idle thread looks for work 10,000 times a second, so that the caller needs no system call to wake it.
-        for (const StallRule::Time from = now(); job_.load(std::memory_order_acquire) == seen;) {
+        for (const WayRule::Time from = now(); job_.load(std::memory_order_acquire) == seen;) {
             if (stop_) return;
             if (now() - from < kIdle) {
                 pause();

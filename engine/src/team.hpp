@@ -3,14 +3,15 @@
 // meet at every layer. Of many streams each thread plays its own, and the threads meet at the end of a block only.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "buffer.hpp"
-#include "stall_rule.hpp"
 #include "thread.hpp"
+#include "way_rule.hpp"
 
 namespace wavewright {
 
@@ -51,11 +52,15 @@ public:
         work();
     }
 
-    // Chooses the way of the next run(): alone where the stall rule says so or there is one thread, else apart if
-    // `many_streams`, else shared. Not to be called inside run().
-    void choose(bool many_streams);
-    // Whether threads that share rows had better choose again, or a caller that works alone. Only the caller asks.
-    bool should_choose() const;
+    // Kinds of work, whose samples take different times.
+    enum class Kind { sharing, many_streams, reading };
+
+    // Chooses the way of the next run(): alone where that is the faster way or there is one thread, else apart for many
+    // streams, else shared. Not to be called inside run().
+    void choose(Kind kind);
+    // Tells that so many samples were made. Returns whether to choose again. Only the caller tells, where it makes all
+    // of them or a share of each, else after run().
+    bool played(std::size_t samples);
     bool alone() const { return way_ == Way::alone; }
     bool apart() const { return way_ == Way::apart; }
 
@@ -107,8 +112,9 @@ private:
 
     int threads_;
     int process_;            // that started the threads
-    Way way_ = Way::shared;  // Only the caller writes this and the rule.
-    StallRule rule_;
+    Way way_ = Way::shared;  // Only the caller writes this and the rules.
+    std::array<WayRule, 3> rules_;
+    WayRule* rule_ = nullptr;  // of the present kind
     std::vector<Place> places_;
     alignas(64) std::atomic<std::uint32_t> job_{0};
     std::atomic<bool> stop_{false};

@@ -1,10 +1,10 @@
 // Tests of the engine in real time, without Python. The generating path neither allocates nor calls the system, and
-// threads that stall each other change no bit. `make sanitize` builds these tests with sanitizers.
+// threads that hold each other up change no bit. `make sanitize` builds these tests with sanitizers.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 
-#include "../src/stall_rule.hpp"
+#include "../src/way_rule.hpp"
 #include "check.hpp"
 #include "playing.hpp"
 
@@ -65,65 +65,56 @@ void free(void* memory) {
 
 namespace {
 
-// Drives the rule with made-up times. Work and waiting take turns until `end`, or until the caller is to work alone.
-struct Stalled {
-    StallRule rule;
-    StallRule::Time now{std::chrono::hours(5)};
+// Drives the rule with made-up times of a sample.
+struct Driven {
+    using Time = WayRule::Time;
+    WayRule rule;
+    Time now{std::chrono::hours(5)}, since_slice{0};
 
-    Stalled() { rule.resume(now); }
-    bool goes_alone(StallRule::Time work, StallRule::Time wait, StallRule::Time duration) {
-        for (const StallRule::Time end = now + duration; now < end;) {
-            rule.waited(now + work, now + work + wait);
-            now += work + wait;
-            if (rule.alone(now)) return true;
+    Driven() { rule.resume(now); }
+    // The share of the samples' time that the caller is alone. Another program takes `slice` now and then.
+    double alone(Time together, Time alone, Time duration, Time slice = Time::zero(), Time every = Time::max()) {
+        Time by_itself{0}, played{0};
+        while (played < duration) {
+            Time sample = rule.alone() ? alone : together;
+            if ((since_slice += sample) > every) {
+                sample += slice;
+                since_slice = Time::zero();
+            }
+            if (rule.alone()) by_itself += sample;
+            played += sample;
+            rule.played(now += sample, 1);
         }
-        return false;
-    }
-    // How long the caller is to work alone from now on.
-    StallRule::Time stretch() {
-        const StallRule::Time start = now;
-        while (rule.alone(now)) now += std::chrono::milliseconds(1);
-        rule.resume(now);
-        return now - start;
+        return std::chrono::duration<double>(by_itself) / played;
     }
 };
 
-void stall_rule() {
+void way_rule() {
     using namespace std::chrono_literals;
-    check(!Stalled().goes_alone(60us, 40us, 60s), "waiting for less than half of the time sends the caller alone");
-    check(!Stalled().goes_alone(600us, 300us, 60s), "long steps of many streams send the caller alone");
-    check(!Stalled().goes_alone(8ms, 250us, 60s), "a worker that wakes from its nap sends the caller alone");
-    check(!Stalled().goes_alone(200ms, 4ms, 60s), "a rare slice of another program sends the caller alone");
-    check(!Stalled().goes_alone(10s, 1s, 60s), "the unequal ends of a long block send the caller alone");
-    check(Stalled().goes_alone(1ms, 4ms, 40ms), "other programs on the cores do not send the caller alone");
-    check(Stalled().goes_alone(20us, 200us, 40ms), "short waits that add up do not send the caller alone");
+    check(Driven().alone(60us, 100us, 60s) < 0.02, "the faster way is not taken: together");
+    check(Driven().alone(100us, 60us, 60s) > 0.97, "the faster way is not taken: alone");
+    check(Driven().alone(100us, 100us, 60s) > 0.97, "cores are taken that bring nothing");
+    check(Driven().alone(30ms, 55ms, 60s) < 0.06, "long steps of many streams send the caller alone");
+    check(Driven().alone(60us, 100us, 60s, 4ms, 200ms) < 0.02, "a rare slice of another program sends the caller alone");
 
-    Stalled live;  // The pause between two blocks is no work, which would hide the waiting.
-    bool alone = false;
-    for (int block = 0; block < 20 && !alone; block++) {
-        alone = live.goes_alone(1ms, 4ms, 5ms);
+    Driven busy;
+    busy.alone(60us, 100us, 10s);
+    check(busy.alone(5ms, 100us, 40ms) > 0.4, "other programs on the cores do not send the caller alone");
+    check(busy.alone(5ms, 100us, 10s) > 0.97, "tries take much of the time");
+    check(busy.alone(60us, 100us, 1100ms) < 0.99, "the caller stays alone when the cores are free again");
+    check(busy.alone(60us, 100us, 10s) < 0.02, "the caller does not come back for good");
+
+    Driven live;  // The pause between two blocks is no work.
+    live.alone(100us, 60us, 1s);
+    double alone = 0;
+    for (int block = 0; block < 2000; block++) {
+        alone += live.alone(100us, 60us, 5ms) / 2000;
         live.rule.resume(live.now += 100ms);
     }
-    check(alone, "pauses between blocks hide that the caller waits");
-
-    Stalled busy;
-    StallRule::Time before{0}, longest{0}, total{0};
-    for (int i = 0; i < 8; i++) {
-        check(busy.goes_alone(1ms, 4ms, 40ms), "the caller does not go alone again");
-        const StallRule::Time stretch = busy.stretch();
-        check(stretch >= before, "a stretch alone is shorter than the one before");
-        longest = std::max(longest, stretch);
-        total += stretch;
-        before = stretch;
-    }
-    check(longest == StallRule::kMostAlone, "stretches alone do not grow to the longest");
-    check(total > 10 * 8 * StallRule::kMostDebt, "the caller is alone for too short a time to make up for the tries");
-    check(!busy.goes_alone(100us, 10us, 10s), "the caller stays alone when the cores are free again");
-    check(busy.goes_alone(1ms, 4ms, 40ms) && busy.stretch() == StallRule::kLeastAlone,
-          "a stall after a good time is not forgiven");
+    check(alone > 0.97, "pauses between blocks count as work");
 }
 
-// Two threads on one core stall each other. So the caller goes on alone, and tries two threads again now and then.
+// Two threads on one core hold each other up. So the caller goes on alone, and tries two threads again now and then.
 void same_bits_on_one_core(const Voices& voices) {
 #if defined(__linux__)
     constexpr int kCount = 1300;
@@ -231,6 +222,6 @@ int main() {
         for (int streams : {3, kMany}) no_allocation(voices, streams);
         no_system_call(voices);
     }
-    stall_rule();
+    way_rule();
     return summary();
 }

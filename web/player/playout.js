@@ -7,6 +7,7 @@ const STEP_SECONDS = 0.01 // by which the target goes up after a gap or a close 
 const CLOSE_SECONDS = 0.01 // in store, below which it is a close call
 const MOST_SECONDS = 0.2
 const CALM_SECONDS = 30
+const SPARE_SECONDS = 0.03 // that were always in store in a calm time, so that a step less leaves no close call
 
 export class Playout {
   /**
@@ -21,9 +22,11 @@ export class Playout {
     this.most = Math.max(this.least, Math.round(MOST_SECONDS * rate))
     this.step = Math.round(STEP_SECONDS * rate)
     this.close = Math.round(CLOSE_SECONDS * rate)
+    this.enough = Math.round(SPARE_SECONDS * rate)
     this.fade = Math.round(FADE_SECONDS * rate)
     this.playing = false
     this.calm = 0 // samples since the last change of the target
+    this.spare = Infinity // the fewest samples in store since the last change had time to come
     this.last = 0 // the last sample that was played
     this.rising = 0 // samples of the fade-in still to come
     this.falling = 0 // samples of the fade-out still to come
@@ -62,8 +65,8 @@ export class Playout {
   }
 
   /**
-   * Raise the target after a gap, and after a close call once the last raise has had time to come. Lower it after a calm
-   * time.
+   * Raise the target after a gap, and after a close call once the last change has had time to come. Lower it after a
+   * calm time in which more was in store than was needed.
    * @param {number} samples played now
    * @param {boolean} gap
    */
@@ -73,12 +76,15 @@ export class Playout {
       this.playing = false
       this.ring.count_gap()
     }
-    if (gap || (this.ring.filled < this.close && this.calm > this.ring.target)) {
-      this.calm = 0
-      this.ring.target = Math.min(this.most, this.ring.target + this.step)
-    } else if (this.calm >= CALM_SECONDS * this.rate) {
-      this.calm = 0
-      this.ring.target = Math.max(this.least, this.ring.target - this.step)
-    }
+    if (this.calm > this.ring.target) this.spare = Math.min(this.spare, this.ring.filled)
+    if (gap || this.spare < this.close) this.#aim(this.step)
+    else if (this.calm >= CALM_SECONDS * this.rate) this.#aim(this.spare >= this.enough ? -this.step : 0)
+  }
+
+  /** @param {number} change of the target */
+  #aim(change) {
+    this.ring.target = Math.max(this.least, Math.min(this.most, this.ring.target + change))
+    this.calm = 0
+    this.spare = Infinity
   }
 }

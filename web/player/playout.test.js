@@ -98,6 +98,24 @@ test("the target goes up with each gap to 200 ms and comes down after calm times
   assert.equal(ring.target, 500)
 })
 
+test("the target comes down only where 30 ms were always in store", () => {
+  const { ring, put, play } = made()
+  put(500)
+  play(501) // a gap, after which 60 ms are kept
+  const sinks = (seconds, least) => {
+    for (let i = 0; i < seconds * 20; i++) {
+      put(least + 500 - ring.filled)
+      play(500)
+    }
+  }
+  sinks(60, 299)
+  assert.deepEqual([ring.target, ring.gaps], [600, 1])
+  sinks(30, 300)
+  assert.equal(ring.target, 500)
+  sinks(30, 500)
+  assert.equal(ring.target, 500)
+})
+
 test("a close call raises the target before there is a gap, once for as long as the store takes to grow", () => {
   const { ring, put, play } = made()
   put(1000)

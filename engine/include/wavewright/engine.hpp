@@ -93,7 +93,7 @@ public:
     const char* isa() const;
     int threads() const;
     Work work() const;  // of all voices
-    // Samples of each stream that one of several threads made alone, since other programs held up the others.
+    // Samples of each stream that one of several threads made alone, where that was faster.
     std::uint64_t samples_alone() const;
 
     // Sets all streams to the state after endless silence, with Philox keys (streams, 2) for their draws.

@@ -168,10 +168,10 @@ class Engine:
 
     @property
     def samples_alone(self) -> int:
-        """Samples of each stream that the calling thread has made alone, since the other threads were held up.
+        """Samples of each stream that the calling thread has made alone, where that was faster than together.
 
-        Other programs on the cores hold them up. The count is always 0 with one thread, and only ever grows. Where it
-        keeps growing, `threads=1` is the better choice.
+        It is faster where cores are far apart, or where other programs have them. The count is always 0 with one
+        thread, and only ever grows. Where nearly all samples are alone, `threads=1` is the better choice.
         """
         return self._engine.samples_alone
 
