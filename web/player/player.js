@@ -59,19 +59,19 @@ export class Player extends EventTarget {
    * Open a model and let it sound.
    * @param {string} model its id
    * @param {number} seed decides the sound, together with what is played
-   * @param {{ second?: Second | null, told?: (line: string) => void }} more a second model, and what takes a line where
-   *   opening takes a while
+   * @param {{ second?: Second | null, told?: (line: string) => void, seconds?: number }} more a second model, what takes
+   *   a line where opening takes a while, and the seconds of sound to keep in store at least
    * @returns {Promise<Player>}
    * @throws {Error} with the server's line, where it refuses
    */
-  static async open(model, seed, { second = null, told = () => {} } = {}) {
+  static async open(model, seed, { second = null, told = () => {}, seconds } = {}) {
     const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" })
     try {
       const both = second ? { second: second.model, way: second.way } : {}
       const ready = await opened(worker, { type: "open", model, seed, ...both }, told)
       const context = new AudioContext({ sampleRate: ready.rate, latencyHint: "interactive" })
       await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url))
-      const player = new Player(worker, context, ready)
+      const player = new Player(worker, context, ready, seconds)
       await context.resume()
       return player
     } catch (error) {

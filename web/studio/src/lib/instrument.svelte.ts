@@ -32,6 +32,7 @@ export type Way = "mix" | "compare" | "turns"
 
 const KEY = "wavewright-model"
 const FOLLOW_MS = 50 // between two looks of a knob at its curve
+const BESIDE_SECONDS = 0.09 // of sound in store where a training takes a core now and then
 const RETRIES = 10
 const RETRY_MS = 200
 const BLANK = [false, false, false]
@@ -164,7 +165,8 @@ class Instrument {
     for (let tries = replaced ? RETRIES : 0; ; tries--) {
       try {
         const second = this.other ? { model: this.other.id, way: this.way } : null
-        return await Player.open(model, this.seed, { second, told: (line) => (this.opening = line) })
+        const seconds = studio.lists.runs.some(({ state }) => state === "running") ? BESIDE_SECONDS : undefined
+        return await Player.open(model, this.seed, { second, seconds, told: (line) => (this.opening = line) })
       } catch (error) {
         if (!tries || !(error as Error).message.startsWith("players:")) throw error
         await new Promise((done) => setTimeout(done, RETRY_MS))

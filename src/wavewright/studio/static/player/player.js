@@ -8,14 +8,14 @@ export class Player extends EventTarget {
     gaps = 0;
     store = 0;
     load = 0;
-    static async open(model, seed, { second = null, told = () => { } } = {}) {
+    static async open(model, seed, { second = null, told = () => { }, seconds } = {}) {
         const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
         try {
             const both = second ? { second: second.model, way: second.way } : {};
             const ready = await opened(worker, { type: "open", model, seed, ...both }, told);
             const context = new AudioContext({ sampleRate: ready.rate, latencyHint: "interactive" });
             await context.audioWorklet.addModule(new URL("worklet.js", import.meta.url));
-            const player = new Player(worker, context, ready);
+            const player = new Player(worker, context, ready, seconds);
             await context.resume();
             return player;
         }

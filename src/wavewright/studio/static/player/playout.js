@@ -3,6 +3,7 @@ const STEP_SECONDS = 0.01;
 const CLOSE_SECONDS = 0.01;
 const MOST_SECONDS = 0.2;
 const CALM_SECONDS = 30;
+const SPARE_SECONDS = 0.03;
 export class Playout {
     constructor(ring, rate, seconds = 0.05) {
         this.ring = ring;
@@ -11,9 +12,11 @@ export class Playout {
         this.most = Math.max(this.least, Math.round(MOST_SECONDS * rate));
         this.step = Math.round(STEP_SECONDS * rate);
         this.close = Math.round(CLOSE_SECONDS * rate);
+        this.enough = Math.round(SPARE_SECONDS * rate);
         this.fade = Math.round(FADE_SECONDS * rate);
         this.playing = false;
         this.calm = 0;
+        this.spare = Infinity;
         this.last = 0;
         this.rising = 0;
         this.falling = 0;
@@ -49,13 +52,16 @@ export class Playout {
             this.playing = false;
             this.ring.count_gap();
         }
-        if (gap || (this.ring.filled < this.close && this.calm > this.ring.target)) {
-            this.calm = 0;
-            this.ring.target = Math.min(this.most, this.ring.target + this.step);
-        }
-        else if (this.calm >= CALM_SECONDS * this.rate) {
-            this.calm = 0;
-            this.ring.target = Math.max(this.least, this.ring.target - this.step);
-        }
+        if (this.calm > this.ring.target)
+            this.spare = Math.min(this.spare, this.ring.filled);
+        if (gap || this.spare < this.close)
+            this.#aim(this.step);
+        else if (this.calm >= CALM_SECONDS * this.rate)
+            this.#aim(this.spare >= this.enough ? -this.step : 0);
+    }
+    #aim(change) {
+        this.ring.target = Math.max(this.least, Math.min(this.most, this.ring.target + change));
+        this.calm = 0;
+        this.spare = Infinity;
     }
 }
