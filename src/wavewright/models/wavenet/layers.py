@@ -227,9 +227,11 @@ class _GatedLayer(torch.autograd.Function):
                 pre += entering[lane, rows]
             filtered, gate = pre.chunk(2, 1)
             z = filtered.tanh_() * gate.sigmoid_()
-            onward[lane, rows] = taps.x[lane, rows] + out_bias[:width]
-            onward[lane, rows].addmm_(z, to_onward)
-            summed[lane, rows] = out_bias[width:] if total is None else total[lane, rows] + out_bias[width:]
+            torch.add(taps.x[lane, rows], out_bias[:width], out=onward[lane, rows]).addmm_(z, to_onward)
+            if total is None:
+                summed[lane, rows] = out_bias[width:]
+            else:
+                torch.add(total[lane, rows], out_bias[width:], out=summed[lane, rows])
             summed[lane, rows].addmm_(z, to_skip)
         ctx.save_for_backward(taps.past, taps.x, taps.matrices, gates, out_weight)
         ctx.lags = taps.lags
@@ -250,9 +252,9 @@ class _GatedLayer(torch.autograd.Function):
         reached = [(by, path) for by, path in paths if by is not None]
         for lane, rows in taps.chunks():
             tanh, sigmoid = gates[lane, rows].chunk(2, 1)
-            z, by_z = tanh * sigmoid, torch.zeros_like(tanh)
-            for by, path in reached:
-                by_z.addmm_(by[lane, rows], out_weight[path])
+            z, by_z = tanh * sigmoid, torch.empty_like(tanh)
+            for i, (by, path) in enumerate(reached):
+                by_z.addmm_(by[lane, rows], out_weight[path], beta=1 if i else 0)
                 by_out_weight[path].addmm_(by[lane, rows].t(), z)
                 by_out_bias[path] += by[lane, rows].sum(0)
             by_pre = torch.empty_like(gates[lane, rows])
