@@ -8,7 +8,7 @@
 namespace wavewright {
 
 // Threads that share a sample wait for one another, and for what the others wrote. Where cores are far apart, or other
-// programs have them, that costs more than it brings. So the caller measures what a sample takes together and alone,
+// programs have them, that costs more than it brings. So the caller measures what a sample takes, together and alone,
 // and takes the faster way. The other way is tried again now and then.
 class WayRule {
 public:
@@ -50,10 +50,11 @@ public:
 private:
     bool alone_ = false;
     Time window_ = kFirstWindow;
-    Time last_{0}, time_{0};          // of the window so far
-    std::size_t samples_ = 0;         // of the window so far
-    std::array<double, 2> cost_{};    // seconds a sample, together and alone. 0 is not known, so it is tried.
-    Time other_age_{0};               // how long ago the other cost was measured
+    Time last_{0};                  // when the caller last told
+    Time time_{0};                  // of the window so far
+    std::size_t samples_ = 0;       // of the window so far
+    std::array<double, 2> cost_{};  // seconds a sample, together and alone. 0 is not known, so it is tried.
+    Time other_age_{0};             // how long ago the other cost was measured
 };
 
 }  // namespace wavewright
