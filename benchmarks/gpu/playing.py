@@ -163,8 +163,7 @@ def wavenet_column(model: Any, codes: Tensor, queues: tuple[Tensor, ...], places
         place = places[i : i + 1]
         past = queue.index_select(2, place).transpose(1, 2)
         queue.index_copy_(2, place, x.transpose(1, 2))
-        x, skip = layer(past, x, 1, None)  # without a condition
-        total = skip if total is None else total + skip
+        x, total = layer(past, x, 1, None, total)  # without a condition
     return model._logits(x, total)[:, 0]
 
 
