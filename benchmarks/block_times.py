@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from measured import MODELS, native, processor
+from measured import MODELS, native, write
 from wavewright.commands.console import say
 from wavewright.formats.precision import Precision
 
@@ -52,7 +52,7 @@ def main() -> None:
             rows.append(measure(title, arguments.precision, block, arguments.seconds))
             say(json.dumps(rows[-1]))
     if arguments.out:
-        arguments.out.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n")
+        write(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from measured import MODELS, THESIS, native, processor
+from measured import MODELS, THESIS, native, write
 from tuned_torch import Stepped
 from wavewright.commands.console import say
 from wavewright.measuring.speed import Row, bench, speed
@@ -49,7 +49,7 @@ def main() -> None:
         for row in measured:
             rows.append(asdict(row))
             say(json.dumps(rows[-1]))
-    arguments.out.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n")
+    write(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The models that are measured, by name, with weights that are random but keep activations near 1."""
 
+import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from wavewright.formats.config import resolve
 from wavewright.formats.model_file import Training
@@ -43,3 +46,8 @@ def processor() -> str:
     if "model name" not in facts:
         return platform.processor() or platform.machine()
     return "{model name}, family {cpu family}, model {model}".format_map(facts)
+
+
+def write(path: Path, rows: Sequence[Any]) -> None:
+    """Write what was measured, and on which processor."""
+    path.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n")

@@ -22,7 +22,7 @@ from statistics import median
 
 import numpy as np
 
-from measured import THESIS, native, processor
+from measured import THESIS, native, write
 from wavewright.commands.console import say
 from wavewright.formats.precision import Precision
 from wavewright.playing.engine import Engine
@@ -116,7 +116,7 @@ def main() -> None:
                         budget = {"seconds": arguments.seconds, "rounds": arguments.rounds}
                         rows.append(compare(part, title, precision, streams, **budget))
                         say(json.dumps(rows[-1]))
-    arguments.out.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n")
+    write(arguments.out, rows)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,8 @@ from wavewright.devices import keep_memory
 from wavewright.formats.config import resolve
 from wavewright.training.trainer import Trainer
 
+WARM = 4  # steps before the first that counts, while memory is fetched that all later steps use again
+
 Case = tuple[str, str, dict[str, Any], Callable[[], nn.Module], int, tuple[int, ...]]
 CASES: list[Case] = [
     ("NaiveRNN 2x512", "naive-rnn", {}, NaiveRNN, 128, (1, 16, 128)),
@@ -47,9 +49,6 @@ PAPER: list[Case] = [  # a window takes 1 to 2 GB, in either of the two
     ("WaveNet 2x12, gated", "wavenet", GATED | {"blocks": 2, "layers": 12}, lambda: GatedWaveNet(2, 12), 14700, (1, 2)),
     ("WaveNet 4x10, gated", "wavenet", GATED | {"blocks": 4, "layers": 10}, lambda: GatedWaveNet(4, 10), 14700, (1, 2)),
 ]
-
-
-WARM = 4  # steps before the first that counts, while memory is fetched that all later steps use again
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float]) -> float:

@@ -6,16 +6,22 @@ configurations alone. Each is called with the last code, and returns the logits 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from plain import scalars
 from wavewright.models.config import ModelConfig
+from wavewright.models.naive_rnn.config import NaiveRNNConfig
+from wavewright.models.sample_rnn.config import SampleRNNConfig
+from wavewright.models.wavenet.config import WaveNetConfig
+from wavewright.quantize import silence
 
 Weights = dict[str, Tensor]
-CODES = (2 * torch.arange(256) + 1) / 256 - 1
-SILENCE = 128
+CODES = scalars(torch.arange(256))
+SILENCE = silence(256)
 
 
 class Lstm:
@@ -32,14 +38,12 @@ class Lstm:
 
 
 class NaiveRNN:
-    def __init__(self, config: ModelConfig, w: Weights) -> None:
+    def __init__(self, config: NaiveRNNConfig, w: Weights) -> None:
         self.inputs = CODES[:, None] * w["input.weight"][:, 0] + w["input.bias"]
         self.layers = []
-        count = sum(name.endswith("hidden_weight") for name in w)
-        for i in range(count):
-            weight, bias = w[f"layers.{i}.input_weight"], w[f"layers.{i}.input_bias"]
-            units = weight.shape[1]
-            self.layers.append((weight, w[f"layers.{i}.hidden_weight"], bias, Lstm(units)))
+        for i in range(config.layers):
+            weight, hidden, bias = (w[f"layers.{i}.{name}"] for name in ("input_weight", "hidden_weight", "input_bias"))
+            self.layers.append((weight, hidden, bias, Lstm(config.units)))
         first, _, bias, _ = self.layers[0]
         self.gates = self.inputs @ first.t() + bias  # the first layer's input matrix becomes a table of codes
         self.output = w["output.bias"], w["output.weight"]
@@ -49,13 +53,12 @@ class NaiveRNN:
         for i, (weight, hidden, bias, lstm) in enumerate(self.layers):
             entering = torch.addmv(bias, weight, x) if i else self.gates[code]
             x += lstm.step(torch.addmv(entering, hidden, lstm.h))
-        return torch.addmv(self.output[0], self.output[1], x)
+        return torch.addmv(*self.output, x)
 
 
 class SampleRNN:
-    def __init__(self, config: ModelConfig, w: Weights) -> None:
-        slow, fast = "tiers.0.layers.0.", "tiers.1.layers.0."
-        units = len(w["sample_input.bias"])
+    def __init__(self, config: SampleRNNConfig, w: Weights) -> None:
+        slow, fast, units = "tiers.0.layers.0.", "tiers.1.layers.0.", config.units
         self.slow, self.fast = Lstm(units), Lstm(units)
         self.slow_in, self.slow_hidden, self.slow_bias = (
             w[slow + name] for name in ("input_weight", "hidden_weight", "input_bias")
@@ -91,9 +94,9 @@ class SampleRNN:
 
 
 class WaveNet:
-    def __init__(self, config: ModelConfig, w: Weights) -> None:
+    def __init__(self, config: WaveNetConfig, w: Weights) -> None:
         self.layers, x = [], CODES[SILENCE : SILENCE + 1]
-        for i, dilation in enumerate(config.dilations):  # type: ignore[attr-defined]
+        for i, dilation in enumerate(config.dilations):
             old, new = (w[f"layers.{i}.weight"][:, :, tap].contiguous() for tap in (0, 1))
             self.layers.append((old, new, x.expand(dilation, -1).clone()))
             x = torch.relu(old @ x + new @ x)
@@ -110,7 +113,7 @@ class WaveNet:
         return torch.addmv(*self.output, x)
 
 
-STEPPED: dict[str, Callable[[ModelConfig, Weights], Callable[[int], Tensor]]] = {
+STEPPED: dict[str, Callable[[Any, Weights], Callable[[int], Tensor]]] = {
     "naive-rnn": NaiveRNN,
     "sample-rnn": SampleRNN,
     "wavenet": WaveNet,
