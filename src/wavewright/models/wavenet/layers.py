@@ -133,18 +133,20 @@ class _Taps:
 
 
 class _TapGradients:
-    """The gradients of taps, summed up chunk by chunk."""
+    """The gradients of taps and of what enters beside them, summed up chunk by chunk."""
 
-    def __init__(self, taps: _Taps, *, of_past: bool, of_x: bool) -> None:
+    def __init__(self, taps: _Taps, *, of_past: bool, of_x: bool, of_entering: bool) -> None:
         self._taps = taps
         self._by_past = torch.zeros_like(taps.past) if of_past else None
         self._by_x = torch.empty_like(taps.x) if of_x else None
         self._by_matrices = torch.zeros_like(taps.matrices)
+        shape = (*taps.x.shape[:2], taps.matrices.shape[1])
+        self._by_entering = taps.x.new_empty(shape) if of_entering else None
 
     @property
-    def all(self) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """The gradients by the past and by the window, where they are needed, and by the weight (O, I, K)."""
-        return self._by_past, self._by_x, self._by_matrices.flip(0).permute(1, 2, 0)
+    def all(self) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor | None]:
+        """The gradients by the past, the window, the weight (O, I, K) and `entering`. None is one that nobody needs."""
+        return self._by_past, self._by_x, self._by_matrices.flip(0).permute(1, 2, 0), self._by_entering
 
     def add(self, by_pre: Tensor, lane: int, rows: slice, by_around: Tensor | None = None) -> None:
         """Add what a chunk's gradient (T, O) gives, and to the window what comes around the taps (B, T, I)."""
@@ -156,6 +158,8 @@ class _TapGradients:
                 _delayed(into[lane], into[lane], rows, lag).addmm_(by_pre, matrix, beta=1 if lag else 0)
         if self._by_x is not None and by_around is not None:
             self._by_x[lane, rows] += by_around[lane, rows]
+        if self._by_entering is not None:
+            self._by_entering[lane, rows] = by_pre
 
 
 def _delayed(past: Tensor, x: Tensor, rows: slice, lag: int) -> Tensor:
@@ -189,14 +193,11 @@ class _PlainLayer(torch.autograd.Function):
         past, x, matrices, y = ctx.saved_tensors
         of_past, of_x, _, of_entering, _ = ctx.needs_input_grad
         taps = _Taps(past, x, matrices, ctx.lags)
-        sums = _TapGradients(taps, of_past=of_past, of_x=of_x)
-        by_entering = torch.empty_like(y) if of_entering else None
+        sums = _TapGradients(taps, of_past=of_past, of_x=of_x, of_entering=of_entering)
         for lane, rows in taps.chunks():
             by_pre = torch.ops.aten.threshold_backward(by_y[lane, rows], y[lane, rows], 0)
-            if by_entering is not None:
-                by_entering[lane, rows] = by_pre
             sums.add(by_pre, lane, rows)
-        return *sums.all, by_entering, None
+        return *sums.all, None
 
 
 class _GatedLayer(torch.autograd.Function):
@@ -244,8 +245,7 @@ class _GatedLayer(torch.autograd.Function):
         past, x, matrices, gates, out_weight = ctx.saved_tensors
         of_past, of_x, *_, of_entering, of_total, _ = ctx.needs_input_grad
         taps, width = _Taps(past, x, matrices, ctx.lags), x.shape[2]
-        sums = _TapGradients(taps, of_past=of_past, of_x=of_x)
-        by_entering = torch.empty_like(gates) if of_entering else None
+        sums = _TapGradients(taps, of_past=of_past, of_x=of_x, of_entering=of_entering)
         by_bias = gates.new_zeros(gates.shape[2])
         by_out_weight, by_out_bias = torch.zeros_like(out_weight), out_weight.new_zeros(len(out_weight))
         paths = [(by_onward, slice(width)), (by_summed, slice(width, None))]
@@ -262,8 +262,7 @@ class _GatedLayer(torch.autograd.Function):
             torch.ops.aten.tanh_backward(by_z * sigmoid, tanh, grad_input=by_filtered)
             torch.ops.aten.sigmoid_backward(by_z.mul_(tanh), sigmoid, grad_input=by_gate)
             by_bias += by_pre.sum(0)
-            if by_entering is not None:
-                by_entering[lane, rows] = by_pre
             sums.add(by_pre, lane, rows, by_onward)
+        *by_taps, by_entering = sums.all
         by_total = by_summed if of_total else None
-        return *sums.all, by_bias, by_out_weight, by_out_bias, by_entering, by_total, None
+        return *by_taps, by_bias, by_out_weight, by_out_bias, by_entering, by_total, None
