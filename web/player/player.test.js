@@ -43,3 +43,30 @@ test("a server that says nothing is given up", async (t) => {
   t.mock.timers.tick(21000)
   await assert.rejects(opened, /the server does not answer/)
 })
+
+/** What a `Player` needs of a browser's sound, without any sound. */
+class FalseNode {
+  constructor() {
+    this.port = { postMessage() {} }
+  }
+  connect(next) {
+    return next
+  }
+}
+
+for (const [isolated, memory, way] of [[true, true, "memory"], [true, false, "port"], [false, false, "port"]])
+  test(`isolated ${isolated} and shared memory ${memory}: the worker and the worklet share a ${way}`, (t) => {
+    const { posted } = page()
+    const { SharedArrayBuffer } = globalThis
+    const names = ["AudioWorkletNode", "GainNode", "AnalyserNode"]
+    t.after(() => {
+      Object.assign(globalThis, { SharedArrayBuffer })
+      for (const name of ["crossOriginIsolated", ...names]) delete globalThis[name]
+    })
+    Object.assign(globalThis, { crossOriginIsolated: isolated }, ...names.map((name) => ({ [name]: FalseNode })))
+    if (!memory) delete globalThis.SharedArrayBuffer
+    new Player(new Worker(), {}, { rate: 14700 })
+    const { play } = posted.at(-1)
+    assert.equal(play instanceof MessagePort ? "port" : "memory", way)
+    if (play instanceof MessagePort) play.close()
+  })

@@ -29,7 +29,7 @@ export class Player extends EventTarget {
         this.ready = ready;
         this.worker = worker;
         this.context = context;
-        const shared = globalThis.crossOriginIsolated === true;
+        const shared = globalThis.crossOriginIsolated === true && "SharedArrayBuffer" in globalThis;
         const capacity = 2 ** Math.ceil(Math.log2(CAPACITY_SECONDS * ready.rate));
         const buffer = Ring.buffer(capacity, shared);
         this.node = new AudioWorkletNode(context, "wavewright-player", {
