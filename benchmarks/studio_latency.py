@@ -42,7 +42,7 @@ from wavewright.formats import model_file
 from wavewright.formats.model_file import ModelFacts, Parity
 from wavewright.playing.instrument import Instrument
 
-CASES = {"alone": "alone", "beside": "beside a training with one thread"}
+CASES = {"alone": "alone", "beside": "beside a training"}
 SEED = 1
 ALONE, BESIDE = 0.05, 0.09  # seconds in store at least, see web/studio/src/lib/instrument.svelte.ts
 STEP, CLOSE, SPARE, MOST, CALM = 0.01, 0.01, 0.03, 0.2, 30.0  # seconds, see web/player/playout.js
@@ -222,10 +222,9 @@ def write_model(path: Path) -> None:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run a server whose trainings have one thread, and yield its address and its token."""
+    """Run a server, and yield its address and its token."""
     command = [sys.executable, "-m", "wavewright", "studio", str(folder), "--port", "0", "--no-browser"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             base, _, token = server.stdout.readline().split()[-1].partition("/login?token=")
             yield base, token
