@@ -152,7 +152,17 @@ def export(page: Any, folder: Path) -> None:
     about = model_file.load(path).about
     assert about is not None
     assert [about.title, about.author, about.licence] == [*told.values()]
+    put_on_a_page(page, folder, path)
     share(page)
+
+
+def put_on_a_page(page: Any, folder: Path, model: Path) -> None:
+    """Make the web page of the model file, which loads that very file."""
+    page.get_by_role("button", name="Make the page").click()
+    expect(page.get_by_text(f"pages/{model.stem} is made")).to_be_visible(timeout=SLOW)
+    made = folder / "pages" / model.stem
+    assert (made / "index.html").is_file()
+    assert (made / "model.safetensors").read_bytes() == model.read_bytes()
 
 
 def share(page: Any) -> None:

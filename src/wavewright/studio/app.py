@@ -272,6 +272,7 @@ def routes(studio: Studio) -> list[Route]:
         ("GET", "/api/runs/{id}/samples/{step}", studio.run_sample, 200),
         ("POST", "/api/runs/{id}/export", studio.trainings.export, 201),
         ("GET", "/api/models", studio.shelf.rows, 200),
+        ("POST", "/api/models/{id}/page", studio.shelf.page, 200),
         ("POST", "/api/models/{id}/push", studio.shelf.push, 200),
         ("GET", "/api/scores", studio.scores.rows, 200),
         ("PUT", "/api/scores", studio.upload_score, 201),

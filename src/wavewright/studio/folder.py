@@ -10,8 +10,8 @@ from typing import Literal
 from wavewright.errors import WavewrightError, printable
 from wavewright.files import disk_errors, make_folder
 
-Kind = Literal["recordings", "corpora", "runs", "models", "scores", "takes", "tests", "logs"]
-KINDS: tuple[Kind, ...] = ("recordings", "corpora", "runs", "models", "scores", "takes", "tests", "logs")
+Kind = Literal["recordings", "corpora", "runs", "models", "pages", "scores", "takes", "tests", "logs"]
+KINDS: tuple[Kind, ...] = ("recordings", "corpora", "runs", "models", "pages", "scores", "takes", "tests", "logs")
 LONGEST_NAME = 100  # bytes of the name of a corpus, run, model or take
 SPARE = 2 << 30  # bytes that stay free on the disk
 ID = r"[0-9a-f]{16}"

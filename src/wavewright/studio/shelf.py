@@ -107,12 +107,26 @@ class Shelf:
         Raises:
             Refusal: there is no such model, it is no file of the folder of work, or the command refuses.
         """
+        options = [f"--licence={asked.licence}", f"--data={asked.data}", *(["--public"] if asked.public else [])]
+        said = self.children.run("push", str(self.file(self._own(id))), asked.repository, *options)
+        return {"address": said.rpartition(" ")[2]}
+
+    def page(self, id: str) -> dict[str, str]:
+        """Write the web page of a model file, by `wavewright page`, and return its place in the folder of work.
+
+        Raises:
+            Refusal: there is no such model, it is no file of the folder of work, or the command refuses.
+        """
+        name = self._own(id)
+        self.children.run("page", str(self.file(name)), f"--out={self._folder / 'pages' / name}")
+        return {"folder": f"pages/{name}"}
+
+    def _own(self, id: str) -> str:
+        """Return the name of a model file of the folder of work."""
         row = self.row(id)
         if row["source"] != "file":
             raise Refusal(409, f"model: {row['name']} is no model file of yours; export one first")
-        options = [f"--licence={asked.licence}", f"--data={asked.data}", *(["--public"] if asked.public else [])]
-        said = self.children.run("push", str(self.file(row["name"])), asked.repository, *options)
-        return {"address": said.rpartition(" ")[2]}
+        return str(row["name"])
 
     def _exported(self, run: Path, folder: Path, begins: Callable[[], None]) -> Path:
         """Return the model file of a run's checkpoint, and remove those of checkpoints that are gone."""
