@@ -182,6 +182,17 @@ def test_validation_changes_nothing(corpus: Corpus) -> None:
     assert all(torch.equal(x, y) for x, y in zip(a.parameters, b.parameters, strict=True))
 
 
+def test_denormals_are_zero_while_it_trains(corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small() -> float:
+        return float(torch.tensor(1e-30) * 1e-10)
+
+    found, step = list[float](), Trainer.train_step
+    monkeypatch.setattr(Trainer, "train_step", lambda trainer: (found.append(small()), step(trainer))[1])
+    train(tiny("naive-rnn"), corpus, tmp_path / "run", Budget(steps=2), device="cpu")
+    assert found == [0, 0]
+    assert small() == pytest.approx(1e-40, rel=1e-4)
+
+
 def test_the_seed_decides_weights_and_order(corpus: Corpus) -> None:
     a, b, c = trainer_of(corpus), trainer_of(corpus), trainer_of(corpus, seed=1)
     assert [a.train_step().loss for _ in range(5)] == [b.train_step().loss for _ in range(5)]

@@ -1,9 +1,10 @@
-"""Choose the device for torch, and set up its memory."""
+"""Choose the device for torch, and set up its memory and its arithmetic."""
 
 import contextlib
 import ctypes
 import os
 import warnings
+from collections.abc import Iterator
 
 import torch
 
@@ -53,3 +54,17 @@ def keep_memory() -> None:
         # M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
         for option, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**28)):
             mallopt(option, value)
+
+
+@contextlib.contextmanager
+def no_denormals() -> Iterator[None]:
+    """Have torch take denormal numbers as zero, in this thread and in those that torch starts meanwhile.
+
+    In silence, the states and gradients of recurrent layers become so small, and processors are slow with them. A
+    SampleRNN on scores with rests trains four times as fast (docs/log/2026-11-28-denormals.md).
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

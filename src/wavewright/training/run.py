@@ -13,7 +13,7 @@ import torch
 from wavewright import processes
 from wavewright.corpus.conditions import Conditions
 from wavewright.corpus.corpus import INDEX, Corpus
-from wavewright.devices import choose_device, keep_memory
+from wavewright.devices import choose_device, keep_memory, no_denormals
 from wavewright.errors import ConfigError, WavewrightError
 from wavewright.files import locked, sha256, write_json
 from wavewright.formats import checkpoint, run_folder
@@ -67,6 +67,7 @@ def train(
     keep_memory()
     processes.join(where)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(no_denormals())  # before torch starts its threads
         if processes.rank() == 0:
             stack.enter_context(locked(run))
         there = checkpoint.steps(run)
