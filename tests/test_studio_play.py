@@ -20,8 +20,10 @@ from support.kinds import CONDITION
 from support.model_files import make
 from support.players import BLOCK, begin, frame, models, player, rest, send, sound
 from support.studio import WAITS, Server, serving, told, until
+from support.tiny import contents
 from wavewright.playing.instrument import Instrument
 from wavewright.playing.prime import Prime
+from wavewright.sharing.page import write_page
 
 
 @pytest.fixture(scope="module")
@@ -294,6 +296,22 @@ def test_models_that_cannot_be_played_are_refused_with_their_reason(server: Serv
     assert told(socket, "error")["message"].startswith("seed: -1")
     begin(server, socket)
     assert len(sound(socket, 1)) == BLOCK
+
+
+def test_a_model_file_of_the_owner_gets_a_web_page(server: Server, tmp_path: Path) -> None:
+    def made(name: str) -> tuple[int, dict[str, str]]:
+        with server.client() as client:
+            reply = client.post(f"/api/models/{models(server)[name]['id']}/page")
+        return reply.status_code, reply.json()
+
+    assert made("plain") == (200, {"folder": "pages/plain"})
+    write_page(server.folder / "models" / "plain.safetensors", tmp_path / "plain")
+    assert contents(server.folder / "pages" / "plain") == contents(tmp_path / "plain")
+    assert made("piano") == (409, {"error": "model: piano is no model file of yours; export one first"})
+    status, said = made("rooms")
+    assert status == 422
+    assert "makes impulse responses, which are no stream" in said["error"]
+    assert [path.name for path in (server.folder / "pages").iterdir()] == ["plain"]
 
 
 def test_more_players_than_the_machine_has_room_for_are_refused(server: Server, socket: ClientConnection) -> None:

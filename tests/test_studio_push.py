@@ -10,7 +10,6 @@ from support.fake_hub import Hub, fake_hub
 from support.model_files import make
 from support.players import models
 from support.studio import Server, serving
-from wavewright.sharing.page import write_page
 
 pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
 
@@ -89,21 +88,3 @@ def test_who_has_not_logged_in_is_told_how(server: Server, hub: Hub, line: str) 
     assert "`hf auth login`" in said["error"]
     assert "hf_wrong" not in said["error"]
     assert hub.files == {}
-
-
-def test_a_model_file_of_the_owner_gets_a_web_page(server: Server, tmp_path: Path) -> None:
-    def made(name: str) -> tuple[int, dict[str, str]]:
-        with server.client() as client:
-            reply = client.post(f"/api/models/{models(server)[name]['id']}/page")
-        return reply.status_code, reply.json()
-
-    assert made("mine") == (200, {"folder": "pages/mine"})
-    write_page(server.folder / "models" / "mine.safetensors", tmp_path / "mine")
-    assert contents(server.folder / "pages" / "mine") == contents(tmp_path / "mine")
-    assert made("piano") == (409, {"error": "model: piano is no model file of yours; export one first"})
-    assert [path.name for path in (server.folder / "pages").iterdir()] == ["mine"]
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    """All files below a folder."""
-    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -43,7 +43,7 @@ class Shelf:
 
     Args:
         folder: the folder of work.
-        children: runs `wavewright export`.
+        children: runs `wavewright export`, `page` and `push`.
     """
 
     def __init__(self, folder: Folder, children: Children) -> None:
