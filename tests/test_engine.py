@@ -2,7 +2,9 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -260,19 +262,33 @@ def test_many_streams_on_two_threads_are_those_of_one_thread(precision: Precisio
     assert two.state() == one.state()
 
 
-def test_samples_made_alone_are_counted() -> None:
-    """Two threads on one core hold each other up, so the caller plays on alone. One thread is never held up."""
-    model = build("naive scalar")
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Confine this process to one core of the machine."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def test_a_process_of_one_core_takes_one_thread() -> None:
+    """Two would hold each other up, however many cores the machine has."""
+    config = resolve("sample-rnn", "thesis", None, []).model
+    with one_core():
+        assert Engine(config, random_weights(config)).threads == 1
+
+
+def test_samples_made_alone_are_counted() -> None:
+    """Two threads on one core hold each other up, so the caller plays on alone. One thread is never held up."""
+    model = build("naive scalar")
+    with one_core():
         two, one = native(model, threads=2), native(model, threads=1)
         for _ in range(50):
             two.generate(100)
             if two.samples_alone:
                 break
-    finally:
-        os.sched_setaffinity(0, cores)
     assert two.samples_alone > 0
     one.generate(100)
     assert one.samples_alone == 0

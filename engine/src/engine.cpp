@@ -142,7 +142,7 @@ struct Engine::Impl {
         if (!options.threads && work().multiply_adds < kWorthSharing) team.dismiss();
     }
 
-    static int most_threads() { return Thread::hardware_concurrency() > 1 ? 2 : 1; }
+    static int most_threads() { return cores() > 1 ? 2 : 1; }
 
     Work work() const {
         Work all;

@@ -13,10 +13,10 @@ public:
     }
     void join() {}
     void detach() {}
-    static unsigned hardware_concurrency() { return 1; }
 };
 
 inline int process_id() { return 0; }  // It never forks.
+inline int cores() { return 1; }
 
 }  // namespace wavewright
 
@@ -24,12 +24,25 @@ inline int process_id() { return 0; }  // It never forks.
 
 #include <unistd.h>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <thread>
 
 namespace wavewright {
 
 using Thread = std::thread;
 inline int process_id() { return getpid(); }
+
+// Number of cores that this process may use. The standard library counts those of the machine.
+inline int cores() {
+#if defined(__linux__)
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return CPU_COUNT(&allowed);
+#endif
+    return static_cast<int>(Thread::hardware_concurrency());
+}
 
 }  // namespace wavewright
 
