@@ -47,6 +47,7 @@ class Predictor:
         order: int,
         window: float,
         hop: int,
+        emphasis: float,
         amplitudes: list[float],
         low: int,
         keys: int,
