@@ -196,12 +196,12 @@ NB_MODULE(_engine, module) {
     nb::class_<Predictor>(module, "Predictor")
         .def(
             "__init__",
-            [](Predictor* self, int order, double window, int hop, double emphasis, std::vector<double> amplitudes,
-               int low, int keys, int rate, int frame) {
-                new (self) Predictor(order, window, hop, emphasis, std::move(amplitudes), {low, keys, rate, frame});
+            [](Predictor* self, int order, double window, int hop, std::vector<double> amplitudes, int low, int keys,
+               int rate, int frame) {
+                new (self) Predictor(order, window, hop, std::move(amplitudes), {low, keys, rate, frame});
             },
-            nb::arg("order"), nb::arg("window"), nb::arg("hop"), nb::arg("emphasis"), nb::arg("amplitudes"),
-            nb::arg("low"), nb::arg("keys"), nb::arg("rate"), nb::arg("frame"))
+            nb::arg("order"), nb::arg("window"), nb::arg("hop"), nb::arg("amplitudes"), nb::arg("low"), nb::arg("keys"),
+            nb::arg("rate"), nb::arg("frame"))
         .def_prop_ro("size", &Predictor::size)
         .def_prop_ro("log_widths", &Predictor::log_widths)
         .def(

@@ -24,14 +24,7 @@ QUANTIZER = Quantizer(256, "mu-law")
 
 
 @given(
-    st.builds(
-        Prediction,
-        st.integers(1, 40),
-        st.floats(1.0, 100.0),
-        st.integers(1, 30),
-        emphasis=st.sampled_from([0.0, 0.85]),
-        density=st.just(True),
-    ),
+    st.builds(Prediction, st.integers(1, 40), st.floats(1.0, 100.0), st.integers(1, 30), density=st.just(True)),
     st.sampled_from([3, 12, 256]),
     st.integers(0, 99),
     st.lists(st.integers(1, 40), min_size=1, max_size=5),
@@ -163,8 +156,8 @@ def test_it_is_switched_on_and_off_in_a_configuration() -> None:
     on = resolve("wavenet", overrides=["model.prediction=on"])
     assert on.model.prediction == Prediction()
     assert resolve("wavenet", overrides=["model.prediction=off"]).model.prediction is None
-    linear = resolve("wavenet", overrides=["model.prediction.order=32", "encoding=linear", "emphasis=0.85"])
-    assert linear.model.prediction == Prediction(32, encoding="linear", emphasis=0.85)
+    linear = resolve("wavenet", overrides=["model.prediction.order=32", "encoding=linear"])
+    assert linear.model.prediction == Prediction(32, encoding="linear")
     with pytest.raises(ConfigError, match=r"model\.prediction\.encoding: linear, but encoding is mu-law; leave it out"):
         resolve("wavenet", overrides=["model.prediction.encoding=linear"])
     with pytest.raises(ConfigError, match=r"model\.prediction\.order: .* greater than or equal to 1"):

@@ -16,7 +16,7 @@ Predictor::Keyboard strings_of(const Config& config) {
 
 Prediction::Prediction(const Config& config, const Runtime& runtime, int features)
     : predictor_(config.size("prediction_order"), config.number("prediction_window"), config.size("prediction_hop"),
-                 config.number("prediction_emphasis"), config.numbers("prediction_amplitudes"), strings_of(config)),
+                 config.numbers("prediction_amplitudes"), strings_of(config)),
       levels_(config.size("q_levels")),
       streams_(runtime.streams),
       density_(config.flag("prediction_density")),

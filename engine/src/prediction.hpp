@@ -9,7 +9,7 @@ namespace wavewright {
 
 class Prediction {
 public:
-    // Reads the fields prediction_order, _window, _hop, _emphasis, _density and _amplitudes from the configuration. Strings are
+    // Reads the fields prediction_order, _window, _hop, _density and _amplitudes from the configuration. Strings are
     // the fields strings_low, _keys, _rate and _offset, their place among the so many features of a control frame.
     Prediction(const Config& config, const Runtime& runtime, int features);
 

@@ -57,14 +57,9 @@ void levinson(const double* autocorrelation, int order, double* coefficients) {
     }
 }
 
-// By what emphasis multiplies the power at a frequency, in cycles a sample.
-double emphasised(double emphasis, double frequency) {
-    return 1 + emphasis * (emphasis - 2 * std::cos(kTau * frequency));
-}
-
-// The autocorrelation (order + 1) of a piano string of power 1, with emphasis. Its stiffness stretches the partials
-// (Rigaud, David and Daudet, JASA 133(5), 2013, eq. 1 and 5, with the constants of their table for an average piano).
-void string_of(int key, int rate, double emphasis, int order, double* autocorrelation) {
+// The autocorrelation (order + 1) of a piano string of power 1. Its stiffness stretches the partials (Rigaud, David and
+// Daudet, JASA 133(5), 2013, eq. 1 and 5, with the constants of their table for an average piano).
+void string_of(int key, int rate, int order, double* autocorrelation) {
     const double pitch = 440 * std::exp2((key - 69) / 12.0) / rate;
     const double stiffness = std::exp(-0.0847 * key - 5.82) + std::exp(0.0926 * key - 13.64);
     double power = 0;
@@ -72,8 +67,7 @@ void string_of(int key, int rate, double emphasis, int order, double* autocorrel
         const double frequency = n * pitch * std::sqrt(1 + stiffness * n * n), share = 1.0 / (n * n);
         if (frequency > 0.475) break;
         power += share;
-        const double heard = share * emphasised(emphasis, frequency);
-        for (int lag = 0; lag <= order; lag++) autocorrelation[lag] += heard * std::cos(kTau * frequency * lag);
+        for (int lag = 0; lag <= order; lag++) autocorrelation[lag] += share * std::cos(kTau * frequency * lag);
     }
     if (power == 0) return;  // of a key above the sample rate's reach, nothing is expected
     for (int lag = 0; lag <= order; lag++) autocorrelation[lag] *= std::exp(-lag / (kRinging * rate)) / power;
@@ -105,8 +99,7 @@ struct Predictor::View {
           since(traces + predictor.keyboard_.keys) {}
 };
 
-Predictor::Predictor(int order, double window, int hop, double emphasis, std::vector<double> amplitudes,
-                     const Keyboard& keyboard)
+Predictor::Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard)
     : order_(order), hop_(hop), window_(window), amplitudes_(std::move(amplitudes)), keyboard_(keyboard) {
     if (order < 1 || order > kMostOrder)
         throw Error("prediction.order: " + std::to_string(order) + "; give 1 to " + std::to_string(kMostOrder));
@@ -114,8 +107,6 @@ Predictor::Predictor(int order, double window, int hop, double emphasis, std::ve
         throw Error("prediction.hop: " + std::to_string(hop) + "; give 1 to " + std::to_string(kMostHop));
     if (!(window >= 1 && window <= 1e9))
         throw Error("prediction.window: " + std::to_string(window) + "; give 1 to 1e9");
-    if (!(emphasis >= 0 && emphasis < 1))
-        throw Error("prediction.emphasis: " + std::to_string(emphasis) + "; give 0 to less than 1");
     if (amplitudes_.size() < 2 || !std::is_sorted(amplitudes_.begin(), amplitudes_.end()))
         throw Error("prediction.amplitudes: give two or more, in ascending order");
     const auto [low, keys, rate, frame] = keyboard;
@@ -133,18 +124,11 @@ Predictor::Predictor(int order, double window, int hop, double emphasis, std::ve
     }
     for (int i = 0; i < hop; i++) decay_.push_back(std::exp(-(hop - 1.0 - i) / window));
     for (int lag = 0; lag <= order; lag++) lag_weights_.push_back(std::exp(-lag / (2 * window)));
-    double noise = kNoise * window, before = noise * kColour;
-    for (int lag = 0; lag <= order; lag++) {
-        const double after = noise * kColour;
-        noise_.push_back((1 + emphasis * emphasis) * noise - emphasis * (before + after));
-        before = noise;
-        noise = after;
-    }
     size_ = 4 + (order + hop) + (order + 1) + order;
     if (keys) {
         size_ += order + 1 + keys + 1;
         strings_.resize(std::size_t(keys) * (order + 1));
-        for (int key = 0; key < keys; key++) string_of(low + key, rate, emphasis, order, &strings_[std::size_t(key) * (order + 1)]);
+        for (int key = 0; key < keys; key++) string_of(low + key, rate, order, &strings_[std::size_t(key) * (order + 1)]);
         fading_ = std::exp(-hop / (kExpecting * rate));
     }
 }
@@ -223,8 +207,9 @@ void Predictor::solve(const View& view) const {
         if (keyboard_.keys)
             for (int lag = 0; lag <= order_; lag++) view.expected[lag] *= fading_;
     }
-    for (int lag = 0; lag <= order_; lag++)
-        scratch[lag] = lag_weights_[lag] * view.autocorrelation[lag] + noise_[lag];
+    for (int lag = 0; lag <= order_; lag++) scratch[lag] = lag_weights_[lag] * view.autocorrelation[lag];
+    double noise = kNoise * window_;
+    for (int lag = 0; lag <= order_; lag++, noise *= kColour) scratch[lag] += noise;
     if (keyboard_.keys)
         for (int lag = 0; lag <= order_; lag++) scratch[lag] += view.expected[lag];
     levinson(scratch, order_, view.coefficients);

@@ -181,7 +181,6 @@ inline Model predicted(Model model, const std::string& output, std::size_t input
     model.config.fields["prediction_order"] = 6;
     model.config.fields["prediction_window"] = 20.0;
     model.config.fields["prediction_hop"] = 5;
-    model.config.fields["prediction_emphasis"] = 0.5;
     model.config.fields["prediction_density"] = density;
     model.config.fields["prediction_amplitudes"] = amplitudes;
     const std::size_t numbers = density ? 2 * kLevels + Predictor::kLevels : 2 * kLevels;

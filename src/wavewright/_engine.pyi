@@ -47,7 +47,6 @@ class Predictor:
         order: int,
         window: float,
         hop: int,
-        emphasis: float,
         amplitudes: list[float],
         low: int,
         keys: int,

@@ -87,7 +87,7 @@ CONDITIONED["linear 8 1, predicted with strings"] = (
     "linear-rnn",
     {
         **KINDS["linear 8 1"][1],
-        "prediction": {**PREDICTION, "emphasis": 0.85, "strings": {"rate": RATE, "low": 60, "high": 61}},
+        "prediction": {**PREDICTION, "strings": {"rate": RATE, "low": 60, "high": 61}},
         "condition": CONDITION,
     },
 )

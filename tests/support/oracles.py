@@ -122,23 +122,13 @@ class Forecast:
     rows: list[int]
 
 
-def heard_noise(emphasis: float, lags: Array) -> Array:
-    """The autocorrelation at `lags` of x_t - E x_(t-1), where that of x falls to 0.95 from sample to sample."""
-    around = 0.95 ** np.abs(np.arange(-1, len(lags) + 1))
-    return np.convolve(around, [-emphasis, 1 + emphasis**2, -emphasis], "valid")
-
-
-def string(key: int, rate: int, emphasis: float, lags: Array) -> Array:
-    """The autocorrelation at `lags` of a stiff string that rings 0.1 s: partial n has a power of 1 / n^2.
-
-    Emphasis multiplies each of them by |1 - E e^(-i 2 pi f)|^2.
-    """
+def string(key: int, rate: int, lags: Array) -> Array:
+    """The autocorrelation at `lags` of a stiff string that rings 0.1 s: partial n has a power of 1 / n^2."""
     n = np.arange(1, 61)
     stiffness = np.exp(-0.0847 * key - 5.82) + np.exp(0.0926 * key - 13.64)
     frequencies = 440 * 2 ** ((key - 69) / 12) / rate * n * np.sqrt(1 + stiffness * n**2)
     powers = np.where(frequencies <= 0.475, 1 / n**2, 0)
-    heard = powers * np.abs(1 - emphasis * np.exp(-2j * np.pi * frequencies)) ** 2
-    return np.exp(-lags / (0.1 * rate)) * (np.cos(2 * np.pi * np.outer(lags, frequencies)) @ heard) / powers.sum()
+    return np.exp(-lags / (0.1 * rate)) * (np.cos(2 * np.pi * np.outer(lags, frequencies)) @ powers) / powers.sum()
 
 
 def struck(config: Any, frames: Array, m: int) -> list[tuple[int, float]]:
@@ -185,8 +175,8 @@ def forecasts(config: Any, codes: list[int], frames: Array | None = None) -> lis
                 kept[: 3000 + t // p.hop * p.hop] *= left
                 expected *= left
             for key, velocity in keys:
-                expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, p.emphasis, lags)
-        equations = heard + 1e-5 * p.window * heard_noise(p.emphasis, lags) + expected
+                expected += 0.01 * velocity**2 * p.window * string(key, p.strings.rate, lags)
+        equations = heard + 1e-5 * p.window * 0.95**lags + expected
         weights = solve_toeplitz(equations[:-1], equations[1:])
         centre = float(np.clip(weights @ past[: -p.order - 1 : -1], table[0], table[-1]))
         nearest = int(np.sum(centre > edges[1:-1]))

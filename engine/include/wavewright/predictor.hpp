@@ -36,10 +36,9 @@ public:
     static constexpr int kLevels = 64;  // of Forecast::level
     static constexpr int kMostOrder = 4096, kMostHop = 4096;
 
-    // emphasis: E, where the codes are those of x_t - E x_(t-1) for samples x_t. amplitudes: of all codes, in ascending
-    // order. A keyboard without keys expects nothing. Throws Error for a number out of range.
-    Predictor(int order, double window, int hop, double emphasis, std::vector<double> amplitudes,
-              const Keyboard& keyboard);
+    // amplitudes: of all codes, in ascending order. A keyboard without keys expects nothing. Throws Error for a number
+    // out of range.
+    Predictor(int order, double window, int hop, std::vector<double> amplitudes, const Keyboard& keyboard);
 
     std::size_t size() const { return size_; }
     const std::vector<double>& log_widths() const { return log_widths_; }  // of all codes, in amplitude
@@ -70,7 +69,7 @@ private:
 
     int order_, hop_;
     double window_;
-    std::vector<double> amplitudes_, middles_, widths_, log_widths_, decay_, lag_weights_, noise_;
+    std::vector<double> amplitudes_, middles_, widths_, log_widths_, decay_, lag_weights_;
     std::vector<float> log_widths32_;
     Keyboard keyboard_;
     std::vector<double> strings_;  // (keys, order + 1), the autocorrelation that a strike lets expect

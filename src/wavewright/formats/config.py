@@ -195,7 +195,6 @@ def resolve(
         values["model"]["prediction"] = prediction = {} if prediction else None
     if isinstance(prediction, dict):
         prediction.setdefault("encoding", values.get("encoding", "mu-law"))
-        prediction.setdefault("emphasis", values.get("emphasis", 0.0))
         notes = next((control for control in controls if isinstance(control, Notes)), None)
         if rate is not None and notes is not None:
             prediction.setdefault("strings", {"rate": rate, "name": notes.name, "low": notes.low, "high": notes.high})

@@ -95,8 +95,6 @@ class ModelConfig(ABC):
         for name in ("split", "condition", "prediction"):  # left out as in files that are older than these fields
             if not fields[name]:
                 del fields[name]
-        if self.prediction is not None and not self.prediction.emphasis:
-            del fields["prediction"]["emphasis"]
         return fields
 
     def with_condition(self, condition: "Condition | None") -> Self:

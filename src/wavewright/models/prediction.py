@@ -59,7 +59,6 @@ class Prediction:
         window: time constant in samples with which the past is forgotten.
         hop: samples after which the weights are computed anew.
         encoding: how codes stand for amplitudes, which is the run's encoding.
-        emphasis: E of what it hears, x_t - E x_(t-1) for samples x_t, which is the run's emphasis.
         density: start from the predictor's own density, whose width follows the last errors. An untrained model is then
             as good as the predictor. Bits are lower, but free play falls silent.
         strings: keys that it expects to sound when they are struck. None means that it hears them first.
@@ -69,7 +68,6 @@ class Prediction:
     window: Annotated[float, Field(ge=1, le=1e9)] = 2500.0
     hop: Annotated[int, Field(ge=1, le=4096)] = 128
     encoding: Encoding = "mu-law"
-    emphasis: Annotated[float, Field(ge=0, lt=1)] = 0.0
     density: bool = False
     strings: Strings | None = None
 
@@ -104,5 +102,4 @@ def native(prediction: Prediction, q_levels: int, hop: int) -> "_engine.Predicto
     strings = prediction.strings
     keyboard = (strings.low, strings.keys, strings.rate, hop) if strings else (0, 0, 0, 0)
     amplitudes = prediction.amplitudes(q_levels).tolist()
-    fields = prediction.order, prediction.window, prediction.hop, prediction.emphasis
-    return _engine.Predictor(*fields, amplitudes, *keyboard)
+    return _engine.Predictor(prediction.order, prediction.window, prediction.hop, amplitudes, *keyboard)

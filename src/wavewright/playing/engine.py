@@ -288,7 +288,6 @@ def engine_fields(config: ModelConfig, rate: int | None) -> dict[str, Any]:
             "prediction_order": prediction.order,
             "prediction_window": prediction.window,
             "prediction_hop": prediction.hop,
-            "prediction_emphasis": prediction.emphasis,
             "prediction_density": prediction.density,
             "prediction_amplitudes": prediction.amplitudes(config.q_levels).tolist(),
         }
