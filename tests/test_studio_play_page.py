@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ pytest.importorskip("playwright.sync_api", reason="no playwright to drive a brow
 from playwright.sync_api import expect
 
 from support.browser import chromium, drop
+from support.model_files import rewrite
 from support.scores import write_score
 from support.studio import Server, serving
 from support.tiny import again, make_corpus
 from wavewright.conditioning.events import Kind
 from wavewright.formats import checkpoint
+from wavewright.playing.opening import shipped
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +36,12 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
+    """A studio with a model that can be mixed with the piano of the package, since it is its twin."""
     with serving(tmp_path / "work") as running:
+        twin = running.folder / "models" / "twin.safetensors"
+        twin.parent.mkdir(exist_ok=True)
+        shutil.copy(shipped(Path("piano")), twin)
+        rewrite(twin, lambda metadata, *_: metadata["about"].update(title="Twin"))
         yield running
 
 
@@ -80,11 +88,11 @@ def test_a_score_that_is_dropped_plays_lights_the_keys_and_is_recorded(
 
 
 def test_two_models_are_mixed_and_compared(page: Any) -> None:
-    page.get_by_role("combobox", name="Second model").select_option(label="Drum kit")
+    page.get_by_role("combobox", name="Second model").select_option(label="Twin")
     button(page, "Start").click()
     amount = page.get_by_role("slider", name="Amount")
     expect(amount).to_have_attribute("aria-valuetext", "0.50")
-    expect(page.get_by_text("Piano and Drum kit", exact=True)).to_be_visible()
+    expect(page.get_by_text("Piano and Twin", exact=True)).to_be_visible()
     amount.press("End")
     expect(amount).to_have_attribute("aria-valuetext", "1.00")
     button(page, "Compare").click()
@@ -92,7 +100,7 @@ def test_two_models_are_mixed_and_compared(page: Any) -> None:
     expect(button(page, "A")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".screen .name")).to_have_text("Piano")
     button(page, "B").click()
-    expect(page.locator(".screen .name")).to_have_text("Drum kit")
+    expect(page.locator(".screen .name")).to_have_text("Twin")
     expect(amount).to_have_count(0)
     button(page, "In turns").click()
     expect(
@@ -101,7 +109,7 @@ def test_two_models_are_mixed_and_compared(page: Any) -> None:
     expect(button(page, "A")).to_be_enabled(timeout=SLOW)
     expect(page.locator(".screen .name")).to_have_text("Piano")
     button(page, "B").click()
-    expect(page.locator(".screen .name")).to_have_text("Drum kit")
+    expect(page.locator(".screen .name")).to_have_text("Twin")
     expect(page.locator(".notice.wrong")).to_have_count(0)
     page.get_by_role("combobox", name="Second model").select_option(label="none")
     expect(button(page, "B")).to_have_count(0)
@@ -127,7 +135,7 @@ def test_nothing_lies_beside_the_page(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     for theme in THEMES:
         page.emulate_media(color_scheme=theme)
-        page.get_by_role("combobox", name="Second model").select_option(label="Drum kit")
+        page.get_by_role("combobox", name="Second model").select_option(label="Twin")
         button(page, "Compare").click()
         expect(button(page, "B")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") == width
